@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Building a record. A builder is reused from record to record, so that a record costs one
+ * allocation: its own block.
+ *
+ *     crier_build_begin(&b, CRIER_KIND_LOG, CRIER_INFO, wall_us);
+ *     crier_build_logger(&b, "bot", 3);
+ *     crier_build_text(&b, text, len);
+ *     crier_build_str(&b, "user", 4, s, n);
+ *     crier_build_open(&b, "guild", 5, CRIER_OBJECT); ... crier_build_close(&b);
+ *     struct crier_record *r = crier_build_end(&b);
+ *
+ * Rules kept here, so that no caller needs to know them: strings are made valid UTF-8 (bad bytes
+ * become U+FFFD); NaN and infinities become null; nesting beyond 64 is cut (the value becomes the
+ * string "[too deep]"); a user's field with the name of a common member (or "fields") goes into
+ * the object `fields`. The block is position-independent (offsets, no pointers), so that its bytes
+ * can be stored and read back: crier_record_bytes, crier_record_from_bytes.
+ *
+ * Thread: a builder belongs to one thread; `seq` is given by the source (one a host).
+ */
+#ifndef CRIER_RECORD_BUILD_H
+#define CRIER_RECORD_BUILD_H
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/ulid.h"
+#include "crier/record.h"
+
+/** Where records come from: the host has one, shared by its builders on the loop thread. */
+struct crier_source {
+    uint64_t seq;               /**< of the last record */
+    struct crier_ulid_gen ids;
+    char *node;                 /**< owned */
+    bool sim;
+};
+void crier_source_init(struct crier_source *source, const char *node, bool sim,
+                       const uint64_t *seed); /**< seed NULL: ids from the system */
+void crier_source_fini(struct crier_source *source);
+
+struct crier_builder {
+    struct crier_source *source;
+    struct crier_buf buf;
+    /* private */
+    struct crier_buf moved; /* user fields with reserved names */
+    size_t open[64];
+    unsigned depth, skip;
+    bool in_fields;
+    int64_t time;
+    int kind, level, ok;
+    struct crier_str logger, text, where; /* borrowed until end */
+};
+
+void crier_builder_init(struct crier_builder *b, struct crier_source *source);
+void crier_builder_fini(struct crier_builder *b);
+
+void crier_build_begin(struct crier_builder *b, enum crier_kind kind, enum crier_level level,
+                       int64_t wall_us);
+/* Common members: the bytes are borrowed until crier_build_end. */
+void crier_build_logger(struct crier_builder *b, const char *s, size_t len);
+void crier_build_text(struct crier_builder *b, const char *s, size_t len);
+void crier_build_where(struct crier_builder *b, const char *s, size_t len);
+void crier_build_ok(struct crier_builder *b, bool ok);
+void crier_build_level(struct crier_builder *b, enum crier_level level); /**< change of mind */
+
+/* Fields; key is ignored inside an array (NULL, 0). Keys are copied. */
+void crier_build_str(struct crier_builder *b, const char *key, size_t klen, const char *s,
+                     size_t len);
+void crier_build_int(struct crier_builder *b, const char *key, size_t klen, int64_t v);
+void crier_build_num(struct crier_builder *b, const char *key, size_t klen, double v);
+void crier_build_bool(struct crier_builder *b, const char *key, size_t klen, bool v);
+void crier_build_null(struct crier_builder *b, const char *key, size_t klen);
+void crier_build_snowflake(struct crier_builder *b, const char *key, size_t klen, uint64_t v);
+void crier_build_time(struct crier_builder *b, const char *key, size_t klen, int64_t wall_us);
+void crier_build_open(struct crier_builder *b, const char *key, size_t klen,
+                      enum crier_type type); /**< CRIER_OBJECT or CRIER_ARRAY */
+void crier_build_close(struct crier_builder *b);
+/** A copy of a value (of another record), whole. */
+void crier_build_value(struct crier_builder *b, const char *key, size_t klen,
+                       const struct crier_value *v);
+/** JSON text (valid; made by our own writers), parsed into a value: embeds, states. Invalid text
+ *  becomes a string. */
+void crier_build_json(struct crier_builder *b, const char *key, size_t klen, const char *json,
+                      size_t len);
+
+/** The record, with a fresh id and the next seq, owned by the caller (one reference). Containers
+ *  left open are closed. */
+struct crier_record *crier_build_end(struct crier_builder *b);
+/** Forget what was begun (an error on the way). */
+void crier_build_cancel(struct crier_builder *b);
+
+/* For literal keys: B_STR(b, "name", s). */
+#define CRIER_B_STR(b, key, s) crier_build_str(b, key, sizeof(key) - 1, s, strlen(s))
+#define CRIER_B_INT(b, key, v) crier_build_int(b, key, sizeof(key) - 1, v)
+#define CRIER_B_NUM(b, key, v) crier_build_num(b, key, sizeof(key) - 1, v)
+#define CRIER_B_BOOL(b, key, v) crier_build_bool(b, key, sizeof(key) - 1, v)
+#define CRIER_B_SNOWFLAKE(b, key, v) crier_build_snowflake(b, key, sizeof(key) - 1, v)
+#define CRIER_B_TIME(b, key, v) crier_build_time(b, key, sizeof(key) - 1, v)
+#define CRIER_B_OPEN(b, key, type) crier_build_open(b, key, sizeof(key) - 1, type)
+
+/** The block's bytes, for storing; valid as long as the record. Native byte order, versioned. */
+struct crier_str crier_record_bytes(const struct crier_record *record);
+/** Read stored bytes back (copied). Every length and tag is checked; CRIER_ECORRUPT,
+ *  CRIER_EVERSION. */
+CRIER_CHECK int crier_record_from_bytes(const void *data, size_t len, struct crier_record **out,
+                                        struct crier_err *err);
+
+#endif
