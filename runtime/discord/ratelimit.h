@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Discord's rate limits, as data: when may a request of this route go, and what did an answer
+ * teach us. Pure: times are passed in, nothing waits here.
+ *
+ * Source: reference discord.md A1 (topics/rate-limits.mdx): a bucket is X-RateLimit-Bucket +
+ * method + top-level id (channel, guild, webhook); until a route's first answer it has a bucket of
+ * its own that lets one request at a time through, so that nothing is provoked which the headers
+ * would have announced. Global: 50 requests a second a bot (never above `global_limit`). A 429
+ * with scope `shared` holds the route only and is not an invalid request. Interaction endpoints
+ * are not subject to the global limit.
+ *
+ * Thread: [loop].
+ */
+#ifndef CRIER_DISCORD_RATELIMIT_H
+#define CRIER_DISCORD_RATELIMIT_H
+
+#include "base/clock.h"
+#include "discord/transport.h"
+
+struct crier_ratelimit; /* opaque; one a bot */
+
+struct crier_ratelimit *crier_ratelimit_new(int global_per_second);
+void crier_ratelimit_free(struct crier_ratelimit *rl);
+
+/** A route: method + path template with the top-level id kept: "POST /channels/123/messages",
+ *  "PATCH /channels/123/messages/:id". Built by crier_ratelimit_route. */
+void crier_ratelimit_route(const char *method, const char *path, struct crier_buf *out);
+
+/** May a request of this route go now? 0: yes, and one is counted as under way (end it with
+ *  _answer or _lost). Otherwise the monotonic time at which to ask again (CRIER_NEVER: when one
+ *  under way ends). */
+int64_t crier_ratelimit_acquire(struct crier_ratelimit *rl, const char *route, int64_t now);
+/** An answer came. Returns, for a 429, the monotonic time before which this request must not be
+ *  repeated; else 0. */
+int64_t crier_ratelimit_answer(struct crier_ratelimit *rl, const char *route,
+                               const struct crier_http_response *res, int64_t now);
+/** No answer came (network). */
+void crier_ratelimit_lost(struct crier_ratelimit *rl, const char *route, int64_t now);
+
+struct crier_ratelimit_stats {
+    uint64_t hits_429;       /**< answers 429 of scope user or global */
+    uint64_t hits_shared;    /**< answers 429 of scope shared */
+    unsigned invalid_10min;  /**< 401, 403, 429 (not shared) in the last ten minutes */
+    size_t buckets;
+};
+void crier_ratelimit_stats(struct crier_ratelimit *rl, int64_t now,
+                           struct crier_ratelimit_stats *out);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The router: rules in order, each that matches sends the record on (DESIGN section 2, Routing).
+ *
+ * Without any rule every record goes to every sink that takes its kind. A record that no sink
+ * takes goes to stderr from warning up. A rule's function is the script's: it may fail; then the
+ * record takes the default route (all sinks that take its kind) and one rate-limited system record
+ * says so. A system record that tells of a routing fault is never itself routed by functions.
+ *
+ * Thread: [loop].
+ */
+#ifndef CRIER_SINK_ROUTER_H
+#define CRIER_SINK_ROUTER_H
+
+#include "sink/sink.h"
+
+struct crier_rule {
+    /* Exactly one of these says what matches; none of them: everything does. */
+    struct crier_query *query;  /**< table match; owned */
+    /** Function match: 1 yes, 0 no, negative: it failed (err filled). */
+    int (*match)(void *arg, struct crier_record *record, struct crier_err *err);
+    void *arg;
+    bool otherwise; /**< matches what no earlier rule (but copies) has matched */
+    bool copy;      /**< does not count as a match for `otherwise` */
+    struct crier_sink **to; /**< references held by the rule; owned array */
+    size_t to_count;
+    char *where;    /**< "bot.lua:14", for messages; owned */
+    uint64_t hits;
+};
+
+struct crier_router; /* opaque; one a generation */
+
+struct crier_router *crier_router_new(void);
+void crier_router_free(struct crier_router *router); /**< drops its references to sinks */
+void crier_router_add_sink(struct crier_router *router, struct crier_sink *sink);
+void crier_router_add_rule(struct crier_router *router, struct crier_rule *rule); /**< moved */
+
+/** What the router tells the host: a rule failed. The host makes a system record of it. */
+void crier_router_on_fault(struct crier_router *router,
+                           void (*fn)(void *arg, const struct crier_rule *rule,
+                                      const struct crier_err *err),
+                           void *arg);
+
+/** Send a record on; the caller keeps its own reference. A record is handed to one sink at most
+ *  once, however many rules name it. */
+void crier_router_send(struct crier_router *router, struct crier_record *record);
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sinks: where records go.
+ *
+ * The framework owns queue, thread, batching, retry and counters; a driver only opens, writes a
+ * batch and says what happened. One record's way:
+ *
+ *   router [loop] -> crier_sink_push -> bounded queue -> worker takes a batch -> driver->write
+ *                                          |  full: spill file (in order), or the sink's overflow policy
+ *
+ * Ownership: the queue holds a reference to each record until the driver has answered for it.
+ * The loop is never blocked: a push is a mutex, a store and perhaps a wake-up; a full queue spills
+ * to a file in the state folder and the worker reads it back in order.
+ *
+ * Accounting, true at every moment (a spec checks it):
+ *   accepted = written + queued + spilled + rejected + dropped
+ */
+#ifndef CRIER_SINK_SINK_H
+#define CRIER_SINK_SINK_H
+
+#include "base/loop.h"
+#include "base/option.h"
+#include "crier/record.h"
+#include "record/query.h"
+
+struct crier_zone;
+
+/** What a driver may know about where it runs. Borrowed; outlives the sink. */
+struct crier_sink_env {
+    struct crier_clock *clock;
+    const struct crier_zone *zone; /**< the config's time zone */
+    const char *folder;            /**< the script's folder: relative paths resolve against it */
+    const char *state_folder;      /**< spill files and the like go to <state_folder>/sinks */
+    bool sim;
+};
+
+/** What a driver says of the batch that it was given. */
+enum crier_verdict {
+    CRIER_WRITTEN,      /**< all of it is stored */
+    CRIER_RETRY_LATER,  /**< the first *done records are stored; try the rest again (back-off) */
+    CRIER_REJECTED,     /**< the first *done records are stored; the record behind them is at fault
+                             and goes to the dead-letter file; go on after it */
+};
+
+/** A kind of sink. Constant, one a kind. */
+struct crier_sink_driver {
+    const char *kind; /**< "json": crier.sink.json */
+    const char *help; /**< one line for `crier help` */
+    const struct crier_option *options;
+    size_t option_count;
+    unsigned kinds;   /**< bit 1 << enum crier_kind: what it takes unless `kinds` is given */
+    const char *overflow; /**< default overflow policy: "spill", or "drop_old" (console) */
+    /** [any, before the first write] Check the options and open. */
+    int (*open)(const struct crier_sink_env *env, const struct crier_options *options,
+                const char *name, void **self, struct crier_err *err);
+    /** [worker] Store records[0..count). Not called again until it returns. */
+    enum crier_verdict (*write)(void *self, struct crier_record *const *records, size_t count,
+                                size_t *done, struct crier_err *err);
+    /** [worker] The queue is empty: flush what is buffered, do housekeeping. Returns the monotonic
+     *  time of the next call wanted (CRIER_NEVER: when there is something new). May be NULL. */
+    int64_t (*idle)(void *self, int64_t now_mono);
+    /** [worker] SIGUSR1: close and reopen files. May be NULL. */
+    void (*reopen)(void *self);
+    /** [any, after the last write] Flush, close, free. */
+    void (*close)(void *self);
+    /** [worker] Read back: the records that match, in stored order (oldest first) before the
+     *  query's own order, limit and offset are applied by the caller (crier_query_finish). Each
+     *  hit is a reference for the caller. NULL: the sink cannot be read. */
+    int (*query)(void *self, const struct crier_query *query, struct crier_record ***hits,
+                 size_t *count, struct crier_err *err);
+};
+
+/** The kinds of this build, in a fixed order; ends with NULL. */
+extern const struct crier_sink_driver *const crier_sink_drivers[];
+const struct crier_sink_driver *crier_sink_driver_find(const char *kind); /**< NULL: none */
+
+/** The options that every sink has: name kinds level queue overflow batch flush. */
+extern const struct crier_option crier_sink_common_options[];
+extern const size_t crier_sink_common_count;
+
+struct crier_sink; /* opaque, refcounted: generations share sinks that a reload kept */
+
+/** Open a sink and start its worker. `options` and `common` are taken over (moved). Called from
+ *  the thread that builds a generation; the worker is started by crier_sink_start. */
+CRIER_CHECK int crier_sink_open(const struct crier_sink_driver *driver, const char *name,
+                                struct crier_options *common, struct crier_options *options,
+                                const struct crier_sink_env *env, struct crier_sink **out,
+                                struct crier_err *err);
+/** [loop] Start the worker, once. */
+void crier_sink_start(struct crier_sink *sink, struct crier_loop *loop);
+struct crier_sink *crier_sink_ref(struct crier_sink *sink);
+/** The last reference: the worker is stopped as crier_sink_stop(0) does, then all is freed. */
+void crier_sink_unref(struct crier_sink *sink);
+
+/** [loop] Whether this sink takes such a record (its `kinds` and `level`). */
+bool crier_sink_takes(const struct crier_sink *sink, const struct crier_record *record);
+/** [loop] Hand over a record (a reference is taken). Never blocks. */
+void crier_sink_push(struct crier_sink *sink, struct crier_record *record);
+/** [loop] done(arg) is called on the loop when everything pushed before has been answered for. */
+void crier_sink_flush(struct crier_sink *sink, void (*done)(void *arg), void *arg);
+/** [loop] Ask for a reopen of files. */
+void crier_sink_reopen(struct crier_sink *sink);
+/** [loop] Flush for at most `within` microseconds of monotonic time, then stop the worker. What
+ *  is not written stays in the spill file and is written at the next start. */
+void crier_sink_stop(struct crier_sink *sink, int64_t within);
+
+/** [loop] Run a query on the worker; done is called on the loop with the hits (the caller unrefs
+ *  each and frees the array) or with err->code != 0. The query sees every record pushed before. */
+void crier_sink_query(struct crier_sink *sink, struct crier_query *query,
+                      void (*done)(void *arg, struct crier_record **hits, size_t count,
+                                   const struct crier_err *err),
+                      void *arg);
+
+const char *crier_sink_name(const struct crier_sink *sink);
+const struct crier_sink_driver *crier_sink_driver_of(const struct crier_sink *sink);
+bool crier_sink_same_options(const struct crier_sink *sink, const struct crier_options *common,
+                             const struct crier_options *options);
+
+struct crier_sink_stats {
+    uint64_t accepted, written, rejected, dropped, retries;
+    uint64_t queued, spilled; /**< now in memory, now in the spill file */
+    bool failing;             /**< the last write asked for a retry */
+    char last_error[256];
+};
+/** [any] */
+void crier_sink_stats(struct crier_sink *sink, struct crier_sink_stats *out);
+
+/** [loop] Set by the host: called when a sink starts to fail, works again, drops or rejects
+ *  records; makes a system record. */
+void crier_sink_on_event(struct crier_sink *sink,
+                         void (*fn)(void *arg, struct crier_sink *sink, const char *what,
+                                    const char *text),
+                         void *arg);
+
+#endif
