@@ -26,7 +26,7 @@ void crier_json_strn(struct crier_buf *b, const char *s, size_t len);
 void crier_json_int(struct crier_buf *b, int64_t v);
 void crier_json_uint(struct crier_buf *b, uint64_t v);
 /** Shortest text that reads back as v; NaN and infinities become null. An integral value is
- *  written with ".0" so that it stays a float. */
+ *  written with ".0" (or an exponent, from 1e15 up) so that it stays a float. */
 void crier_json_num(struct crier_buf *b, double v);
 void crier_json_bool(struct crier_buf *b, bool v);
 void crier_json_null(struct crier_buf *b);
