@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The built-in Discord simulator: an in-memory model of guilds, channels, users and messages that
+ * answers HTTP requests as Discord does, and its two faces: a real HTTP server on loopback
+ * (sim/server.c, libwebsockets) and an in-process transport (sim/transport_sim.c) that needs no
+ * socket and runs in virtual time.
+ *
+ * Sources: Discord's API documentation and OpenAPI description (spec/discord-api), reference
+ * facts on rate limits and error codes. What it cannot know of the real service (how long the
+ * nonce window is, when Cloudflare bans) is a setting.
+ *
+ * Thread: [loop].
+ */
+#ifndef CRIER_SIM_SIM_H
+#define CRIER_SIM_SIM_H
+
+#include <jansson.h>
+
+#include "base/loop.h"
+#include "discord/transport.h"
+
+struct crier_sim; /* opaque */
+
+struct crier_sim_config {
+    uint64_t seed;        /**< ids of what is created and jitter; same seed, same answers */
+    bool limits;          /**< rate limits on (as Discord's usual ones: 5 creates in 5 s a channel,
+                               50 requests a second a bot) */
+    int64_t latency;      /**< in-process transport: how long an answer takes, microseconds */
+    int64_t nonce_window; /**< 0: 3 minutes */
+};
+struct crier_sim *crier_sim_new(struct crier_loop *loop, const struct crier_sim_config *config);
+void crier_sim_free(struct crier_sim *sim);
+
+/* The world. Names of things not named are made up ("guild 863071397207212052"); adding what is
+ * there already renames it. */
+void crier_sim_add_bot(struct crier_sim *sim, const char *token, const char *name);
+void crier_sim_add_guild(struct crier_sim *sim, uint64_t id, const char *name);
+/** type: 0 text, 5 announcement, 2 voice, 15 forum. guild 0: no guild. */
+void crier_sim_add_channel(struct crier_sim *sim, uint64_t id, uint64_t guild, const char *name,
+                           int type);
+void crier_sim_add_user(struct crier_sim *sim, uint64_t id, const char *name);
+/** A world file: {"bots":[{token,name,user?}],"guilds":[{id,name,channels:[{id,name,type,
+ *  deny?:["SEND_MESSAGES"...]}]}],"users":[{id,name,dms?:false}]}. Unknown keys are errors with
+ *  their place. */
+CRIER_CHECK int crier_sim_load_world(struct crier_sim *sim, const char *path,
+                                     struct crier_err *err);
+/** A token that was never added: accepted as a bot's of its own when true (crier run --sim, whose
+ *  script may have no token); answered 401 when false. */
+void crier_sim_any_token(struct crier_sim *sim, bool accept);
+
+/** Scripted faults, for tests: JSON text such as
+ *  {"match":"POST /channels/*\/messages","times":3,"do":"drop_before"|"drop_after"|"reset"|
+ *   "status","status":503,"body":...,"headers":{...},"delay":"2s","scope":"user|global|shared",
+ *   "retry_after":1.5}.
+ *  drop_before: the connection closes before the request is executed; drop_after: executed, then
+ *  closed without an answer. Also by HTTP: POST /sim/faults (loopback only). */
+CRIER_CHECK int crier_sim_fault(struct crier_sim *sim, const char *json, struct crier_err *err);
+
+/** The model itself: one request, one answer, at the loop's present time. Both faces call it.
+ *  Path with query, below or with "/api/v10". Multipart bodies come parsed as parts. The answer's
+ *  status 0 means: close the connection without an answer. delay_us: when to answer. */
+struct crier_sim_request {
+    const char *method, *path;
+    const char *authorization, *user_agent, *content_type; /* NULL when absent */
+    const char *body;
+    size_t body_len;
+    const struct crier_http_part *parts;
+    size_t part_count;
+};
+struct crier_sim_answer {
+    int status;
+    struct crier_buf headers; /**< "Name: value\r\n" lines */
+    struct crier_buf body;
+    int64_t delay_us;
+};
+void crier_sim_handle(struct crier_sim *sim, const struct crier_sim_request *req,
+                      struct crier_sim_answer *answer);
+
+/** A chat transcript of every channel, for people: guild and channel names, each message with
+ *  time, author, text, embeds (boxed), files, and "(edited)". At most `last` messages a channel
+ *  (0: all). color: ANSI. */
+void crier_sim_transcript(struct crier_sim *sim, unsigned last, bool color,
+                          struct crier_buf *out);
+/** The same as JSON: {"channels":[{"id","name","guild","messages":[Discord's objects]}]}. */
+json_t *crier_sim_dump(struct crier_sim *sim);
+
+struct crier_sim_stats {
+    uint64_t requests, creates, edits, deletes, answers_429, answers_4xx, answers_5xx;
+};
+void crier_sim_stats(const struct crier_sim *sim, struct crier_sim_stats *out);
+
+/** In-process transport: answers come through the loop after `latency`. Frees with ops->free. */
+struct crier_transport *crier_sim_transport(struct crier_sim *sim, struct crier_loop *loop);
+
+/** HTTP server on 127.0.0.1:port (0: any; the port chosen is returned through *port). Also serves
+ *  /sim/state (crier_sim_dump), /sim/transcript, /sim/faults, /sim/stats on the same port. */
+struct crier_sim_server;
+CRIER_CHECK int crier_sim_server_start(struct crier_sim *sim, struct crier_loop *loop, int *port,
+                                       struct crier_sim_server **out, struct crier_err *err);
+void crier_sim_server_stop(struct crier_sim_server *server);
+
+#endif
