@@ -64,9 +64,11 @@ void crier_loop_on_clock_set(struct crier_loop *loop, void (*fn)(void *arg, int6
 
 /** Run until crier_loop_stop. Virtual: until until_mono_us, or until nothing is left to do (no
  *  timer, no posted work, no worker that is due); live: until_mono_us is a bound too (CRIER_NEVER:
- *  none). Returns when stopped or at the bound. May be called again. */
+ *  none). Returns when stopped or at the bound; unless stopped, a virtual clock then stands at the
+ *  bound. May be called again. */
 void crier_loop_run(struct crier_loop *loop, int64_t until_mono_us);
-/** Make crier_loop_run return after the current callback. */
+/** Make crier_loop_run return after the current callback. Without a run that is under way it does
+ *  nothing. */
 void crier_loop_stop(struct crier_loop *loop);
 
 /** Counters, for status and benchmarks. */

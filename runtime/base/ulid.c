@@ -77,8 +77,8 @@ static bool count_up(unsigned char id[16])
 
 void crier_ulid_next(struct crier_ulid_gen *gen, int64_t wall_us, unsigned char out[16])
 {
-    uint64_t ms = wall_us > 0 ? (uint64_t)wall_us / 1000 : 0;
-    if (ms <= gen->last_ms && gen->last_ms) {
+    uint64_t ms = wall_us >= 2000 ? (uint64_t)wall_us / 1000 : 1; /* 0 = no id made yet */
+    if (ms <= gen->last_ms) {
         if (count_up(gen->last))
             goto out;
         ms = gen->last_ms + 1;
