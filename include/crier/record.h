@@ -105,7 +105,8 @@ struct crier_iter crier_record_fields(const struct crier_record *record);
 struct crier_iter crier_values(const struct crier_value *value);
 bool crier_next(struct crier_iter *it, struct crier_value *out);
 /** By dotted name; common members first ("level", "ok", "guild.id", "channels.failed"). A number
- *  is an array's item, from 1. False when the record has no such field. Common members come as
+ *  is an array's item, from 1; a key that holds dots itself is found too. False when the record has
+ *  no such field (an absent `where` or `ok`; `sim` is always there). Common members come as
  *  the types that JSON has for them (id STR, seq INT, time TIME, kind STR, level STR, ok bool);
  *  `scratch` (32 bytes) backs a string that is made on the spot (id). */
 bool crier_record_get(const struct crier_record *record, const char *path,
@@ -119,7 +120,8 @@ struct crier_str crier_record_json(struct crier_record *record);
 const char *crier_kind_name(enum crier_kind kind);
 bool crier_kind_parse(const char *name, size_t len, enum crier_kind *out);
 const char *crier_level_name(enum crier_level level);
-/** "debug info warning error critical" (any case; "warn" too) or "10".."50". */
+/** "debug info warning error critical" (any case; "warn" too) or "10".."50"; a number between two
+ *  levels is the lower one. */
 bool crier_level_parse(const char *name, size_t len, enum crier_level *out);
 
 #ifdef __cplusplus

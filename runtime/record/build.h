@@ -12,9 +12,11 @@
  *
  * Rules kept here, so that no caller needs to know them: strings are made valid UTF-8 (bad bytes
  * become U+FFFD); NaN and infinities become null; nesting beyond 64 is cut (the value becomes the
- * string "[too deep]"); a user's field with the name of a common member (or "fields") goes into
- * the object `fields`. The block is position-independent (offsets, no pointers), so that its bytes
- * can be stored and read back: crier_record_bytes, crier_record_from_bytes.
+ * string "[too deep]"); a user's field with the name of a common member (`sim` too, or "fields")
+ * goes into the object `fields`; keys are cut at 65,535 bytes, at the end of a character; a string
+ * of more than CRIER_RECORD_MAX / 2 becomes "[too large]", and fields that would take a record
+ * beyond CRIER_RECORD_MAX are left out. The block is position-independent (no pointers), so that
+ * its bytes can be stored and read back: crier_record_bytes, crier_record_from_bytes.
  *
  * Thread: a builder belongs to one thread; `seq` is given by the source (one a host).
  */
@@ -25,6 +27,9 @@
 #include "base/clock.h"
 #include "base/ulid.h"
 #include "crier/record.h"
+
+/** The most that a record's fields take, and its text, in bytes. */
+#define CRIER_RECORD_MAX (64u * 1024 * 1024)
 
 /** Where records come from: the host has one, shared by its builders on the loop thread. */
 struct crier_source {
@@ -42,7 +47,7 @@ struct crier_builder {
     struct crier_buf buf;
     /* private */
     struct crier_buf moved; /* user fields with reserved names */
-    size_t open[64];
+    size_t open[64], last; /* where in the buffer the containers and the last item begin */
     unsigned depth, skip;
     bool in_fields;
     int64_t time;
@@ -77,8 +82,8 @@ void crier_build_close(struct crier_builder *b);
 /** A copy of a value (of another record), whole. */
 void crier_build_value(struct crier_builder *b, const char *key, size_t klen,
                        const struct crier_value *v);
-/** JSON text (valid; made by our own writers), parsed into a value: embeds, states. Invalid text
- *  becomes a string. */
+/** JSON text, parsed into a value: embeds, states. Text that is invalid, or that the scanner
+ *  refuses (record/scan.h: deeper than 512, a number beyond double), becomes a string. */
 void crier_build_json(struct crier_builder *b, const char *key, size_t klen, const char *json,
                       size_t len);
 

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT */
+#include "record/build.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "record/scan.h"
+#include "record/tape.h"
+
+#define KEEP_MAX (1024 * 1024) /* a builder's buffer above this is given back */
+#define NAME_MAX_BYTES 65535   /* keys, logger, where and node */
+
+void crier_source_init(struct crier_source *source, const char *node, bool sim,
+                       const uint64_t *seed)
+{
+    *source = (struct crier_source){.node = crier_strdup(node ? node : ""), .sim = sim};
+    if (seed)
+        crier_rng_seed(&source->ids.rng, *seed);
+    else
+        crier_rng_seed_system(&source->ids.rng);
+}
+
+void crier_source_fini(struct crier_source *source)
+{
+    free(source->node);
+    source->node = NULL;
+}
+
+void crier_builder_init(struct crier_builder *b, struct crier_source *source)
+{
+    memset(b, 0, sizeof *b);
+    b->source = source;
+}
+
+void crier_builder_fini(struct crier_builder *b)
+{
+    crier_buf_fini(&b->buf);
+    crier_buf_fini(&b->moved);
+}
+
+static void reset(struct crier_buf *buf)
+{
+    if (buf->cap > KEEP_MAX)
+        crier_buf_fini(buf);
+    buf->len = 0;
+}
+
+void crier_build_begin(struct crier_builder *b, enum crier_kind kind, enum crier_level level,
+                       int64_t wall_us)
+{
+    crier_build_cancel(b);
+    b->time = wall_us;
+    b->kind = kind;
+    crier_build_level(b, level);
+}
+
+void crier_build_cancel(struct crier_builder *b)
+{
+    reset(&b->buf);
+    reset(&b->moved);
+    b->depth = b->skip = 0;
+    b->in_fields = false;
+    b->ok = -1;
+    b->logger = b->text = b->where = (struct crier_str){"", 0};
+}
+
+void crier_build_logger(struct crier_builder *b, const char *s, size_t len)
+{
+    b->logger = (struct crier_str){s, len};
+}
+
+void crier_build_text(struct crier_builder *b, const char *s, size_t len)
+{
+    b->text = (struct crier_str){s, len};
+}
+
+void crier_build_where(struct crier_builder *b, const char *s, size_t len)
+{
+    b->where = (struct crier_str){s, len};
+}
+
+void crier_build_ok(struct crier_builder *b, bool ok)
+{
+    b->ok = ok;
+}
+
+void crier_build_level(struct crier_builder *b, enum crier_level level)
+{
+    int n = level < CRIER_DEBUG ? CRIER_DEBUG : level > CRIER_CRITICAL ? CRIER_CRITICAL : level;
+    b->level = n / 10 * 10;
+}
+
+/* --- the tape ------------------------------------------------------------------------------ */
+
+static struct crier_buf *target(struct crier_builder *b)
+{
+    return b->in_fields ? &b->moved : &b->buf;
+}
+
+static bool reserved(const char *key, size_t klen)
+{
+    return crier_field_of(key, klen) != CRIER_FIELD_OTHER ||
+           (klen == 6 && memcmp(key, "fields", 6) == 0);
+}
+
+static char *put(struct crier_builder *b, struct crier_buf *buf, const char *key, size_t klen,
+                 enum crier_type type, size_t size)
+{
+    struct crier_tape_item item = {.type = (uint8_t)type, .key = (uint16_t)klen,
+                                   .size = (uint32_t)size};
+    char *to = crier_buf_reserve(buf, sizeof item + klen + size);
+    b->last = buf->len;
+    buf->len += sizeof item + klen + size;
+    memcpy(to, &item, sizeof item);
+    if (klen)
+        memcpy(to + sizeof item, key, klen);
+    return to + sizeof item + klen;
+}
+
+/* Room for a value's payload; NULL when the value is left out. */
+static char *item(struct crier_builder *b, const char *key, size_t klen, enum crier_type type,
+                  size_t size)
+{
+    struct crier_buf clean = {0};
+    if (b->skip)
+        return NULL;
+    if (b->depth == 0)
+        b->in_fields = reserved(key, klen);
+    struct crier_buf *buf = target(b);
+    if (b->depth && buf->data[b->open[b->depth - 1]] == CRIER_ARRAY)
+        klen = 0;
+    if (size > CRIER_RECORD_MAX || buf->len + klen + size > CRIER_RECORD_MAX)
+        return NULL;
+    if (klen > NAME_MAX_BYTES || crier_utf8_span(key, klen) != klen) {
+        crier_utf8_append(&clean, key, klen);
+        key = clean.data;
+        klen = crier_utf8_cut(key, clean.len, NAME_MAX_BYTES);
+    }
+    char *to = put(b, buf, key, klen, type, size);
+    crier_buf_fini(&clean);
+    return to;
+}
+
+static void scalar(struct crier_builder *b, const char *key, size_t klen, enum crier_type type,
+                   const void *payload, size_t size)
+{
+    char *to = item(b, key, klen, type, size);
+    if (to && size)
+        memcpy(to, payload, size);
+}
+
+void crier_build_str(struct crier_builder *b, const char *key, size_t klen, const char *s,
+                     size_t len)
+{
+    struct crier_buf clean = {0};
+    if (len > CRIER_RECORD_MAX / 2) {
+        s = "[too large]";
+        len = strlen(s);
+    }
+    if (crier_utf8_span(s, len) != len) {
+        crier_utf8_append(&clean, s, len);
+        s = clean.data;
+        len = clean.len;
+    }
+    scalar(b, key, klen, CRIER_STR, s, len);
+    crier_buf_fini(&clean);
+}
+
+void crier_build_int(struct crier_builder *b, const char *key, size_t klen, int64_t v)
+{
+    scalar(b, key, klen, CRIER_INT, &v, sizeof v);
+}
+
+void crier_build_num(struct crier_builder *b, const char *key, size_t klen, double v)
+{
+    if (isfinite(v))
+        scalar(b, key, klen, CRIER_NUM, &v, sizeof v);
+    else
+        crier_build_null(b, key, klen);
+}
+
+void crier_build_bool(struct crier_builder *b, const char *key, size_t klen, bool v)
+{
+    scalar(b, key, klen, v ? CRIER_TRUE : CRIER_FALSE, NULL, 0);
+}
+
+void crier_build_null(struct crier_builder *b, const char *key, size_t klen)
+{
+    scalar(b, key, klen, CRIER_NULL, NULL, 0);
+}
+
+void crier_build_snowflake(struct crier_builder *b, const char *key, size_t klen, uint64_t v)
+{
+    scalar(b, key, klen, CRIER_SNOWFLAKE, &v, sizeof v);
+}
+
+void crier_build_time(struct crier_builder *b, const char *key, size_t klen, int64_t wall_us)
+{
+    scalar(b, key, klen, CRIER_TIME, &wall_us, sizeof wall_us);
+}
+
+void crier_build_open(struct crier_builder *b, const char *key, size_t klen, enum crier_type type)
+{
+    if (b->skip) {
+        b->skip++;
+    } else if (b->depth == CRIER_TAPE_DEPTH) {
+        crier_build_str(b, key, klen, "[too deep]", 10);
+        b->skip = 1;
+    } else if (item(b, key, klen, type, 0)) {
+        b->open[b->depth++] = b->last;
+    } else {
+        b->skip = 1;
+    }
+}
+
+void crier_build_close(struct crier_builder *b)
+{
+    struct crier_tape_item head;
+    if (b->skip) {
+        b->skip--;
+        return;
+    }
+    if (b->depth == 0)
+        return;
+    struct crier_buf *buf = target(b);
+    char *at = buf->data + b->open[--b->depth];
+    memcpy(&head, at, sizeof head);
+    head.size = (uint32_t)((size_t)(buf->data + buf->len - at) - sizeof head - head.key);
+    memcpy(at, &head, sizeof head);
+}
+
+void crier_build_value(struct crier_builder *b, const char *key, size_t klen,
+                       const struct crier_value *v)
+{
+    switch (v->type) {
+    case CRIER_STR:
+        crier_build_str(b, key, klen, v->s.data, v->s.len);
+        break;
+    case CRIER_NUM:
+        crier_build_num(b, key, klen, v->n);
+        break;
+    case CRIER_INT:
+    case CRIER_SNOWFLAKE:
+    case CRIER_TIME:
+        scalar(b, key, klen, v->type, &v->u, sizeof v->u);
+        break;
+    case CRIER_NULL:
+    case CRIER_FALSE:
+    case CRIER_TRUE:
+        scalar(b, key, klen, v->type, NULL, 0);
+        break;
+    case CRIER_ARRAY:
+    case CRIER_OBJECT: {
+        struct crier_iter it = crier_values(v);
+        struct crier_value inner;
+        crier_build_open(b, key, klen, v->type);
+        while (crier_next(&it, &inner))
+            crier_build_value(b, inner.key.data, inner.key.len, &inner);
+        crier_build_close(b);
+        break;
+    }
+    }
+}
+
+/* One value of the scanner, and what is inside it. */
+static bool copy_json(struct crier_builder *b, const char *key, size_t klen, struct crier_scan *s)
+{
+    unsigned inside = 0;
+    do {
+        enum crier_scan_event event = crier_scan_next(s);
+        const char *name = inside ? s->key.data : key;
+        size_t nlen = inside ? s->key.len : klen;
+        switch (event) {
+        case CRIER_SCAN_OBJECT:
+        case CRIER_SCAN_ARRAY:
+            crier_build_open(b, name, nlen,
+                             event == CRIER_SCAN_OBJECT ? CRIER_OBJECT : CRIER_ARRAY);
+            inside++;
+            break;
+        case CRIER_SCAN_CLOSE:
+            crier_build_close(b);
+            inside--;
+            break;
+        case CRIER_SCAN_STR:
+            crier_build_str(b, name, nlen, s->s.data, s->s.len);
+            break;
+        case CRIER_SCAN_INT:
+            crier_build_int(b, name, nlen, s->i);
+            break;
+        case CRIER_SCAN_NUM:
+            crier_build_num(b, name, nlen, s->n);
+            break;
+        case CRIER_SCAN_TRUE:
+        case CRIER_SCAN_FALSE:
+            crier_build_bool(b, name, nlen, event == CRIER_SCAN_TRUE);
+            break;
+        case CRIER_SCAN_NULL:
+            crier_build_null(b, name, nlen);
+            break;
+        case CRIER_SCAN_END:
+        case CRIER_SCAN_ERROR:
+            return false;
+        }
+    } while (inside);
+    return crier_scan_next(s) == CRIER_SCAN_END;
+}
+
+void crier_build_json(struct crier_builder *b, const char *key, size_t klen, const char *json,
+                      size_t len)
+{
+    struct crier_scan scan;
+    size_t buf = b->buf.len, moved = b->moved.len;
+    unsigned depth = b->depth, skip = b->skip;
+    crier_scan_init(&scan, json, len);
+    if (!copy_json(b, key, klen, &scan)) {
+        b->buf.len = buf;
+        b->moved.len = moved;
+        b->depth = depth;
+        b->skip = skip;
+        crier_build_str(b, key, klen, json, len);
+    }
+    crier_scan_fini(&scan);
+}
+
+/* --- the block ----------------------------------------------------------------------------- */
+
+/* A common member behind the tape; its length. */
+static uint32_t tail(struct crier_builder *b, struct crier_str s, size_t max)
+{
+    size_t at = b->buf.len;
+    if (s.len > max)
+        s.len = max;
+    if (crier_utf8_span(s.data, s.len) == s.len)
+        crier_buf_append(&b->buf, s.data, s.len);
+    else
+        crier_utf8_append(&b->buf, s.data, s.len);
+    b->buf.len = at + crier_utf8_cut(b->buf.data + at, b->buf.len - at, max);
+    return (uint32_t)(b->buf.len - at);
+}
+
+struct crier_record *crier_build_end(struct crier_builder *b)
+{
+    struct crier_source *source = b->source;
+    b->skip = 0;
+    while (b->depth)
+        crier_build_close(b);
+    if (b->moved.len)
+        memcpy(put(b, &b->buf, "fields", 6, CRIER_OBJECT, b->moved.len), b->moved.data,
+               b->moved.len);
+
+    struct crier_record_head head = {
+        .magic = CRIER_RECORD_MAGIC,
+        .version = CRIER_RECORD_VERSION,
+        .tape = (uint32_t)b->buf.len,
+        .seq = ++source->seq,
+        .time = b->time,
+        .kind = (uint8_t)b->kind,
+        .level = (uint8_t)b->level,
+        .ok = (int8_t)b->ok,
+        .sim = source->sim,
+    };
+    crier_ulid_next(&source->ids, b->time, head.id);
+    head.text = tail(b, b->text, CRIER_RECORD_MAX);
+    head.logger = tail(b, b->logger, NAME_MAX_BYTES);
+    head.where = tail(b, b->where, NAME_MAX_BYTES);
+    head.node = tail(b, (struct crier_str){source->node, strlen(source->node)}, NAME_MAX_BYTES);
+    head.size = (uint32_t)(sizeof head + b->buf.len);
+
+    struct crier_record *record = crier_malloc(offsetof(struct crier_record, head) + head.size);
+    atomic_init(&record->refs, 1);
+    atomic_init(&record->json, NULL);
+    atomic_init(&record->json_len, 0);
+    record->head = head;
+    if (b->buf.len)
+        memcpy(record->data, b->buf.data, b->buf.len);
+    crier_build_cancel(b);
+    return record;
+}

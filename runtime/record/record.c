@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: MIT */
+#include "record/build.h"
+#include "record/tape.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/duration.h"
+#include "base/json.h"
+
+struct crier_record *crier_record_ref(struct crier_record *record)
+{
+    atomic_fetch_add_explicit(&record->refs, 1, memory_order_relaxed);
+    return record;
+}
+
+void crier_record_unref(struct crier_record *record)
+{
+    if (!record || atomic_fetch_sub_explicit(&record->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    free(atomic_load_explicit(&record->json, memory_order_relaxed));
+    free(record);
+}
+
+void crier_record_id(const struct crier_record *record, char out[27])
+{
+    crier_ulid_text(record->head.id, out);
+}
+
+const unsigned char *crier_record_id_bytes(const struct crier_record *record)
+{
+    return record->head.id;
+}
+
+uint64_t crier_record_seq(const struct crier_record *record)
+{
+    return record->head.seq;
+}
+
+int64_t crier_record_time(const struct crier_record *record)
+{
+    return record->head.time;
+}
+
+enum crier_kind crier_record_kind(const struct crier_record *record)
+{
+    return (enum crier_kind)record->head.kind;
+}
+
+enum crier_level crier_record_level(const struct crier_record *record)
+{
+    return (enum crier_level)record->head.level;
+}
+
+int crier_record_ok(const struct crier_record *record)
+{
+    return record->head.ok;
+}
+
+bool crier_record_sim(const struct crier_record *record)
+{
+    return record->head.sim;
+}
+
+struct crier_str crier_record_text(const struct crier_record *record)
+{
+    return (struct crier_str){record->data + record->head.tape, record->head.text};
+}
+
+struct crier_str crier_record_logger(const struct crier_record *record)
+{
+    struct crier_str before = crier_record_text(record);
+    return (struct crier_str){before.data + before.len, record->head.logger};
+}
+
+struct crier_str crier_record_where(const struct crier_record *record)
+{
+    struct crier_str before = crier_record_logger(record);
+    return (struct crier_str){before.data + before.len, record->head.where};
+}
+
+struct crier_str crier_record_node(const struct crier_record *record)
+{
+    struct crier_str before = crier_record_where(record);
+    return (struct crier_str){before.data + before.len, record->head.node};
+}
+
+/* --- walking ------------------------------------------------------------------------------- */
+
+struct crier_iter crier_record_fields(const struct crier_record *record)
+{
+    return (struct crier_iter){record->data, record->data + record->head.tape};
+}
+
+struct crier_iter crier_values(const struct crier_value *value)
+{
+    if (value->type != CRIER_ARRAY && value->type != CRIER_OBJECT)
+        return (struct crier_iter){0};
+    return (struct crier_iter){value->raw.data, value->raw.data + value->raw.len};
+}
+
+bool crier_next(struct crier_iter *it, struct crier_value *out)
+{
+    struct crier_tape_item item;
+    if (it->at == it->end)
+        return false;
+    memcpy(&item, it->at, sizeof item);
+    const char *key = it->at + sizeof item;
+    const char *payload = key + item.key;
+    out->type = (enum crier_type)item.type;
+    out->key = (struct crier_str){key, item.key};
+    switch (out->type) {
+    case CRIER_INT:
+    case CRIER_NUM:
+    case CRIER_SNOWFLAKE:
+    case CRIER_TIME:
+        memcpy(&out->u, payload, sizeof out->u);
+        break;
+    default:
+        out->raw = (struct crier_str){payload, item.size};
+    }
+    it->at = payload + item.size;
+    return true;
+}
+
+enum crier_field crier_field_of(const char *name, size_t len)
+{
+    static const struct {
+        const char *name;
+        enum crier_field field;
+    } names[][4] = {
+        [2] = {{"id", CRIER_FIELD_ID}, {"ok", CRIER_FIELD_OK}},
+        [3] = {{"seq", CRIER_FIELD_SEQ}, {"sim", CRIER_FIELD_SIM}},
+        [4] = {{"time", CRIER_FIELD_TIME},
+               {"node", CRIER_FIELD_NODE},
+               {"kind", CRIER_FIELD_KIND},
+               {"text", CRIER_FIELD_TEXT}},
+        [5] = {{"level", CRIER_FIELD_LEVEL}, {"where", CRIER_FIELD_WHERE}},
+        [6] = {{"logger", CRIER_FIELD_LOGGER}},
+    };
+    if (len >= CRIER_COUNT(names))
+        return CRIER_FIELD_OTHER;
+    for (size_t i = 0; i < CRIER_COUNT(names[len]) && names[len][i].name; i++)
+        if (memcmp(name, names[len][i].name, len) == 0)
+            return names[len][i].field;
+    return CRIER_FIELD_OTHER;
+}
+
+static bool find_item(struct crier_iter it, const char *path, size_t len, struct crier_value *out);
+
+/* A key may itself hold dots, so each key is held against the whole rest of the path first. */
+static bool find_member(struct crier_iter it, const char *path, size_t len,
+                        struct crier_value *out)
+{
+    struct crier_value v;
+    while (crier_next(&it, &v)) {
+        if (v.key.len > len || memcmp(v.key.data, path, v.key.len) != 0)
+            continue;
+        if (v.key.len == len) {
+            *out = v;
+            return true;
+        }
+        if (path[v.key.len] != '.')
+            continue;
+        const char *rest = path + v.key.len + 1;
+        size_t left = len - v.key.len - 1;
+        if (v.type == CRIER_OBJECT && find_member(crier_values(&v), rest, left, out))
+            return true;
+        if (v.type == CRIER_ARRAY && find_item(crier_values(&v), rest, left, out))
+            return true;
+    }
+    return false;
+}
+
+static bool find_item(struct crier_iter it, const char *path, size_t len, struct crier_value *out)
+{
+    size_t i = 0, number = 0;
+    for (; i < len && path[i] >= '0' && path[i] <= '9' && number < SIZE_MAX / 16; i++)
+        number = number * 10 + (size_t)(path[i] - '0');
+    if (i == 0 || number == 0 || (i < len && path[i] != '.'))
+        return false;
+    struct crier_value v;
+    while (number--)
+        if (!crier_next(&it, &v))
+            return false;
+    if (i == len) {
+        *out = v;
+        return true;
+    }
+    if (v.type == CRIER_OBJECT)
+        return find_member(crier_values(&v), path + i + 1, len - i - 1, out);
+    return v.type == CRIER_ARRAY && find_item(crier_values(&v), path + i + 1, len - i - 1, out);
+}
+
+static void set_str(struct crier_value *out, struct crier_str s)
+{
+    out->type = CRIER_STR;
+    out->s = s;
+}
+
+static void set_name(struct crier_value *out, const char *name)
+{
+    set_str(out, (struct crier_str){name, strlen(name)});
+}
+
+bool crier_record_field(const struct crier_record *record, enum crier_field field,
+                        const char *path, size_t len, struct crier_value *out, char scratch[32])
+{
+    const struct crier_record_head *head = &record->head;
+    out->key = (struct crier_str){path, len};
+    switch (field) {
+    case CRIER_FIELD_OTHER:
+        return find_member(crier_record_fields(record), path, len, out);
+    case CRIER_FIELD_ID:
+        crier_ulid_text(head->id, scratch);
+        set_str(out, (struct crier_str){scratch, CRIER_ULID_LEN});
+        return true;
+    case CRIER_FIELD_SEQ:
+        out->type = CRIER_INT;
+        out->i = (int64_t)head->seq;
+        return true;
+    case CRIER_FIELD_TIME:
+        out->type = CRIER_TIME;
+        out->i = head->time;
+        return true;
+    case CRIER_FIELD_NODE:
+        set_str(out, crier_record_node(record));
+        return true;
+    case CRIER_FIELD_KIND:
+        set_name(out, crier_kind_name(crier_record_kind(record)));
+        return true;
+    case CRIER_FIELD_LEVEL:
+        set_name(out, crier_level_name(crier_record_level(record)));
+        return true;
+    case CRIER_FIELD_LOGGER:
+        set_str(out, crier_record_logger(record));
+        return true;
+    case CRIER_FIELD_TEXT:
+        set_str(out, crier_record_text(record));
+        return true;
+    case CRIER_FIELD_WHERE:
+        set_str(out, crier_record_where(record));
+        return out->s.len > 0;
+    case CRIER_FIELD_OK:
+        out->type = head->ok > 0 ? CRIER_TRUE : CRIER_FALSE;
+        return head->ok >= 0;
+    case CRIER_FIELD_SIM:
+        out->type = head->sim ? CRIER_TRUE : CRIER_FALSE;
+        return true;
+    }
+    return false;
+}
+
+bool crier_record_get(const struct crier_record *record, const char *path,
+                      struct crier_value *out, char scratch[32])
+{
+    size_t len = strlen(path);
+    return crier_record_field(record, crier_field_of(path, len), path, len, out, scratch);
+}
+
+/* --- JSON ---------------------------------------------------------------------------------- */
+
+static void encode_time(struct crier_buf *b, int64_t us)
+{
+    char text[32];
+    crier_time_rfc3339(us, text);
+    crier_json_str(b, text);
+}
+
+static void encode_values(struct crier_buf *b, struct crier_iter it, bool named)
+{
+    struct crier_value v;
+    while (crier_next(&it, &v)) {
+        if (named)
+            crier_json_keyn(b, v.key.data, v.key.len);
+        switch (v.type) {
+        case CRIER_NULL:
+            crier_json_null(b);
+            break;
+        case CRIER_FALSE:
+        case CRIER_TRUE:
+            crier_json_bool(b, v.type == CRIER_TRUE);
+            break;
+        case CRIER_INT:
+            crier_json_int(b, v.i);
+            break;
+        case CRIER_NUM:
+            crier_json_num(b, v.n);
+            break;
+        case CRIER_STR:
+            crier_json_strn(b, v.s.data, v.s.len);
+            break;
+        case CRIER_SNOWFLAKE: {
+            char text[24], *end = text + sizeof text, *p = end;
+            *--p = '"';
+            do
+                *--p = (char)('0' + v.u % 10);
+            while (v.u /= 10);
+            *--p = '"';
+            crier_json_raw(b, p, (size_t)(end - p));
+            break;
+        }
+        case CRIER_TIME:
+            encode_time(b, v.i);
+            break;
+        case CRIER_ARRAY:
+            crier_json_open(b, '[');
+            encode_values(b, crier_values(&v), false);
+            crier_json_close(b, ']');
+            break;
+        case CRIER_OBJECT:
+            crier_json_open(b, '{');
+            encode_values(b, crier_values(&v), true);
+            crier_json_close(b, '}');
+            break;
+        }
+    }
+}
+
+#define LITERAL(b, text) crier_buf_append(b, text, sizeof(text) - 1)
+
+static void quote(struct crier_buf *b, struct crier_str s)
+{
+    crier_json_quote(b, s.data, s.len);
+}
+
+static void encode_record(struct crier_buf *b, const struct crier_record *record)
+{
+    char id[CRIER_ULID_LEN + 1];
+    crier_record_id(record, id);
+    LITERAL(b, "{\"id\":\"");
+    crier_buf_append(b, id, CRIER_ULID_LEN);
+    LITERAL(b, "\",\"seq\":");
+    crier_json_uint(b, record->head.seq);
+    LITERAL(b, ",\"time\":");
+    encode_time(b, record->head.time);
+    LITERAL(b, ",\"node\":");
+    quote(b, crier_record_node(record));
+    LITERAL(b, ",\"kind\":\"");
+    crier_buf_puts(b, crier_kind_name(crier_record_kind(record)));
+    LITERAL(b, "\",\"level\":\"");
+    crier_buf_puts(b, crier_level_name(crier_record_level(record)));
+    LITERAL(b, "\",\"logger\":");
+    quote(b, crier_record_logger(record));
+    LITERAL(b, ",\"text\":");
+    quote(b, crier_record_text(record));
+    if (record->head.where) {
+        LITERAL(b, ",\"where\":");
+        quote(b, crier_record_where(record));
+    }
+    if (record->head.ok >= 0) {
+        LITERAL(b, ",\"ok\":");
+        crier_json_bool(b, record->head.ok);
+    }
+    if (record->head.sim)
+        LITERAL(b, ",\"sim\":true");
+    encode_values(b, crier_record_fields(record), true);
+    crier_buf_putc(b, '}');
+}
+
+struct crier_str crier_record_json(struct crier_record *record)
+{
+    char *text = atomic_load_explicit(&record->json, memory_order_acquire);
+    if (!text) {
+        struct crier_buf b = {0};
+        /* Mostly enough: the names of the common members and what the tape's heads don't cover. */
+        crier_buf_reserve(&b, record->head.size + 192);
+        encode_record(&b, record);
+        atomic_store_explicit(&record->json_len, b.len, memory_order_relaxed);
+        char *mine = crier_buf_take(&b);
+        if (atomic_compare_exchange_strong_explicit(&record->json, &text, mine,
+                                                    memory_order_acq_rel, memory_order_acquire))
+            text = mine;
+        else
+            free(mine);
+    }
+    return (struct crier_str){text, atomic_load_explicit(&record->json_len, memory_order_relaxed)};
+}
+
+/* --- stored bytes -------------------------------------------------------------------------- */
+
+struct crier_str crier_record_bytes(const struct crier_record *record)
+{
+    return (struct crier_str){(const char *)&record->head, record->head.size};
+}
+
+static bool valid_utf8(const char *s, size_t len)
+{
+    return crier_utf8_span(s, len) == len;
+}
+
+static bool valid_payload(const struct crier_tape_item *item, const char *payload)
+{
+    double n;
+    switch (item->type) {
+    case CRIER_NULL:
+    case CRIER_FALSE:
+    case CRIER_TRUE:
+        return item->size == 0;
+    case CRIER_INT:
+    case CRIER_SNOWFLAKE:
+    case CRIER_TIME:
+        return item->size == 8;
+    case CRIER_NUM:
+        if (item->size != sizeof n)
+            return false;
+        memcpy(&n, payload, sizeof n);
+        return isfinite(n);
+    case CRIER_STR:
+        return valid_utf8(payload, item->size);
+    case CRIER_ARRAY:
+    case CRIER_OBJECT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool valid_tape(const char *at, const char *end, bool named, unsigned depth)
+{
+    while (at < end) {
+        struct crier_tape_item item;
+        if ((size_t)(end - at) < sizeof item)
+            return false;
+        memcpy(&item, at, sizeof item);
+        at += sizeof item;
+        if (item.zero || (size_t)(end - at) < (size_t)item.key + item.size)
+            return false;
+        if (named ? !valid_utf8(at, item.key) : item.key != 0)
+            return false;
+        at += item.key;
+        if (!valid_payload(&item, at))
+            return false;
+        if (item.type == CRIER_ARRAY || item.type == CRIER_OBJECT)
+            if (depth == CRIER_TAPE_DEEPEST ||
+                !valid_tape(at, at + item.size, item.type == CRIER_OBJECT, depth + 1))
+                return false;
+        at += item.size;
+    }
+    return true;
+}
+
+static bool valid_head(const struct crier_record_head *head, size_t len)
+{
+    uint64_t sum = sizeof *head + (uint64_t)head->tape + head->text + head->logger + head->where +
+                   head->node;
+    return head->size == len && sum == len && head->zero == 0 && head->kind < CRIER_KIND_COUNT &&
+           head->level >= CRIER_DEBUG && head->level <= CRIER_CRITICAL && head->level % 10 == 0 &&
+           head->ok >= -1 && head->ok <= 1 && head->sim <= 1;
+}
+
+int crier_record_from_bytes(const void *data, size_t len, struct crier_record **out,
+                            struct crier_err *err)
+{
+    struct crier_record_head head;
+    struct crier_record *record;
+    if (len < sizeof head)
+        return crier_err_set(err, CRIER_ECORRUPT, "stored record: %zu bytes are too few", len);
+    memcpy(&head, data, sizeof head);
+    if (head.magic != CRIER_RECORD_MAGIC)
+        return crier_err_set(err, CRIER_ECORRUPT, "stored record: does not begin as a record");
+    if (head.version != CRIER_RECORD_VERSION)
+        return crier_err_set(err, CRIER_EVERSION,
+                             "stored record: format %u; this build reads format %u",
+                             (unsigned)head.version, CRIER_RECORD_VERSION);
+    if (!valid_head(&head, len))
+        return crier_err_set(err, CRIER_ECORRUPT, "stored record: its head is damaged");
+
+    record = crier_malloc(offsetof(struct crier_record, head) + len);
+    atomic_init(&record->refs, 1);
+    atomic_init(&record->json, NULL);
+    atomic_init(&record->json_len, 0);
+    memcpy(&record->head, data, len);
+    const char *text = record->data + head.tape;
+    if (!valid_tape(record->data, text, true, 0) ||
+        !valid_utf8(text, head.text) || !valid_utf8(text + head.text, head.logger) ||
+        !valid_utf8(text + head.text + head.logger, head.where) ||
+        !valid_utf8(text + head.text + head.logger + head.where, head.node)) {
+        free(record);
+        return crier_err_set(err, CRIER_ECORRUPT, "stored record: its fields are damaged");
+    }
+    *out = record;
+    return 0;
+}
+
+/* --- names --------------------------------------------------------------------------------- */
+
+static const char *const kinds[CRIER_KIND_COUNT] = {"log", "message", "task", "event", "system"};
+static const char *const levels[] = {"debug", "info", "warning", "error", "critical"};
+
+const char *crier_kind_name(enum crier_kind kind)
+{
+    return (unsigned)kind < CRIER_KIND_COUNT ? kinds[kind] : "?";
+}
+
+bool crier_kind_parse(const char *name, size_t len, enum crier_kind *out)
+{
+    for (int i = 0; i < CRIER_KIND_COUNT; i++)
+        if (strlen(kinds[i]) == len && memcmp(kinds[i], name, len) == 0) {
+            *out = (enum crier_kind)i;
+            return true;
+        }
+    return false;
+}
+
+const char *crier_level_name(enum crier_level level)
+{
+    size_t i = (size_t)level / 10 - 1;
+    return i < CRIER_COUNT(levels) ? levels[i] : "?";
+}
+
+bool crier_level_parse(const char *name, size_t len, enum crier_level *out)
+{
+    for (size_t i = 0; i < CRIER_COUNT(levels); i++)
+        if (strlen(levels[i]) == len && strncasecmp(levels[i], name, len) == 0) {
+            *out = (enum crier_level)((i + 1) * 10);
+            return true;
+        }
+    if (len == 4 && strncasecmp(name, "warn", 4) == 0) {
+        *out = CRIER_LEVEL_WARNING;
+        return true;
+    }
+    if (len != 2 || name[0] < '1' || name[0] > '5' || name[1] < '0' || name[1] > '9' ||
+        (name[0] == '5' && name[1] != '0'))
+        return false;
+    *out = (enum crier_level)((name[0] - '0') * 10);
+    return true;
+}
