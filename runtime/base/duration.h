@@ -10,6 +10,7 @@
 #ifndef CRIER_BASE_DURATION_H
 #define CRIER_BASE_DURATION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
