@@ -5,13 +5,14 @@
  * A line reads `bot.lua:14:20: message 'gallery': unknown option 'perod' (did you mean
  * 'period'?)`: place, object, fault, remedy; on a terminal the source line and a caret follow.
  * With --json, one object a line:
- * {"severity","file","line","column","object","text","help"}.
+ * {"severity","file","line","column","object","text","help"}, what is unknown null.
  *
  * Thread: one owner at a time.
  */
 #ifndef CRIER_BASE_DIAG_H
 #define CRIER_BASE_DIAG_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "base/buf.h"
@@ -32,6 +33,7 @@ struct crier_diags {
     struct crier_diag *items;
     size_t count;
     int errors, warnings;
+    void *seen; /**< internal: finds equal ones */
 };
 
 /** Takes copies. A diagnostic that is equal to one already there is not added again. */
@@ -41,7 +43,8 @@ void crier_diags_fini(struct crier_diags *d);
 /** By file and line, stable. */
 void crier_diags_sort(struct crier_diags *d);
 
-/** One line, no newline. */
+/** One line, no newline. Warnings and notes say so behind the place. Control characters in the
+ *  parts are shown as \n, \x1b. */
 void crier_diag_text(const struct crier_diag *diag, struct crier_buf *out);
 void crier_diag_json(const struct crier_diag *diag, struct crier_buf *out);
 

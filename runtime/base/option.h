@@ -67,6 +67,8 @@ struct crier_options {
 /** All values unset, defaults parsed and filled in. The table is borrowed (static). */
 void crier_options_init(struct crier_options *o, const struct crier_option *table, size_t count);
 void crier_options_fini(struct crier_options *o);
+/** Frees what a value holds (a default, say) and zeroes it, before another is put there. */
+void crier_option_value_fini(struct crier_option_value *v);
 /** By name; aborts on a name that is not in the table (a bug). */
 const struct crier_option_value *crier_options_get(const struct crier_options *o,
                                                    const char *name);
