@@ -104,25 +104,33 @@ static bool reserved(const char *key, size_t klen)
            (klen == 6 && memcmp(key, "fields", 6) == 0);
 }
 
-static char *put(struct crier_builder *b, struct crier_buf *buf, const char *key, size_t klen,
-                 enum crier_type type, size_t size)
+static char *put(struct crier_builder *b, struct crier_buf *buf, const char *key,
+                 struct crier_tape_item head)
 {
-    struct crier_tape_item item = {.type = (uint8_t)type, .key = (uint16_t)klen,
-                                   .size = (uint32_t)size};
-    char *to = crier_buf_reserve(buf, sizeof item + klen + size);
+    char *to = crier_buf_reserve(buf, sizeof head + head.key + head.size);
     b->last = buf->len;
-    buf->len += sizeof item + klen + size;
-    memcpy(to, &item, sizeof item);
-    if (klen)
-        memcpy(to + sizeof item, key, klen);
-    return to + sizeof item + klen;
+    buf->len += sizeof head + head.key + head.size;
+    memcpy(to, &head, sizeof head);
+    if (head.key)
+        memcpy(to + sizeof head, key, head.key);
+    return to + sizeof head + head.key;
+}
+
+static char *put_odd_key(struct crier_builder *b, struct crier_buf *buf, const char *key,
+                         size_t klen, struct crier_tape_item head)
+{
+    struct crier_buf clean = {0};
+    crier_utf8_append(&clean, key, klen);
+    head.key = (uint16_t)crier_utf8_cut(clean.data, clean.len, NAME_MAX_BYTES);
+    char *to = put(b, buf, clean.data, head);
+    crier_buf_fini(&clean);
+    return to;
 }
 
 /* Room for a value's payload; NULL when the value is left out. */
 static char *item(struct crier_builder *b, const char *key, size_t klen, enum crier_type type,
-                  size_t size)
+                  size_t size, bool plain)
 {
-    struct crier_buf clean = {0};
     if (b->skip)
         return NULL;
     if (b->depth == 0)
@@ -132,39 +140,47 @@ static char *item(struct crier_builder *b, const char *key, size_t klen, enum cr
         klen = 0;
     if (size > CRIER_RECORD_MAX || buf->len + klen + size > CRIER_RECORD_MAX)
         return NULL;
-    if (klen > NAME_MAX_BYTES || crier_utf8_span(key, klen) != klen) {
-        crier_utf8_append(&clean, key, klen);
-        key = clean.data;
-        klen = crier_utf8_cut(key, clean.len, NAME_MAX_BYTES);
-    }
-    char *to = put(b, buf, key, klen, type, size);
-    crier_buf_fini(&clean);
-    return to;
+    struct crier_tape_item head = {.type = (uint8_t)type, .size = (uint32_t)size};
+    head.plain = plain ? CRIER_PLAIN_STR : 0;
+    if (klen > NAME_MAX_BYTES || !crier_text_plain(key, klen))
+        return put_odd_key(b, buf, key, klen, head);
+    head.plain |= CRIER_PLAIN_KEY;
+    head.key = (uint16_t)klen;
+    return put(b, buf, key, head);
 }
 
 static void scalar(struct crier_builder *b, const char *key, size_t klen, enum crier_type type,
                    const void *payload, size_t size)
 {
-    char *to = item(b, key, klen, type, size);
+    char *to = item(b, key, klen, type, size, false);
     if (to && size)
         memcpy(to, payload, size);
+}
+
+static void build_odd_str(struct crier_builder *b, const char *key, size_t klen, const char *s,
+                          size_t len)
+{
+    struct crier_buf clean = {0};
+    crier_utf8_append(&clean, s, len);
+    scalar(b, key, klen, CRIER_STR, clean.data, clean.len);
+    crier_buf_fini(&clean);
 }
 
 void crier_build_str(struct crier_builder *b, const char *key, size_t klen, const char *s,
                      size_t len)
 {
-    struct crier_buf clean = {0};
     if (len > CRIER_RECORD_MAX / 2) {
         s = "[too large]";
         len = strlen(s);
     }
-    if (crier_utf8_span(s, len) != len) {
-        crier_utf8_append(&clean, s, len);
-        s = clean.data;
-        len = clean.len;
+    bool plain = crier_text_plain(s, len);
+    if (!plain && crier_utf8_span(s, len) != len) {
+        build_odd_str(b, key, klen, s, len);
+        return;
     }
-    scalar(b, key, klen, CRIER_STR, s, len);
-    crier_buf_fini(&clean);
+    char *to = item(b, key, klen, CRIER_STR, len, plain);
+    if (to && len)
+        memcpy(to, s, len);
 }
 
 void crier_build_int(struct crier_builder *b, const char *key, size_t klen, int64_t v)
@@ -207,7 +223,7 @@ void crier_build_open(struct crier_builder *b, const char *key, size_t klen, enu
     } else if (b->depth == CRIER_TAPE_DEPTH) {
         crier_build_str(b, key, klen, "[too deep]", 10);
         b->skip = 1;
-    } else if (item(b, key, klen, type, 0)) {
+    } else if (item(b, key, klen, type, 0, false)) {
         b->open[b->depth++] = b->last;
     } else {
         b->skip = 1;
@@ -325,29 +341,37 @@ void crier_build_json(struct crier_builder *b, const char *key, size_t klen, con
 
 /* --- the block ----------------------------------------------------------------------------- */
 
-/* A common member behind the tape; its length. */
-static uint32_t tail(struct crier_builder *b, struct crier_str s, size_t max)
+/* A common member as it goes behind the tape: valid, and of at most max bytes. */
+static void fit(struct crier_str *s, struct crier_buf *clean, size_t max, uint8_t *plain,
+                uint32_t *len)
 {
-    size_t at = b->buf.len;
-    if (s.len > max)
-        s.len = max;
-    if (crier_utf8_span(s.data, s.len) == s.len)
-        crier_buf_append(&b->buf, s.data, s.len);
-    else
-        crier_utf8_append(&b->buf, s.data, s.len);
-    b->buf.len = at + crier_utf8_cut(b->buf.data + at, b->buf.len - at, max);
-    return (uint32_t)(b->buf.len - at);
+    if (s->len > max)
+        s->len = max;
+    *plain = crier_text_plain(s->data, s->len);
+    if (!*plain) {
+        crier_utf8_append(clean, s->data, s->len);
+        *s = (struct crier_str){clean->data, crier_utf8_cut(clean->data, clean->len, max)};
+    }
+    *len = (uint32_t)s->len;
+}
+
+static void put_moved(struct crier_builder *b)
+{
+    struct crier_tape_item head = {.type = CRIER_OBJECT, .plain = CRIER_PLAIN_KEY, .key = 6,
+                                   .size = (uint32_t)b->moved.len};
+    memcpy(put(b, &b->buf, "fields", head), b->moved.data, b->moved.len);
 }
 
 struct crier_record *crier_build_end(struct crier_builder *b)
 {
     struct crier_source *source = b->source;
+    struct crier_str node = {source->node, strlen(source->node)};
+    struct crier_buf clean[4] = {0};
     b->skip = 0;
     while (b->depth)
         crier_build_close(b);
     if (b->moved.len)
-        memcpy(put(b, &b->buf, "fields", 6, CRIER_OBJECT, b->moved.len), b->moved.data,
-               b->moved.len);
+        put_moved(b);
 
     struct crier_record_head head = {
         .magic = CRIER_RECORD_MAGIC,
@@ -361,19 +385,26 @@ struct crier_record *crier_build_end(struct crier_builder *b)
         .sim = source->sim,
     };
     crier_ulid_next(&source->ids, b->time, head.id);
-    head.text = tail(b, b->text, CRIER_RECORD_MAX);
-    head.logger = tail(b, b->logger, NAME_MAX_BYTES);
-    head.where = tail(b, b->where, NAME_MAX_BYTES);
-    head.node = tail(b, (struct crier_str){source->node, strlen(source->node)}, NAME_MAX_BYTES);
-    head.size = (uint32_t)(sizeof head + b->buf.len);
+    fit(&b->text, &clean[0], CRIER_RECORD_MAX, &head.plain[0], &head.text);
+    fit(&b->logger, &clean[1], NAME_MAX_BYTES, &head.plain[1], &head.logger);
+    fit(&b->where, &clean[2], NAME_MAX_BYTES, &head.plain[2], &head.where);
+    fit(&node, &clean[3], NAME_MAX_BYTES, &head.plain[3], &head.node);
+    head.size = (uint32_t)sizeof head + head.tape + head.text + head.logger + head.where +
+                head.node;
 
-    struct crier_record *record = crier_malloc(offsetof(struct crier_record, head) + head.size);
-    atomic_init(&record->refs, 1);
-    atomic_init(&record->json, NULL);
-    atomic_init(&record->json_len, 0);
+    struct crier_record *record = crier_record_alloc(head.size);
     record->head = head;
-    if (b->buf.len)
-        memcpy(record->data, b->buf.data, b->buf.len);
+    const struct crier_str parts[] = {{b->buf.data, b->buf.len}, b->text, b->logger, b->where,
+                                      node};
+    char *to = record->data;
+    for (size_t i = 0; i < CRIER_COUNT(parts); i++) {
+        if (parts[i].len)
+            memcpy(to, parts[i].data, parts[i].len);
+        to += parts[i].len;
+    }
+    for (size_t i = 0; i < CRIER_COUNT(clean); i++)
+        if (clean[i].data)
+            crier_buf_fini(&clean[i]);
     crier_build_cancel(b);
     return record;
 }

@@ -10,6 +10,15 @@
 #include "base/duration.h"
 #include "base/json.h"
 
+struct crier_record *crier_record_alloc(size_t size)
+{
+    struct crier_record *record = crier_malloc(offsetof(struct crier_record, head) + size);
+    atomic_init(&record->refs, 1);
+    atomic_init(&record->json, NULL);
+    atomic_init(&record->json_len, 0);
+    return record;
+}
+
 struct crier_record *crier_record_ref(struct crier_record *record)
 {
     atomic_fetch_add_explicit(&record->refs, 1, memory_order_relaxed);
@@ -125,27 +134,32 @@ bool crier_next(struct crier_iter *it, struct crier_value *out)
     return true;
 }
 
+/* Asked for each field that is built: the length decides nearly always, and comparing with a
+ * literal of that length is one or two instructions. */
 enum crier_field crier_field_of(const char *name, size_t len)
 {
-    static const struct {
-        const char *name;
-        enum crier_field field;
-    } names[][4] = {
-        [2] = {{"id", CRIER_FIELD_ID}, {"ok", CRIER_FIELD_OK}},
-        [3] = {{"seq", CRIER_FIELD_SEQ}, {"sim", CRIER_FIELD_SIM}},
-        [4] = {{"time", CRIER_FIELD_TIME},
-               {"node", CRIER_FIELD_NODE},
-               {"kind", CRIER_FIELD_KIND},
-               {"text", CRIER_FIELD_TEXT}},
-        [5] = {{"level", CRIER_FIELD_LEVEL}, {"where", CRIER_FIELD_WHERE}},
-        [6] = {{"logger", CRIER_FIELD_LOGGER}},
-    };
-    if (len >= CRIER_COUNT(names))
+#define IS(word) (memcmp(name, word, sizeof(word) - 1) == 0)
+    switch (len) {
+    case 2:
+        return IS("id") ? CRIER_FIELD_ID : IS("ok") ? CRIER_FIELD_OK : CRIER_FIELD_OTHER;
+    case 3:
+        return IS("seq") ? CRIER_FIELD_SEQ : IS("sim") ? CRIER_FIELD_SIM : CRIER_FIELD_OTHER;
+    case 4:
+        return IS("time")   ? CRIER_FIELD_TIME
+               : IS("node") ? CRIER_FIELD_NODE
+               : IS("kind") ? CRIER_FIELD_KIND
+               : IS("text") ? CRIER_FIELD_TEXT
+                            : CRIER_FIELD_OTHER;
+    case 5:
+        return IS("level")   ? CRIER_FIELD_LEVEL
+               : IS("where") ? CRIER_FIELD_WHERE
+                             : CRIER_FIELD_OTHER;
+    case 6:
+        return IS("logger") ? CRIER_FIELD_LOGGER : CRIER_FIELD_OTHER;
+    default:
         return CRIER_FIELD_OTHER;
-    for (size_t i = 0; i < CRIER_COUNT(names[len]) && names[len][i].name; i++)
-        if (memcmp(name, names[len][i].name, len) == 0)
-            return names[len][i].field;
-    return CRIER_FIELD_OTHER;
+    }
+#undef IS
 }
 
 static bool find_item(struct crier_iter it, const char *path, size_t len, struct crier_value *out);
@@ -262,101 +276,153 @@ bool crier_record_get(const struct crier_record *record, const char *path,
 
 /* --- JSON ---------------------------------------------------------------------------------- */
 
+/* The commas are placed here and the room is reserved once an item; only what is rare goes
+ * through the general writer. */
+
+static char *copy(char *to, const char *s, size_t len)
+{
+    return (char *)memcpy(to, s, len) + len;
+}
+
+#define COPY(to, literal) copy(to, literal, sizeof(literal) - 1)
+
+static void wrote(struct crier_buf *b, const char *end)
+{
+    b->len = (size_t)(end - b->data);
+}
+
+static void encode_str(struct crier_buf *b, struct crier_str s, bool plain)
+{
+    if (!plain) {
+        crier_json_quote(b, s.data, s.len);
+        return;
+    }
+    char *to = crier_buf_reserve(b, s.len + 2);
+    *to = '"';
+    memcpy(to + 1, s.data, s.len);
+    to[s.len + 1] = '"';
+    b->len += s.len + 2;
+}
+
 static void encode_time(struct crier_buf *b, int64_t us)
 {
     char text[32];
     crier_time_rfc3339(us, text);
-    crier_json_str(b, text);
+    encode_str(b, (struct crier_str){text, strlen(text)}, true);
 }
 
-static void encode_values(struct crier_buf *b, struct crier_iter it, bool named)
+static void encode_snowflake(struct crier_buf *b, uint64_t u)
 {
-    struct crier_value v;
-    while (crier_next(&it, &v)) {
-        if (named)
-            crier_json_keyn(b, v.key.data, v.key.len);
-        switch (v.type) {
-        case CRIER_NULL:
-            crier_json_null(b);
-            break;
-        case CRIER_FALSE:
-        case CRIER_TRUE:
-            crier_json_bool(b, v.type == CRIER_TRUE);
-            break;
-        case CRIER_INT:
-            crier_json_int(b, v.i);
-            break;
-        case CRIER_NUM:
-            crier_json_num(b, v.n);
-            break;
-        case CRIER_STR:
-            crier_json_strn(b, v.s.data, v.s.len);
-            break;
-        case CRIER_SNOWFLAKE: {
-            char text[24], *end = text + sizeof text, *p = end;
-            *--p = '"';
-            do
-                *--p = (char)('0' + v.u % 10);
-            while (v.u /= 10);
-            *--p = '"';
-            crier_json_raw(b, p, (size_t)(end - p));
-            break;
-        }
-        case CRIER_TIME:
-            encode_time(b, v.i);
-            break;
-        case CRIER_ARRAY:
-            crier_json_open(b, '[');
-            encode_values(b, crier_values(&v), false);
-            crier_json_close(b, ']');
-            break;
-        case CRIER_OBJECT:
-            crier_json_open(b, '{');
-            encode_values(b, crier_values(&v), true);
-            crier_json_close(b, '}');
-            break;
-        }
+    char text[20], *end = text + sizeof text, *at = end;
+    do
+        *--at = (char)('0' + u % 10);
+    while (u /= 10);
+    encode_str(b, (struct crier_str){at, (size_t)(end - at)}, true);
+}
+
+static void encode_values(struct crier_buf *b, struct crier_iter it, bool named, bool first);
+
+static void encode_value(struct crier_buf *b, const struct crier_value *v, bool plain)
+{
+    char *to;
+    switch (v->type) {
+    case CRIER_NULL:
+        to = crier_buf_reserve(b, 4);
+        wrote(b, COPY(to, "null"));
+        break;
+    case CRIER_FALSE:
+        to = crier_buf_reserve(b, 5);
+        wrote(b, COPY(to, "false"));
+        break;
+    case CRIER_TRUE:
+        to = crier_buf_reserve(b, 4);
+        wrote(b, COPY(to, "true"));
+        break;
+    case CRIER_INT:
+        crier_json_int(b, v->i);
+        break;
+    case CRIER_NUM:
+        crier_json_num(b, v->n);
+        break;
+    case CRIER_STR:
+        encode_str(b, v->s, plain);
+        break;
+    case CRIER_SNOWFLAKE:
+        encode_snowflake(b, v->u);
+        break;
+    case CRIER_TIME:
+        encode_time(b, v->i);
+        break;
+    case CRIER_ARRAY:
+    case CRIER_OBJECT:
+        crier_buf_putc(b, v->type == CRIER_OBJECT ? '{' : '[');
+        encode_values(b, crier_values(v), v->type == CRIER_OBJECT, true);
+        crier_buf_putc(b, v->type == CRIER_OBJECT ? '}' : ']');
+        break;
     }
 }
 
-#define LITERAL(b, text) crier_buf_append(b, text, sizeof(text) - 1)
-
-static void quote(struct crier_buf *b, struct crier_str s)
+static void encode_key(struct crier_buf *b, struct crier_str key, bool plain, bool first)
 {
-    crier_json_quote(b, s.data, s.len);
+    char *to = crier_buf_reserve(b, key.len + 4);
+    if (!first)
+        *to++ = ',';
+    if (plain) {
+        *to++ = '"';
+        to = copy(to, key.data, key.len);
+        *to++ = '"';
+        *to++ = ':';
+        wrote(b, to);
+        return;
+    }
+    wrote(b, to);
+    crier_json_quote(b, key.data, key.len);
+    crier_buf_putc(b, ':');
+}
+
+static void encode_values(struct crier_buf *b, struct crier_iter it, bool named, bool first)
+{
+    struct crier_value v;
+    while (it.at != it.end) {
+        unsigned char plain = (unsigned char)it.at[offsetof(struct crier_tape_item, plain)];
+        crier_next(&it, &v);
+        if (named)
+            encode_key(b, v.key, plain & CRIER_PLAIN_KEY, first);
+        else if (!first)
+            crier_buf_putc(b, ',');
+        first = false;
+        encode_value(b, &v, plain & CRIER_PLAIN_STR);
+    }
 }
 
 static void encode_record(struct crier_buf *b, const struct crier_record *record)
 {
-    char id[CRIER_ULID_LEN + 1];
-    crier_record_id(record, id);
-    LITERAL(b, "{\"id\":\"");
-    crier_buf_append(b, id, CRIER_ULID_LEN);
-    LITERAL(b, "\",\"seq\":");
-    crier_json_uint(b, record->head.seq);
-    LITERAL(b, ",\"time\":");
-    encode_time(b, record->head.time);
-    LITERAL(b, ",\"node\":");
-    quote(b, crier_record_node(record));
-    LITERAL(b, ",\"kind\":\"");
-    crier_buf_puts(b, crier_kind_name(crier_record_kind(record)));
-    LITERAL(b, "\",\"level\":\"");
-    crier_buf_puts(b, crier_level_name(crier_record_level(record)));
-    LITERAL(b, "\",\"logger\":");
-    quote(b, crier_record_logger(record));
-    LITERAL(b, ",\"text\":");
-    quote(b, crier_record_text(record));
-    if (record->head.where) {
-        LITERAL(b, ",\"where\":");
-        quote(b, crier_record_where(record));
+    const struct crier_record_head *head = &record->head;
+    char *to = COPY(crier_buf_reserve(b, 64), "{\"id\":\"");
+    crier_record_id(record, to);
+    wrote(b, COPY(to + CRIER_ULID_LEN, "\",\"seq\":"));
+    crier_json_uint(b, head->seq);
+    wrote(b, COPY(crier_buf_reserve(b, 16), ",\"time\":"));
+    encode_time(b, head->time);
+    wrote(b, COPY(crier_buf_reserve(b, 16), ",\"node\":"));
+    encode_str(b, crier_record_node(record), head->plain[3]);
+    to = COPY(crier_buf_reserve(b, 64), ",\"kind\":\"");
+    to = stpcpy(to, crier_kind_name(crier_record_kind(record)));
+    to = COPY(to, "\",\"level\":\"");
+    to = stpcpy(to, crier_level_name(crier_record_level(record)));
+    wrote(b, COPY(to, "\",\"logger\":"));
+    encode_str(b, crier_record_logger(record), head->plain[1]);
+    wrote(b, COPY(crier_buf_reserve(b, 16), ",\"text\":"));
+    encode_str(b, crier_record_text(record), head->plain[0]);
+    if (head->where) {
+        wrote(b, COPY(crier_buf_reserve(b, 16), ",\"where\":"));
+        encode_str(b, crier_record_where(record), head->plain[2]);
     }
-    if (record->head.ok >= 0) {
-        LITERAL(b, ",\"ok\":");
-        crier_json_bool(b, record->head.ok);
-    }
-    if (record->head.sim)
-        LITERAL(b, ",\"sim\":true");
-    encode_values(b, crier_record_fields(record), true);
+    if (head->ok >= 0)
+        crier_buf_puts(b, head->ok ? ",\"ok\":true" : ",\"ok\":false");
+    if (head->sim)
+        crier_buf_puts(b, ",\"sim\":true");
+    encode_values(b, crier_record_fields(record), true, false);
     crier_buf_putc(b, '}');
 }
 
@@ -386,9 +452,10 @@ struct crier_str crier_record_bytes(const struct crier_record *record)
     return (struct crier_str){(const char *)&record->head, record->head.size};
 }
 
-static bool valid_utf8(const char *s, size_t len)
+/* A text that claims to be plain goes into JSON unseen, so the claim is checked too. */
+static bool valid_text(const char *s, size_t len, bool plain)
 {
-    return crier_utf8_span(s, len) == len;
+    return plain ? crier_text_plain(s, len) : crier_utf8_span(s, len) == len;
 }
 
 static bool valid_payload(const struct crier_tape_item *item, const char *payload)
@@ -409,7 +476,7 @@ static bool valid_payload(const struct crier_tape_item *item, const char *payloa
         memcpy(&n, payload, sizeof n);
         return isfinite(n);
     case CRIER_STR:
-        return valid_utf8(payload, item->size);
+        return valid_text(payload, item->size, item->plain & CRIER_PLAIN_STR);
     case CRIER_ARRAY:
     case CRIER_OBJECT:
         return true;
@@ -426,9 +493,10 @@ static bool valid_tape(const char *at, const char *end, bool named, unsigned dep
             return false;
         memcpy(&item, at, sizeof item);
         at += sizeof item;
-        if (item.zero || (size_t)(end - at) < (size_t)item.key + item.size)
+        if (item.plain > (CRIER_PLAIN_KEY | CRIER_PLAIN_STR) ||
+            (size_t)(end - at) < (size_t)item.key + item.size)
             return false;
-        if (named ? !valid_utf8(at, item.key) : item.key != 0)
+        if (!valid_text(at, item.key, item.plain & CRIER_PLAIN_KEY) || (!named && item.key))
             return false;
         at += item.key;
         if (!valid_payload(&item, at))
@@ -446,7 +514,7 @@ static bool valid_head(const struct crier_record_head *head, size_t len)
 {
     uint64_t sum = sizeof *head + (uint64_t)head->tape + head->text + head->logger + head->where +
                    head->node;
-    return head->size == len && sum == len && head->zero == 0 && head->kind < CRIER_KIND_COUNT &&
+    return head->size == len && sum == len && head->kind < CRIER_KIND_COUNT &&
            head->level >= CRIER_DEBUG && head->level <= CRIER_CRITICAL && head->level % 10 == 0 &&
            head->ok >= -1 && head->ok <= 1 && head->sim <= 1;
 }
@@ -468,16 +536,15 @@ int crier_record_from_bytes(const void *data, size_t len, struct crier_record **
     if (!valid_head(&head, len))
         return crier_err_set(err, CRIER_ECORRUPT, "stored record: its head is damaged");
 
-    record = crier_malloc(offsetof(struct crier_record, head) + len);
-    atomic_init(&record->refs, 1);
-    atomic_init(&record->json, NULL);
-    atomic_init(&record->json_len, 0);
+    record = crier_record_alloc(len);
     memcpy(&record->head, data, len);
-    const char *text = record->data + head.tape;
-    if (!valid_tape(record->data, text, true, 0) ||
-        !valid_utf8(text, head.text) || !valid_utf8(text + head.text, head.logger) ||
-        !valid_utf8(text + head.text + head.logger, head.where) ||
-        !valid_utf8(text + head.text + head.logger + head.where, head.node)) {
+    const struct crier_str common[] = {crier_record_text(record), crier_record_logger(record),
+                                       crier_record_where(record), crier_record_node(record)};
+    bool valid = valid_tape(record->data, record->data + head.tape, true, 0);
+    for (size_t i = 0; i < CRIER_COUNT(common); i++)
+        valid = valid && head.plain[i] <= 1 &&
+                valid_text(common[i].data, common[i].len, head.plain[i]);
+    if (!valid) {
         free(record);
         return crier_err_set(err, CRIER_ECORRUPT, "stored record: its fields are damaged");
     }

@@ -15,6 +15,7 @@
 #define CRIER_RECORD_TAPE_H
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "crier/record.h"
@@ -24,9 +25,12 @@
 #define CRIER_TAPE_DEPTH 64                  /* open containers in a builder */
 #define CRIER_TAPE_DEEPEST (CRIER_TAPE_DEPTH + 1) /* on the tape: those, inside `fields` */
 
+/* What stands in JSON as it is, found when the record is built: the encoder copies it. */
+enum { CRIER_PLAIN_KEY = 1, CRIER_PLAIN_STR = 2 };
+
 struct crier_tape_item {
     uint8_t type;
-    uint8_t zero;
+    uint8_t plain; /* CRIER_PLAIN_* */
     uint16_t key;  /* length */
     uint32_t size; /* of the payload */
 };
@@ -42,7 +46,7 @@ struct crier_record_head {
     uint8_t kind, level;
     int8_t ok;
     uint8_t sim;
-    uint32_t zero;
+    uint8_t plain[4]; /* 0 or 1: text, logger, where, node */
 };
 
 struct crier_record {
@@ -53,6 +57,9 @@ struct crier_record {
     struct crier_record_head head;
     char data[];
 };
+
+/** With one reference; `size` bytes from the head on, not yet written. */
+struct crier_record *crier_record_alloc(size_t size);
 
 /** The common members, and everything else. */
 enum crier_field {
@@ -74,6 +81,26 @@ enum crier_field crier_field_of(const char *name, size_t len);
 bool crier_record_field(const struct crier_record *record, enum crier_field field,
                         const char *path, size_t len, struct crier_value *out, char scratch[32]);
 
+/** Whether text is ASCII without control characters, '"' and '\\'. */
+static inline bool crier_text_plain(const char *s, size_t len)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    const size_t full = sizeof(uint64_t);
+    uint64_t bad = 0;
+    for (size_t i = 0; i < len; i += full) {
+        uint64_t word = ones * ' ';
+        if (len - i >= full)
+            memcpy(&word, s + i, full);
+        else if (len >= full)
+            memcpy(&word, s + len - full, full);
+        else
+            for (size_t k = 0; k < len; k++)
+                word = word << 8 | (unsigned char)s[k];
+        uint64_t quote = word ^ ones * '"', slash = word ^ ones * '\\';
+        bad |= word | (word - ones * ' ') | (quote - ones) | (slash - ones);
+    }
+    return !(bad & highs);
+}
 /** Length of the valid UTF-8 at the start of s. */
 size_t crier_utf8_span(const char *s, size_t len);
 /** Append with each byte that is not valid UTF-8 replaced by U+FFFD. */
