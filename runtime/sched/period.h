@@ -15,6 +15,7 @@
 #ifndef CRIER_SCHED_PERIOD_H
 #define CRIER_SCHED_PERIOD_H
 
+#include "base/clock.h"
 #include "base/duration.h"
 #include "base/ulid.h"
 
