@@ -47,7 +47,8 @@ struct crier_discord_config {
 /** The transport is borrowed. */
 struct crier_discord *crier_discord_new(struct crier_loop *loop, struct crier_transport *transport,
                                         const struct crier_discord_config *config);
-/** Cancels what is queued and under way (their done is called). */
+/** Cancels what is queued and under way (their done is called, from within). Not to be called from a
+ *  done. */
 void crier_discord_free(struct crier_discord *d);
 
 /** What a request ended with. Borrowed for the callback. */
@@ -129,6 +130,11 @@ void crier_discord_cancel(struct crier_discord *d, struct crier_request_id id);
 size_t crier_discord_pending(const struct crier_discord *d);
 /** After CRIER_STOP: no request is made any more, each ends with CRIER_STOP at once. */
 bool crier_discord_stopped(const struct crier_discord *d, struct crier_err *why);
+
+/** Until when (monotonic) nothing is sent, because Discord blocks this network address or because
+ *  too many requests were invalid (10,000 in ten minutes get one blocked; we rest from 1,000 on);
+ *  0: no such rest. Requests stay queued meanwhile; then one goes as a probe. */
+int64_t crier_discord_resting(const struct crier_discord *d, struct crier_err *why);
 
 struct crier_discord_stats {
     uint64_t requests, sent, failed, retries;

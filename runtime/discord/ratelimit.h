@@ -31,10 +31,18 @@ void crier_ratelimit_route(const char *method, const char *path, struct crier_bu
  *  _answer or _lost). Otherwise the monotonic time at which to ask again (CRIER_NEVER: when one
  *  under way ends). */
 int64_t crier_ratelimit_acquire(struct crier_ratelimit *rl, const char *route, int64_t now);
+/** When the global limit lets the next request through: 0 now. So that an owner of many routes can
+ *  hold them all with one timer. */
+int64_t crier_ratelimit_global(const struct crier_ratelimit *rl, int64_t now);
 /** An answer came. Returns, for a 429, the monotonic time before which this request must not be
  *  repeated; else 0. */
 int64_t crier_ratelimit_answer(struct crier_ratelimit *rl, const char *route,
                                const struct crier_http_response *res, int64_t now);
+/** What an answer says of waiting, in microseconds: `retry_after` of a JSON body, else the header
+ *  Retry-After; -1 when it says nothing. */
+int64_t crier_ratelimit_retry_after(const struct crier_http_response *res);
+/** Let nothing through on a route, or (NULL) at all, before that time. Never shortens a hold. */
+void crier_ratelimit_hold(struct crier_ratelimit *rl, const char *route, int64_t until);
 /** No answer came (network). */
 void crier_ratelimit_lost(struct crier_ratelimit *rl, const char *route, int64_t now);
 
@@ -42,7 +50,7 @@ struct crier_ratelimit_stats {
     uint64_t hits_429;       /**< answers 429 of scope user or global */
     uint64_t hits_shared;    /**< answers 429 of scope shared */
     unsigned invalid_10min;  /**< 401, 403, 429 (not shared) in the last ten minutes */
-    size_t buckets;
+    size_t buckets;          /**< those idle for ten minutes are forgotten */
 };
 void crier_ratelimit_stats(struct crier_ratelimit *rl, int64_t now,
                            struct crier_ratelimit_stats *out);

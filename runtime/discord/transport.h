@@ -18,7 +18,7 @@
 struct crier_http_part {
     char *name;         /**< "payload_json", "files[0]" */
     char *filename;     /**< NULL for a plain field */
-    char *content_type; /**< NULL: none is sent */
+    char *content_type; /**< NULL: none for a field, by the file name's ending for a file */
     char *data;         /**< the bytes; or NULL and path */
     size_t len;
     char *path;         /**< a file, read while sending */
@@ -53,7 +53,8 @@ struct crier_http_response {
     struct crier_buf headers;   /**< "name: value\n" lines, names in lower case */
     struct crier_buf body;
     enum crier_http_sent sent;
-    struct crier_err err;       /**< CRIER_ENET, CRIER_ETIMEOUT, CRIER_ELIMIT, CRIER_ECANCELED */
+    struct crier_err err;       /**< CRIER_ENET, CRIER_ETIMEOUT, CRIER_ELIMIT, CRIER_ECANCELED;
+                                     CRIER_ENOTFOUND or CRIER_EIO when a part's file cannot be read */
     int64_t latency;            /**< microseconds */
 };
 /** A header's value into out (cut at cap); false when it is absent. Name in lower case. */
@@ -76,8 +77,10 @@ struct crier_transport_ops {
     void (*free)(struct crier_transport *t);
 };
 
-/** TLS verified always; HTTP keep-alive; HTTP/1.1 and 2; redirects as the request says. curl is
- *  initialised at the first request, so that a host that sends nothing pays nothing. */
+/** TLS verified always; HTTP keep-alive; HTTP/1.1 and 2; redirects as the request says, to http and
+ *  https only. curl is initialised at the first request, so that a host that sends nothing pays
+ *  nothing. Needs a live loop: in virtual time each request fails with CRIER_ENET. Free it before
+ *  the loop, and not from within a done. */
 struct crier_transport *crier_transport_curl(struct crier_loop *loop);
 
 #endif

@@ -1,0 +1,995 @@
+/* SPDX-License-Identifier: MIT */
+#include "discord/client.h"
+
+#include <glib.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "discord/outcome.h"
+#include "discord/ratelimit.h"
+#include "discord/request.h"
+
+#define BACKOFF_MIN (250 * CRIER_MS)
+#define BACKOFF_MAX (30 * CRIER_S)
+#define NONCE_WINDOW (120 * CRIER_S)
+#define REST_MAX 3600
+#define INVALID_MAX 1000
+#define DOUBTS_MAX 3
+
+/* What a request asks for next. A create whose nonce may have expired looks at the channel first,
+ * for which it must know who we are. */
+enum phase { MAIN, WHO, LOOK };
+
+struct queue;
+
+struct request {
+    uint64_t id;
+    struct crier_discord *d;
+    struct queue *queue;
+    GList link; /* in queue->requests or d->ended */
+    enum crier_request_kind kind;
+    enum phase phase;
+    const char *method;
+    char *path;
+    uint64_t channel; /* creates */
+    struct crier_content *content;
+    struct crier_buf payload;
+    char nonce[26];
+
+    int64_t since;      /* ready to go since; its time until the start is `waited` */
+    int64_t next_at;    /* not before */
+    int64_t not_after;
+    int64_t maybe_at;   /* first attempt that may have been executed; CRIER_NEVER: none */
+    int64_t started;
+    int failures;       /* in a row, for the back-off */
+    struct crier_timer deadline;
+    struct call *call;
+    bool canceled;
+
+    struct crier_discord_result result;
+    crier_discord_done *done;
+    void *arg;
+};
+
+/* What the transport calls back; outlives the client when that is freed first. */
+struct call {
+    struct request *request; /* NULL: nobody is interested any more */
+    struct crier_http_call *http;
+    char *route;
+};
+
+enum state { READY, WAITING, PARKED, BUSY };
+
+/* The requests of one route, in order; the first one is at work. */
+struct queue {
+    struct crier_discord *d;
+    char *route;
+    GQueue requests;
+    enum state state;
+    GList link; /* in d->ready or d->parked */
+    struct crier_timer timer;
+};
+
+struct crier_discord {
+    struct crier_loop *loop;
+    struct crier_transport *transport;
+    struct crier_ratelimit *rl;
+    struct crier_rng rng;
+    char *name, *api;
+    char *token; /* a locked page of its own */
+    size_t token_size;
+    GHashTable *queues;   /* route -> struct queue */
+    GHashTable *requests; /* id -> struct request */
+    GHashTable *doubts;   /* channel or guild of a route -> unknown 403/404 in a row */
+    GQueue ready, parked, ended;
+    struct crier_timer pump;
+    uint64_t last_id;
+    int in_flight;
+    bool delivering;
+    uint64_t self;    /* our user id; 0: not known yet */
+    int64_t skew;     /* server's wall time - ours */
+    int bans;         /* in a row */
+    int64_t rest_until;
+    struct crier_err rest_why;
+    bool stopped;
+    struct crier_err stop_why;
+    uint64_t made, sent, failed, retries;
+};
+
+const char *crier_outcome_name(enum crier_outcome outcome)
+{
+    static const char *const names[] = {"sent", "retry", "drop", "rebuild",
+                                        "bad",  "stop",  "canceled"};
+    return names[outcome];
+}
+
+/* --- the token ----------------------------------------------------------------------------- */
+
+static void token_keep(struct crier_discord *d, const char *token)
+{
+    size_t len = strlen(token) + 1;
+    d->token_size = (len + 4095) / 4096 * 4096;
+    d->token = mmap(NULL, d->token_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (d->token == MAP_FAILED)
+        abort();
+    mlock(d->token, d->token_size); /* may be refused by ulimit; then it is only not printed */
+    madvise(d->token, d->token_size, MADV_DONTDUMP);
+    memcpy(d->token, token, len);
+}
+
+static void token_drop(struct crier_discord *d)
+{
+    explicit_bzero(d->token, d->token_size);
+    munmap(d->token, d->token_size);
+}
+
+/* --- the end of a request ------------------------------------------------------------------ */
+
+static void request_free(struct request *r)
+{
+    crier_content_unref(r->content);
+    crier_buf_fini(&r->payload);
+    json_decref(r->result.body);
+    free(r->path);
+    free(r);
+}
+
+static void request_done(struct request *r)
+{
+    struct crier_discord *d = r->d;
+    *(r->result.outcome == CRIER_SENT ? &d->sent : &d->failed) += 1;
+    r->done(r->arg, &r->result);
+    request_free(r);
+}
+
+/* Everyone who comes from the loop calls this last, so that no callback finds us in the middle of
+ * something. */
+static void deliver(struct crier_discord *d)
+{
+    if (d->delivering)
+        return;
+    d->delivering = true;
+    GList *link;
+    while ((link = g_queue_pop_head_link(&d->ended)))
+        request_done(link->data);
+    d->delivering = false;
+}
+
+static void queue_drop(struct queue *q)
+{
+    struct crier_discord *d = q->d;
+    crier_timer_stop(d->loop, &q->timer);
+    if (q->state == READY)
+        g_queue_unlink(&d->ready, &q->link);
+    else if (q->state == PARKED)
+        g_queue_unlink(&d->parked, &q->link);
+    g_hash_table_remove(d->queues, q->route);
+    free(q->route);
+    free(q);
+}
+
+static void queue_ready(struct queue *q)
+{
+    struct crier_discord *d = q->d;
+    if (q->state == READY)
+        return;
+    if (q->state == PARKED)
+        g_queue_unlink(&d->parked, &q->link);
+    crier_timer_stop(d->loop, &q->timer);
+    q->state = READY;
+    g_queue_push_tail_link(&d->ready, &q->link);
+    crier_timer_in(d->loop, &d->pump, 0);
+}
+
+/* Take a request that is not under way out of its queue; told to its owner by deliver(). */
+static void request_end(struct request *r, enum crier_outcome outcome)
+{
+    struct crier_discord *d = r->d;
+    struct queue *q = r->queue;
+    r->result.outcome = outcome;
+    crier_timer_stop(d->loop, &r->deadline);
+    g_hash_table_remove(d->requests, &r->id);
+    if (q) {
+        bool first = q->requests.head == &r->link;
+        g_queue_unlink(&q->requests, &r->link);
+        if (!q->requests.length)
+            queue_drop(q);
+        else if (first)
+            queue_ready(q);
+    }
+    r->queue = NULL;
+    g_queue_push_tail_link(&d->ended, &r->link);
+}
+
+static void set_where(struct request *r)
+{
+    crier_err_at(&r->result.err, "%s %s", r->method, r->path);
+}
+
+static void end_late(struct request *r)
+{
+    struct crier_err *err = &r->result.err;
+    if (!err->code && r->d->rest_until > crier_loop_now(r->d->loop))
+        *err = r->d->rest_why;
+    else if (!err->code)
+        crier_err_set(err, CRIER_ETIMEOUT,
+                      "not sent in time: it waited for Discord's rate limit until its deadline");
+    else
+        crier_err_prefix(err, "given up after %d request%s: ", r->result.requests,
+                         r->result.requests == 1 ? "" : "s");
+    set_where(r);
+    request_end(r, CRIER_RETRY);
+}
+
+static void end_stopped(struct request *r)
+{
+    r->result.err = r->d->stop_why;
+    request_end(r, CRIER_STOP);
+}
+
+static void end_canceled(struct request *r)
+{
+    crier_err_set(&r->result.err, CRIER_ECANCELED, "given up by its owner");
+    set_where(r);
+    request_end(r, CRIER_CANCELED);
+}
+
+/* No request is made any more; those under way end with their answers. */
+static void stop(struct crier_discord *d, const struct crier_err *why)
+{
+    d->stopped = true;
+    d->stop_why = *why;
+    crier_err_prefix(&d->stop_why, "bot '%s': ", d->name);
+    GHashTableIter it;
+    void *value;
+    GQueue waiting = G_QUEUE_INIT;
+    g_hash_table_iter_init(&it, d->requests);
+    while (g_hash_table_iter_next(&it, NULL, &value))
+        if (!((struct request *)value)->call)
+            g_queue_push_tail(&waiting, value);
+    while (waiting.length)
+        end_stopped(g_queue_pop_head(&waiting));
+}
+
+/* --- what an answer means ------------------------------------------------------------------ */
+
+static void describe(struct request *r, const struct crier_http_response *res, const json_t *body,
+                     const struct crier_outcome_row *row, int code)
+{
+    struct crier_err *err = &r->result.err;
+    if (!res->status) {
+        *err = res->err;
+        set_where(r);
+        return;
+    }
+    static const struct {
+        enum crier_class class_;
+        int code;
+    } codes[] = {
+        {CRIER_CLASS_OK, CRIER_OK},          {CRIER_CLASS_RETRY, CRIER_ENET},
+        {CRIER_CLASS_LOST, CRIER_ENET},      {CRIER_CLASS_WAIT, CRIER_EBUSY},
+        {CRIER_CLASS_DROP, CRIER_EDENIED},   {CRIER_CLASS_DOUBT, CRIER_EDENIED},
+        {CRIER_CLASS_REBUILD, CRIER_ENOTFOUND}, {CRIER_CLASS_BAD, CRIER_EINVAL},
+        {CRIER_CLASS_STOP, CRIER_EDENIED},   {CRIER_CLASS_BREAK, CRIER_EDENIED},
+    };
+    int class_code = CRIER_EINTERNAL;
+    for (size_t i = 0; i < CRIER_COUNT(codes); i++)
+        if (codes[i].class_ == row->class_)
+            class_code = res->status == 404 && codes[i].code == CRIER_EDENIED ? CRIER_ENOTFOUND
+                                                                               : codes[i].code;
+    struct crier_buf text = {0};
+    const char *message = json_string_value(json_object_get(body, "message"));
+    crier_buf_printf(&text, "%d", res->status);
+    if (code > 0)
+        crier_buf_printf(&text, " %d", code);
+    if (message)
+        crier_buf_printf(&text, " %s", message);
+    struct crier_buf errors = {0};
+    crier_outcome_flatten(json_object_get(body, "errors"), &errors);
+    if (errors.len)
+        crier_buf_printf(&text, ": %s", errors.data);
+    if (row->help)
+        crier_buf_printf(&text, " (%s)", row->help);
+    crier_err_set(err, class_code, "%s", text.data);
+    err->sys = res->status;
+    set_where(r);
+    crier_buf_fini(&errors);
+    crier_buf_fini(&text);
+}
+
+/* Full jitter, so that many requests that failed together do not come back together. */
+static int64_t backoff(struct request *r)
+{
+    int shift = r->failures < 7 ? r->failures : 7;
+    int64_t top = BACKOFF_MIN << shift;
+    r->failures++;
+    return crier_rng_range(&r->d->rng, BACKOFF_MIN, top < BACKOFF_MAX ? top : BACKOFF_MAX);
+}
+
+static void again_at(struct request *r, int64_t at)
+{
+    if (r->d->stopped || r->canceled) {
+        (r->canceled ? end_canceled : end_stopped)(r);
+        return;
+    }
+    if (at > r->not_after) {
+        end_late(r);
+        return;
+    }
+    r->next_at = at;
+    queue_ready(r->queue);
+}
+
+static void again(struct request *r, int64_t now, int at_least)
+{
+    int64_t wait = backoff(r);
+    if (wait < at_least * CRIER_S)
+        wait = at_least * CRIER_S;
+    r->d->retries++;
+    r->since = now + wait;
+    again_at(r, now + wait);
+}
+
+static void rest(struct crier_discord *d, int64_t now, int seconds, const struct crier_err *why)
+{
+    if (d->rest_until > now)
+        return; /* one of several that were under way */
+    int64_t wait = seconds;
+    for (int i = 0; i < d->bans && wait < REST_MAX; i++)
+        wait *= 2;
+    if (wait > REST_MAX)
+        wait = REST_MAX;
+    d->bans++;
+    d->rest_until = now + wait * CRIER_S;
+    d->rest_why = *why;
+    crier_err_prefix(&d->rest_why, "bot '%s': ", d->name);
+    crier_ratelimit_hold(d->rl, NULL, d->rest_until);
+}
+
+/* Unknown 403 and 404: a target is given up only when it happens again and again. */
+static enum crier_outcome doubt(struct crier_discord *d, const char *target)
+{
+    void *value = g_hash_table_lookup(d->doubts, target);
+    int count = GPOINTER_TO_INT(value) + 1;
+    if (count < DOUBTS_MAX) {
+        g_hash_table_insert(d->doubts, g_strdup(target), GINT_TO_POINTER(count));
+        return CRIER_BAD;
+    }
+    g_hash_table_remove(d->doubts, target);
+    return CRIER_DROP;
+}
+
+/* "/channels/123" of a path below it. */
+static char *target_of(const char *path)
+{
+    const char *end = strchr(path + 1, '/');
+    end = end ? strchr(end + 1, '/') : NULL;
+    return crier_strndup(path, end ? (size_t)(end - path) : strlen(path));
+}
+
+static uint64_t id_of(const json_t *object)
+{
+    const char *text = json_string_value(json_object_get(object, "id"));
+    return text ? strtoull(text, NULL, 10) : 0;
+}
+
+/* "Sat, 21 Nov 2026 22:31:10 GMT" -> wall microseconds; 0 when it is none. */
+static int64_t http_date(const struct crier_http_response *res)
+{
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    char text[40], month[4];
+    struct tm tm = {0};
+    if (!crier_http_header(res, "date", text, sizeof text) ||
+        sscanf(text, "%*3s, %d %3s %d %d:%d:%d", &tm.tm_mday, month, &tm.tm_year, &tm.tm_hour,
+               &tm.tm_min, &tm.tm_sec) != 6)
+        return 0;
+    const char *at = strstr(months, month);
+    if (!at)
+        return 0;
+    tm.tm_mon = (int)(at - months) / 3;
+    tm.tm_year -= 1900;
+    return (int64_t)timegm(&tm) * CRIER_S;
+}
+
+static void learn(struct crier_discord *d, const struct request *r,
+                  const struct crier_http_response *res, const json_t *body)
+{
+    int64_t date = http_date(res);
+    if (date)
+        d->skew = date - crier_loop_wall(d->loop);
+    if (res->status < 200 || res->status > 299)
+        return;
+    uint64_t self = 0;
+    if (r->phase == WHO || strcmp(r->path, "/users/@me") == 0)
+        self = id_of(body);
+    else if (r->phase == MAIN && (r->kind & (CRIER_REQ_CREATE | CRIER_REQ_EDIT)))
+        self = id_of(json_object_get(body, "author"));
+    if (self)
+        d->self = self;
+}
+
+/* --- a create whose answer was lost -------------------------------------------------------- */
+
+static bool same_trimmed(const char *a, const char *b)
+{
+    static const char blanks[] = " \t\r\n";
+    a = a ? a + strspn(a, blanks) : "";
+    b = b ? b + strspn(b, blanks) : "";
+    size_t n = strlen(a), m = strlen(b);
+    while (n && strchr(blanks, a[n - 1]))
+        n--;
+    while (m && strchr(blanks, b[m - 1]))
+        m--;
+    return n == m && memcmp(a, b, n) == 0;
+}
+
+static bool same_member(const json_t *a, const json_t *b, const char *key)
+{
+    return same_trimmed(json_string_value(json_object_get(a, key)),
+                        json_string_value(json_object_get(b, key)));
+}
+
+static bool same_content(const struct request *r, const json_t *message)
+{
+    const struct crier_content *content = r->content;
+    if (!same_trimmed(content->text, json_string_value(json_object_get(message, "content"))) ||
+        json_array_size(json_object_get(message, "attachments")) != content->file_count)
+        return false;
+    if (!content->embeds)
+        return true; /* links in the text make embeds of their own */
+    json_t *ours = json_loads(content->embeds, 0, NULL);
+    const json_t *theirs = json_object_get(message, "embeds");
+    bool same = true;
+    for (size_t i = 0; same && i < json_array_size(ours); i++)
+        same = same_member(json_array_get(ours, i), json_array_get(theirs, i), "title") &&
+               same_member(json_array_get(ours, i), json_array_get(theirs, i), "description");
+    json_decref(ours);
+    return same;
+}
+
+/* "2026-11-21T22:31:10.123000+00:00"; Discord's times are always UTC. */
+static int64_t message_time(const json_t *message)
+{
+    const char *text = json_string_value(json_object_get(message, "timestamp"));
+    struct tm tm = {0};
+    if (!text || sscanf(text, "%d-%d-%dT%d:%d:%d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
+                        &tm.tm_hour, &tm.tm_min, &tm.tm_sec) != 6)
+        return 0;
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    return (int64_t)timegm(&tm) * CRIER_S;
+}
+
+static json_t *find_own(const struct request *r, const json_t *messages)
+{
+    struct crier_discord *d = r->d;
+    int64_t first = crier_loop_wall(d->loop) - (crier_loop_now(d->loop) - r->maybe_at) + d->skew;
+    json_t *message, *found = NULL;
+    size_t i;
+    json_array_foreach((json_t *)messages, i, message)
+    {
+        const json_t *nonce = json_object_get(message, "nonce");
+        if (json_is_string(nonce)) {
+            if (strcmp(json_string_value(nonce), r->nonce) == 0)
+                return message;
+            continue; /* another message of somebody */
+        }
+        /* Whole seconds on both sides: allow for one of each. */
+        if (!found && id_of(json_object_get(message, "author")) == d->self &&
+            message_time(message) >= first - 2 * CRIER_S && same_content(r, message))
+            found = message;
+    }
+    return found;
+}
+
+/* The side requests of a create have been answered. */
+static void looked(struct request *r, json_t *body)
+{
+    if (r->phase == WHO && r->d->self) {
+        r->phase = LOOK;
+    } else if (r->phase == WHO) {
+        crier_err_set(&r->result.err, CRIER_EINTERNAL, "GET /users/@me answered without an id");
+        request_end(r, CRIER_BAD);
+        return;
+    } else {
+        json_t *found = find_own(r, body);
+        if (found) {
+            r->result.body = json_incref(found);
+            request_end(r, CRIER_SENT);
+            return;
+        }
+        r->phase = MAIN;
+        r->maybe_at = CRIER_NEVER;
+    }
+    r->failures = 0;
+    r->since = crier_loop_now(r->d->loop);
+    queue_ready(r->queue);
+}
+
+static void succeeded(struct request *r, const struct crier_http_response *res, json_t *body)
+{
+    struct crier_discord *d = r->d;
+    char *target = target_of(r->path);
+    g_hash_table_remove(d->doubts, target);
+    free(target);
+    memset(&r->result.err, 0, sizeof r->result.err);
+    if (r->phase != MAIN) {
+        looked(r, body);
+        return;
+    }
+    if (res->status < 300)
+        r->result.body = json_incref(body);
+    request_end(r, CRIER_SENT);
+}
+
+static void judge(struct request *r, const struct crier_http_response *res, json_t *body,
+                  const char *route, int64_t now, int64_t told)
+{
+    struct crier_discord *d = r->d;
+    int code = crier_outcome_code(res, body);
+    const struct crier_outcome_row *row =
+        crier_outcome_row(res->status, code, r->phase == MAIN ? r->kind : CRIER_REQ_GET);
+    r->result.status = res->status;
+    r->result.code = code > 0 ? code : 0;
+    describe(r, res, body, row, code);
+    if (row->class_ != CRIER_CLASS_BREAK && res->status)
+        d->bans = 0;
+
+    switch (row->class_) {
+    case CRIER_CLASS_OK:
+        succeeded(r, res, body);
+        return;
+    case CRIER_CLASS_LOST:
+        if (r->phase == MAIN && r->maybe_at == CRIER_NEVER)
+            r->maybe_at = r->started;
+        again(r, now, row->wait);
+        return;
+    case CRIER_CLASS_RETRY:
+        again(r, now, row->wait);
+        return;
+    case CRIER_CLASS_WAIT: {
+        int64_t wait = crier_ratelimit_retry_after(res);
+        int64_t until = now + (wait >= 0 ? wait : row->wait * CRIER_S);
+        if (until < told)
+            until = told;
+        crier_ratelimit_hold(d->rl, route, until);
+        r->since = now;
+        again_at(r, until);
+        return;
+    }
+    case CRIER_CLASS_BREAK:
+        rest(d, now, row->wait, &r->result.err);
+        r->since = now;
+        again_at(r, d->rest_until);
+        return;
+    case CRIER_CLASS_DOUBT: {
+        char *target = target_of(r->path);
+        enum crier_outcome outcome = doubt(d, target);
+        free(target);
+        request_end(r, outcome);
+        return;
+    }
+    case CRIER_CLASS_STOP: {
+        struct crier_err why = r->result.err;
+        request_end(r, CRIER_STOP);
+        if (!d->stopped)
+            stop(d, &why);
+        return;
+    }
+    case CRIER_CLASS_DROP:
+        request_end(r, CRIER_DROP);
+        return;
+    case CRIER_CLASS_REBUILD:
+        request_end(r, CRIER_REBUILD);
+        return;
+    case CRIER_CLASS_BAD:
+        request_end(r, CRIER_BAD);
+        return;
+    }
+}
+
+/* A failure of our own side is no question of the network: nothing to repeat. */
+static bool failed_here(struct request *r, const struct crier_http_response *res)
+{
+    if (res->status || res->err.code == CRIER_ENET || res->err.code == CRIER_ETIMEOUT)
+        return false;
+    r->result.err = res->err;
+    set_where(r);
+    request_end(r, CRIER_BAD);
+    return true;
+}
+
+static void on_answer(void *arg, struct crier_http_response *res)
+{
+    struct call *call = arg;
+    struct request *r = call->request;
+    if (!r) {
+        free(call->route);
+        free(call);
+        return;
+    }
+    struct crier_discord *d = r->d;
+    int64_t now = crier_loop_now(d->loop), told = 0;
+    json_t *body = res->body.len ? json_loadb(res->body.data, res->body.len, 0, NULL) : NULL;
+    d->in_flight--;
+    r->call = NULL;
+    r->queue->state = WAITING;
+    r->result.latency = res->latency;
+    if (res->status) {
+        told = crier_ratelimit_answer(d->rl, call->route, res, now);
+        learn(d, r, res, body);
+    } else {
+        crier_ratelimit_lost(d->rl, call->route, now);
+    }
+    /* What waited for one under way may go now. */
+    while (d->parked.length)
+        queue_ready(d->parked.head->data);
+    crier_timer_in(d->loop, &d->pump, 0);
+
+    if (res->status < 200 && (r->canceled || res->err.code == CRIER_ECANCELED))
+        end_canceled(r);
+    else if (!failed_here(r, res))
+        judge(r, res, body, call->route, now, told);
+
+    struct crier_ratelimit_stats stats;
+    crier_ratelimit_stats(d->rl, now, &stats);
+    if (stats.invalid_10min >= INVALID_MAX && d->rest_until <= now) {
+        struct crier_err why;
+        crier_err_set(&why, CRIER_EDENIED,
+                      "%u requests within ten minutes were refused (401, 403, 429); resting, since "
+                      "Discord blocks an address at 10000",
+                      stats.invalid_10min);
+        rest(d, now, 600, &why);
+    }
+    json_decref(body);
+    free(call->route);
+    free(call);
+    deliver(d);
+}
+
+/* --- sending ------------------------------------------------------------------------------- */
+
+static void set_phase(struct request *r, int64_t now)
+{
+    if (r->phase == MAIN && r->kind == CRIER_REQ_CREATE && r->maybe_at != CRIER_NEVER &&
+        now - r->maybe_at > NONCE_WINDOW)
+        r->phase = r->d->self ? LOOK : WHO;
+}
+
+static char *route_of(const struct request *r)
+{
+    if (r->phase == MAIN)
+        return crier_strdup(r->queue->route);
+    if (r->phase == WHO)
+        return crier_strdup("GET /users/@me");
+    return crier_asprintf("GET /channels/%" PRIu64 "/messages", r->channel);
+}
+
+static void start(struct request *r, char *route, int64_t now)
+{
+    struct crier_discord *d = r->d;
+    struct crier_http_request req;
+    char *url;
+    if (r->phase == MAIN)
+        url = crier_asprintf("%s%s", d->api, r->path);
+    else if (r->phase == WHO)
+        url = crier_asprintf("%s/users/@me", d->api);
+    else
+        url = crier_asprintf("%s/channels/%" PRIu64 "/messages?limit=50", d->api, r->channel);
+    crier_http_request_init(&req, r->phase == MAIN ? r->method : "GET", url);
+    free(url);
+    crier_http_request_header(&req, "Authorization: Bot %s", d->token);
+    crier_http_request_header(
+        &req, "User-Agent: DiscordBot (https://github.com/crier-bot/crier, %s)", CRIER_VERSION);
+    if (r->phase == MAIN && r->payload.len)
+        crier_request_body(&req, r->content, r->payload.data, r->payload.len);
+    if (now > r->since)
+        r->result.waited += now - r->since;
+    r->started = now;
+    r->result.requests++;
+    d->made++;
+    d->in_flight++;
+    struct call *call = crier_calloc(1, sizeof *call);
+    call->request = r;
+    call->route = route;
+    r->call = call;
+    r->queue->state = BUSY;
+    call->http = d->transport->ops->start(d->transport, &req, on_answer, call);
+}
+
+/* Let the first request of a ready queue go, or put the queue where it waits. False: the global
+ * limit is reached, nobody goes. */
+static bool try_queue(struct crier_discord *d, struct queue *q, int64_t now)
+{
+    struct request *r = g_queue_peek_head(&q->requests);
+    if (r->not_after < now) {
+        end_late(r); /* the queue stays ready, or is gone */
+        return true;
+    }
+    int64_t at = r->next_at > now ? r->next_at : 0;
+    int64_t global = at ? 0 : crier_ratelimit_global(d->rl, now);
+    if (global) {
+        crier_timer_at(d->loop, &d->pump, global);
+        return false;
+    }
+    if (!at) {
+        set_phase(r, now);
+        char *route = route_of(r);
+        at = crier_ratelimit_acquire(d->rl, route, now);
+        if (!at) {
+            g_queue_unlink(&d->ready, &q->link);
+            start(r, route, now);
+            return true;
+        }
+        free(route);
+    }
+    if (at != CRIER_NEVER && at > r->not_after) {
+        end_late(r);
+        return true;
+    }
+    g_queue_unlink(&d->ready, &q->link);
+    if (at == CRIER_NEVER) {
+        q->state = PARKED;
+        g_queue_push_tail_link(&d->parked, &q->link);
+    } else {
+        q->state = WAITING;
+        crier_timer_at(d->loop, &q->timer, at);
+    }
+    return true;
+}
+
+static void on_pump(struct crier_timer *timer)
+{
+    struct crier_discord *d = CRIER_CONTAINER(timer, struct crier_discord, pump);
+    int64_t now = crier_loop_now(d->loop);
+    /* After a ban one request goes alone, and tells whether it is over. */
+    while (d->ready.length && !(d->bans && d->in_flight))
+        if (!try_queue(d, d->ready.head->data, now))
+            break;
+    deliver(d);
+}
+
+static void on_queue_timer(struct crier_timer *timer)
+{
+    queue_ready(CRIER_CONTAINER(timer, struct queue, timer));
+}
+
+static void on_deadline(struct crier_timer *timer)
+{
+    struct request *r = CRIER_CONTAINER(timer, struct request, deadline);
+    struct crier_discord *d = r->d;
+    if (!r->call) /* one under way is let finish, and not repeated */
+        end_late(r);
+    deliver(d);
+}
+
+static struct queue *queue_get(struct crier_discord *d, const char *method, const char *path)
+{
+    struct crier_buf route = {0};
+    crier_ratelimit_route(method, path, &route);
+    struct queue *q = g_hash_table_lookup(d->queues, route.data);
+    if (q) {
+        crier_buf_fini(&route);
+        return q;
+    }
+    q = crier_calloc(1, sizeof *q);
+    q->d = d;
+    q->route = crier_buf_take(&route);
+    q->link.data = q;
+    q->state = WAITING;
+    q->timer.fire = on_queue_timer;
+    g_queue_init(&q->requests);
+    g_hash_table_insert(d->queues, q->route, q);
+    return q;
+}
+
+/* Consumes path. */
+static struct request *request_new(struct crier_discord *d, enum crier_request_kind kind,
+                                   const char *method, char *path, int64_t not_after,
+                                   crier_discord_done *done, void *arg)
+{
+    struct request *r = crier_calloc(1, sizeof *r);
+    r->id = ++d->last_id;
+    r->d = d;
+    r->kind = kind;
+    r->method = method;
+    r->path = path;
+    r->link.data = r;
+    r->since = crier_loop_now(d->loop);
+    r->not_after = not_after;
+    r->maybe_at = CRIER_NEVER;
+    r->deadline.fire = on_deadline;
+    r->done = done;
+    r->arg = arg;
+    return r;
+}
+
+static struct crier_request_id enqueue(struct request *r)
+{
+    struct crier_discord *d = r->d;
+    g_hash_table_insert(d->requests, &r->id, r);
+    struct crier_request_id id = {r->id};
+    if (d->stopped) {
+        end_stopped(r);
+        crier_timer_in(d->loop, &d->pump, 0);
+        return id;
+    }
+    r->queue = queue_get(d, r->method, r->path);
+    g_queue_push_tail_link(&r->queue->requests, &r->link);
+    if (r->queue->requests.length == 1)
+        queue_ready(r->queue);
+    if (r->not_after != CRIER_NEVER)
+        crier_timer_at(d->loop, &r->deadline, r->not_after);
+    return id;
+}
+
+struct crier_request_id crier_discord_create(struct crier_discord *d, uint64_t channel,
+                                             struct crier_content *content,
+                                             const struct crier_mentions *mentions,
+                                             const char *nonce, int64_t first_us,
+                                             int64_t not_after, crier_discord_done *done, void *arg)
+{
+    struct request *r =
+        request_new(d, CRIER_REQ_CREATE, "POST",
+                    crier_asprintf("/channels/%" PRIu64 "/messages", channel), not_after, done, arg);
+    r->channel = channel;
+    r->content = crier_content_ref(content);
+    snprintf(r->nonce, sizeof r->nonce, "%s", nonce);
+    crier_request_payload(content, mentions, r->nonce, &r->payload);
+    if (first_us)
+        r->maybe_at = r->since - (crier_loop_wall(d->loop) - first_us);
+    return enqueue(r);
+}
+
+struct crier_request_id crier_discord_edit(struct crier_discord *d, uint64_t channel,
+                                           uint64_t message, struct crier_content *content,
+                                           const struct crier_mentions *mentions,
+                                           int64_t not_after, crier_discord_done *done, void *arg)
+{
+    struct request *r = request_new(
+        d, CRIER_REQ_EDIT, "PATCH",
+        crier_asprintf("/channels/%" PRIu64 "/messages/%" PRIu64, channel, message), not_after,
+        done, arg);
+    r->content = crier_content_ref(content);
+    crier_request_payload(content, mentions, NULL, &r->payload);
+    return enqueue(r);
+}
+
+struct crier_request_id crier_discord_delete(struct crier_discord *d, uint64_t channel,
+                                             uint64_t message, int64_t not_after,
+                                             crier_discord_done *done, void *arg)
+{
+    return enqueue(request_new(
+        d, CRIER_REQ_DELETE, "DELETE",
+        crier_asprintf("/channels/%" PRIu64 "/messages/%" PRIu64, channel, message), not_after,
+        done, arg));
+}
+
+struct crier_request_id crier_discord_open_dm(struct crier_discord *d, uint64_t user,
+                                              int64_t not_after, crier_discord_done *done,
+                                              void *arg)
+{
+    struct request *r = request_new(d, CRIER_REQ_DM, "POST", crier_strdup("/users/@me/channels"),
+                                    not_after, done, arg);
+    crier_buf_printf(&r->payload, "{\"recipient_id\":\"%" PRIu64 "\"}", user);
+    return enqueue(r);
+}
+
+struct crier_request_id crier_discord_get(struct crier_discord *d, const char *path,
+                                          int64_t not_after, crier_discord_done *done, void *arg)
+{
+    return enqueue(
+        request_new(d, CRIER_REQ_GET, "GET", crier_strdup(path), not_after, done, arg));
+}
+
+void crier_discord_cancel(struct crier_discord *d, struct crier_request_id id)
+{
+    struct request *r = g_hash_table_lookup(d->requests, &id.id);
+    if (!r || r->canceled)
+        return;
+    r->canceled = true;
+    if (r->call) {
+        d->transport->ops->cancel(d->transport, r->call->http);
+        return;
+    }
+    end_canceled(r);
+    crier_timer_in(d->loop, &d->pump, 0);
+}
+
+/* --- the client ---------------------------------------------------------------------------- */
+
+struct crier_discord *crier_discord_new(struct crier_loop *loop, struct crier_transport *transport,
+                                        const struct crier_discord_config *config)
+{
+    struct crier_discord *d = crier_calloc(1, sizeof *d);
+    d->loop = loop;
+    d->transport = transport;
+    d->rl = crier_ratelimit_new(config->global_per_second);
+    d->name = crier_strdup(config->name);
+    d->api = crier_strdup(config->api);
+    token_keep(d, config->token);
+    crier_rng_seed(&d->rng, config->rng_seed);
+    d->queues = g_hash_table_new(g_str_hash, g_str_equal);
+    d->requests = g_hash_table_new(g_int64_hash, g_int64_equal);
+    d->doubts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_queue_init(&d->ready);
+    g_queue_init(&d->parked);
+    g_queue_init(&d->ended);
+    d->pump.fire = on_pump;
+    return d;
+}
+
+void crier_discord_free(struct crier_discord *d)
+{
+    if (!d)
+        return;
+    d->stopped = true; /* for those whose done asks for more */
+    crier_err_set(&d->stop_why, CRIER_ECANCELED, "bot '%s' is being stopped", d->name);
+    while (g_hash_table_size(d->requests)) {
+        GHashTableIter it;
+        void *value;
+        g_hash_table_iter_init(&it, d->requests);
+        g_hash_table_iter_next(&it, NULL, &value);
+        struct request *r = value;
+        if (r->call) {
+            r->call->request = NULL;
+            d->transport->ops->cancel(d->transport, r->call->http);
+            r->call = NULL;
+            r->queue->state = WAITING;
+        }
+        end_canceled(r);
+        deliver(d);
+    }
+    deliver(d);
+    crier_timer_stop(d->loop, &d->pump);
+    g_hash_table_destroy(d->queues);
+    g_hash_table_destroy(d->requests);
+    g_hash_table_destroy(d->doubts);
+    crier_ratelimit_free(d->rl);
+    token_drop(d);
+    free(d->name);
+    free(d->api);
+    free(d);
+}
+
+size_t crier_discord_pending(const struct crier_discord *d)
+{
+    return g_hash_table_size(d->requests);
+}
+
+bool crier_discord_stopped(const struct crier_discord *d, struct crier_err *why)
+{
+    if (d->stopped && why)
+        *why = d->stop_why;
+    return d->stopped;
+}
+
+int64_t crier_discord_resting(const struct crier_discord *d, struct crier_err *why)
+{
+    if (d->rest_until <= crier_loop_now(d->loop))
+        return 0;
+    if (why)
+        *why = d->rest_why;
+    return d->rest_until;
+}
+
+void crier_discord_stats(struct crier_discord *d, struct crier_discord_stats *out)
+{
+    struct crier_ratelimit_stats limits;
+    crier_ratelimit_stats(d->rl, crier_loop_now(d->loop), &limits);
+    out->requests = d->made;
+    out->sent = d->sent;
+    out->failed = d->failed;
+    out->retries = d->retries;
+    out->hits_429 = limits.hits_429;
+    out->invalid_10min = limits.invalid_10min;
+    out->pending = crier_discord_pending(d);
+}
+
+bool crier_discord_is_user(const json_t *me)
+{
+    return json_object_get(me, "id") && !json_is_true(json_object_get(me, "bot"));
+}

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: MIT */
+#include "discord/ratelimit.h"
+
+#include <ctype.h>
+#include <glib.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define IDLE (600 * CRIER_S)
+#define SWEEP (60 * CRIER_S)
+#define SECOND CRIER_S
+/* Reset-After has three decimals. */
+#define ROUNDING CRIER_MS
+#define SLOT (10 * CRIER_S)
+#define SLOTS 60
+
+/* The window of a bucket ends at a moment R of the server's time that we know only within an
+ * interval: the server wrote Reset-After somewhere between our start and the answer's arrival, so
+ * R is in [start + reset_after, arrival + reset_after]. After reset_hi the window is over for
+ * sure. What may still be started is remaining - in_flight, where `remaining` is the lowest that
+ * any answer of this window reported (the newest state of the server that we know): those under
+ * way may have been counted in it or not, and counting them twice is the safe side. */
+struct bucket {
+    char *key;
+    int routes;    /* that point here */
+    int in_flight;
+    bool known;    /* an answer told what holds here */
+    bool limited;  /* ... and it was a limit */
+    int limit, remaining;
+    int64_t reset_lo, reset_hi; /* 0: the window has not begun, or we do not know its end */
+    int64_t held;
+};
+
+struct route {
+    struct bucket *bucket;
+    int in_flight;
+    bool counts; /* against the global limit */
+    int64_t held;
+    int64_t used;
+};
+
+struct crier_ratelimit {
+    GHashTable *routes;  /* name -> struct route */
+    GHashTable *buckets; /* key -> struct bucket */
+    int per_second;
+    int64_t *starts; /* the last per_second starts, a ring */
+    int next_start;
+    int64_t held;
+    int64_t swept;
+    uint64_t hits_429, hits_shared;
+    struct {
+        int64_t slot;
+        unsigned count;
+    } invalid[SLOTS];
+};
+
+static void bucket_free(void *p)
+{
+    struct bucket *b = p;
+    g_free(b->key);
+    free(b);
+}
+
+struct crier_ratelimit *crier_ratelimit_new(int global_per_second)
+{
+    struct crier_ratelimit *rl = crier_calloc(1, sizeof *rl);
+    rl->routes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free);
+    rl->buckets = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, bucket_free);
+    rl->per_second = global_per_second > 0 ? global_per_second : 50;
+    rl->starts = crier_calloc((size_t)rl->per_second, sizeof *rl->starts);
+    for (int i = 0; i < rl->per_second; i++)
+        rl->starts[i] = INT64_MIN / 2;
+    return rl;
+}
+
+void crier_ratelimit_free(struct crier_ratelimit *rl)
+{
+    if (!rl)
+        return;
+    g_hash_table_destroy(rl->routes);
+    g_hash_table_destroy(rl->buckets);
+    free(rl->starts);
+    free(rl);
+}
+
+/* How many leading segments of a path make the top-level resource, its id included. */
+static int top_segments(const char *first, size_t len)
+{
+    if ((len == 8 && memcmp(first, "channels", 8) == 0) ||
+        (len == 6 && memcmp(first, "guilds", 6) == 0))
+        return 2;
+    if (len == 8 && memcmp(first, "webhooks", 8) == 0)
+        return 3;
+    return 0;
+}
+
+static bool all_digits(const char *s, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (!isdigit((unsigned char)s[i]))
+            return false;
+    return len > 0;
+}
+
+void crier_ratelimit_route(const char *method, const char *path, struct crier_buf *out)
+{
+    crier_buf_puts(out, method);
+    crier_buf_putc(out, ' ');
+    int top = 0, opaque = -1;
+    const char *end = path + strcspn(path, "?");
+    for (int i = 0; path < end; i++) {
+        path += *path == '/';
+        size_t len = (size_t)(end - path);
+        const char *slash = memchr(path, '/', len);
+        if (slash)
+            len = (size_t)(slash - path);
+        if (i == 0) {
+            top = top_segments(path, len);
+            if (len == 12 && memcmp(path, "interactions", 12) == 0)
+                opaque = 2; /* the token */
+        }
+        crier_buf_putc(out, '/');
+        if (i == opaque)
+            crier_buf_puts(out, ":any");
+        else if (i >= top && all_digits(path, len))
+            crier_buf_puts(out, ":id");
+        else
+            crier_buf_append(out, path, len);
+        if (len == 9 && memcmp(path, "reactions", 9) == 0)
+            opaque = i + 1; /* the emoji */
+        path += len;
+    }
+}
+
+static struct bucket *bucket_get(struct crier_ratelimit *rl, const char *key)
+{
+    struct bucket *b = g_hash_table_lookup(rl->buckets, key);
+    if (!b) {
+        b = crier_calloc(1, sizeof *b);
+        b->key = g_strdup(key);
+        g_hash_table_insert(rl->buckets, b->key, b);
+    }
+    return b;
+}
+
+static struct route *route_get(struct crier_ratelimit *rl, const char *name)
+{
+    struct route *r = g_hash_table_lookup(rl->routes, name);
+    if (!r) {
+        r = crier_calloc(1, sizeof *r);
+        r->bucket = bucket_get(rl, name);
+        r->bucket->routes++;
+        r->counts = strncmp(strchr(name, ' '), " /interactions/", 15) != 0;
+        g_hash_table_insert(rl->routes, g_strdup(name), r);
+    }
+    return r;
+}
+
+static void bucket_leave(struct crier_ratelimit *rl, struct bucket *b)
+{
+    if (--b->routes == 0)
+        g_hash_table_remove(rl->buckets, b->key);
+}
+
+static void route_move(struct crier_ratelimit *rl, struct route *r, const char *key)
+{
+    struct bucket *old = r->bucket, *b = bucket_get(rl, key);
+    if (b == old)
+        return;
+    old->in_flight -= r->in_flight;
+    b->in_flight += r->in_flight;
+    b->routes++;
+    r->bucket = b;
+    bucket_leave(rl, old);
+}
+
+static void sweep(struct crier_ratelimit *rl, int64_t now)
+{
+    if (now - rl->swept < SWEEP)
+        return;
+    rl->swept = now;
+    GHashTableIter it;
+    void *value;
+    g_hash_table_iter_init(&it, rl->routes);
+    while (g_hash_table_iter_next(&it, NULL, &value)) {
+        struct route *r = value;
+        struct bucket *b = r->bucket;
+        if (r->in_flight || now - r->used < IDLE || r->held > now || b->held > now ||
+            b->reset_hi > now)
+            continue;
+        bucket_leave(rl, b);
+        g_hash_table_iter_remove(&it);
+    }
+}
+
+int64_t crier_ratelimit_global(const struct crier_ratelimit *rl, int64_t now)
+{
+    int64_t at = rl->starts[rl->next_start] + SECOND;
+    if (at < rl->held)
+        at = rl->held;
+    return at > now ? at : 0;
+}
+
+static void roll_over(struct bucket *b, int64_t now)
+{
+    if (!b->reset_hi || now < b->reset_hi)
+        return;
+    b->remaining = b->limit;
+    b->reset_lo = b->reset_hi = 0;
+}
+
+int64_t crier_ratelimit_acquire(struct crier_ratelimit *rl, const char *route, int64_t now)
+{
+    sweep(rl, now);
+    struct route *r = route_get(rl, route);
+    struct bucket *b = r->bucket;
+    r->used = now;
+    int64_t held = r->held > b->held ? r->held : b->held;
+    if (held > now)
+        return held;
+    roll_over(b, now);
+    bool go = b->known ? !b->limited || b->remaining > b->in_flight : b->in_flight == 0;
+    if (!go && b->reset_hi)
+        return b->reset_hi;
+    /* With nothing under way no answer will ever tell when the window ends: ask with one. */
+    if (!go && b->in_flight)
+        return CRIER_NEVER;
+    if (r->counts) {
+        int64_t global = crier_ratelimit_global(rl, now);
+        if (global)
+            return global;
+        rl->starts[rl->next_start] = now;
+        rl->next_start = (rl->next_start + 1) % rl->per_second;
+    }
+    r->in_flight++;
+    b->in_flight++;
+    return 0;
+}
+
+static bool header_number(const struct crier_http_response *res, const char *name, double *out)
+{
+    char text[32], *end;
+    if (!crier_http_header(res, name, text, sizeof text))
+        return false;
+    *out = strtod(text, &end);
+    return end != text && *out >= 0 && *out < 1e9;
+}
+
+static json_t *body_json(const struct crier_http_response *res)
+{
+    return res->body.len ? json_loadb(res->body.data, res->body.len, 0, NULL) : NULL;
+}
+
+int64_t crier_ratelimit_retry_after(const struct crier_http_response *res)
+{
+    json_t *body = body_json(res);
+    json_t *value = json_object_get(body, "retry_after");
+    double seconds = json_is_number(value) ? json_number_value(value) : -1;
+    json_decref(body);
+    if (!(seconds >= 0 && seconds < 1e9) && !header_number(res, "retry-after", &seconds))
+        return -1;
+    return (int64_t)(seconds * CRIER_S);
+}
+
+static void learn(struct bucket *b, int limit, int remaining, int64_t reset_after, int64_t now,
+                  int64_t latency)
+{
+    int64_t lo = now - latency + reset_after - ROUNDING;
+    int64_t hi = now + reset_after + ROUNDING;
+    bool first = !b->known || !b->limited;
+    b->known = b->limited = true;
+    b->limit = limit;
+    if (first || (b->reset_hi && lo > b->reset_hi)) { /* the next window for sure */
+        b->remaining = remaining;
+        b->reset_lo = lo;
+        b->reset_hi = hi;
+        return;
+    }
+    if (hi < b->reset_lo) /* a late answer from a window that is over */
+        return;
+    if (remaining < b->remaining)
+        b->remaining = remaining;
+    if (lo > b->reset_lo)
+        b->reset_lo = lo;
+    if (hi > b->reset_hi)
+        b->reset_hi = hi;
+}
+
+static void count_invalid(struct crier_ratelimit *rl, int64_t now)
+{
+    int64_t slot = now / SLOT;
+    int i = (int)(slot % SLOTS);
+    if (rl->invalid[i].slot != slot) {
+        rl->invalid[i].slot = slot;
+        rl->invalid[i].count = 0;
+    }
+    rl->invalid[i].count++;
+}
+
+static int64_t limited(struct crier_ratelimit *rl, struct route *r,
+                       const struct crier_http_response *res, int64_t now)
+{
+    char scope[16] = "", flag[8] = "";
+    crier_http_header(res, "x-ratelimit-scope", scope, sizeof scope);
+    crier_http_header(res, "x-ratelimit-global", flag, sizeof flag);
+    json_t *body = body_json(res);
+    bool global = strcmp(scope, "global") == 0 || strcasecmp(flag, "true") == 0 ||
+                  json_is_true(json_object_get(body, "global"));
+    json_decref(body);
+    int64_t wait = crier_ratelimit_retry_after(res);
+    int64_t until = now + (wait < 0 ? SECOND : wait) + ROUNDING;
+    int64_t *held = global ? &rl->held : &r->bucket->held;
+    if (strcmp(scope, "shared") == 0) {
+        rl->hits_shared++;
+        held = &r->held;
+    } else {
+        rl->hits_429++;
+        count_invalid(rl, now);
+    }
+    if (*held < until)
+        *held = until;
+    return until;
+}
+
+int64_t crier_ratelimit_answer(struct crier_ratelimit *rl, const char *route,
+                               const struct crier_http_response *res, int64_t now)
+{
+    struct route *r = route_get(rl, route);
+    r->used = now;
+    r->in_flight--;
+    r->bucket->in_flight--;
+
+    char hash[96];
+    if (crier_http_header(res, "x-ratelimit-bucket", hash, sizeof hash)) {
+        /* "POST /channels/123/messages": method and top-level resource make the key. */
+        const char *space = strchr(route, ' '), *end = space;
+        int segments = top_segments(space + 2, strcspn(space + 2, "/"));
+        for (int i = 0; i < segments && end; i++)
+            end = strchr(end + (i ? 1 : 2), '/');
+        size_t len = end ? (size_t)(end - route) : strlen(route);
+        char *key = crier_asprintf("%s %.*s", hash, (int)len, route);
+        route_move(rl, r, key);
+        free(key);
+    }
+    struct bucket *b = r->bucket;
+    double limit, remaining, reset_after;
+    if (header_number(res, "x-ratelimit-limit", &limit) &&
+        header_number(res, "x-ratelimit-remaining", &remaining) &&
+        header_number(res, "x-ratelimit-reset-after", &reset_after)) {
+        roll_over(b, now);
+        learn(b, (int)limit, (int)remaining, (int64_t)(reset_after * CRIER_S), now, res->latency);
+    } else if (b->limited) {
+        b->remaining--; /* it may have been counted */
+    } else if (res->status >= 200 && res->status < 300) {
+        b->known = true; /* a route without a limit of its own */
+    }
+    if (res->status == 429)
+        return limited(rl, r, res, now);
+    if (res->status == 401 || res->status == 403)
+        count_invalid(rl, now);
+    return 0;
+}
+
+void crier_ratelimit_hold(struct crier_ratelimit *rl, const char *route, int64_t until)
+{
+    int64_t *held = route ? &route_get(rl, route)->held : &rl->held;
+    if (*held < until)
+        *held = until;
+}
+
+void crier_ratelimit_lost(struct crier_ratelimit *rl, const char *route, int64_t now)
+{
+    struct route *r = route_get(rl, route);
+    r->used = now;
+    r->in_flight--;
+    r->bucket->in_flight--;
+    if (r->bucket->limited)
+        r->bucket->remaining--;
+}
+
+void crier_ratelimit_stats(struct crier_ratelimit *rl, int64_t now,
+                           struct crier_ratelimit_stats *out)
+{
+    out->hits_429 = rl->hits_429;
+    out->hits_shared = rl->hits_shared;
+    out->buckets = g_hash_table_size(rl->buckets);
+    out->invalid_10min = 0;
+    for (int i = 0; i < SLOTS; i++)
+        if (now / SLOT - rl->invalid[i].slot < SLOTS)
+            out->invalid_10min += rl->invalid[i].count;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+#include "discord/request.h"
+
+#include <glib.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+
+static void id_list(struct crier_buf *b, const char *key, const uint64_t *ids, size_t count)
+{
+    if (!count)
+        return;
+    crier_json_key(b, key);
+    crier_json_open(b, '[');
+    for (size_t i = 0; i < count; i++) {
+        char text[24];
+        snprintf(text, sizeof text, "%" PRIu64, ids[i]);
+        crier_json_str(b, text);
+    }
+    crier_json_close(b, ']');
+}
+
+static void allowed_mentions(struct crier_buf *b, const struct crier_mentions *m)
+{
+    static const struct crier_mentions nobody;
+    if (!m)
+        m = &nobody;
+    crier_json_key(b, "allowed_mentions");
+    crier_json_open(b, '{');
+    crier_json_key(b, "parse");
+    crier_json_open(b, '[');
+    if (m->everyone)
+        crier_json_str(b, "everyone");
+    if (m->roles)
+        crier_json_str(b, "roles");
+    if (m->users)
+        crier_json_str(b, "users");
+    crier_json_close(b, ']');
+    /* A list beside the same word in `parse` is an error for Discord. */
+    if (!m->roles)
+        id_list(b, "roles", m->role_ids, m->role_count);
+    if (!m->users)
+        id_list(b, "users", m->user_ids, m->user_count);
+    crier_json_close(b, '}');
+}
+
+static void attachments(struct crier_buf *b, const struct crier_content *content)
+{
+    crier_json_key(b, "attachments");
+    crier_json_open(b, '[');
+    for (size_t i = 0; i < content->file_count; i++) {
+        crier_json_open(b, '{');
+        crier_json_key(b, "id");
+        crier_json_int(b, (int64_t)i);
+        crier_json_key(b, "filename");
+        crier_json_str(b, content->files[i].name);
+        crier_json_close(b, '}');
+    }
+    crier_json_close(b, ']');
+}
+
+void crier_request_payload(const struct crier_content *content,
+                           const struct crier_mentions *mentions, const char *nonce,
+                           struct crier_buf *out)
+{
+    bool edit = !nonce;
+    crier_json_open(out, '{');
+    if (edit || content->text) {
+        crier_json_key(out, "content");
+        crier_json_str(out, content->text ? content->text : "");
+    }
+    if (edit || content->embeds) {
+        const char *embeds = content->embeds ? content->embeds : "[]";
+        crier_json_key(out, "embeds");
+        crier_json_raw(out, embeds, strlen(embeds));
+    }
+    if (edit || content->file_count)
+        attachments(out, content);
+    allowed_mentions(out, mentions);
+    if (nonce) {
+        crier_json_key(out, "nonce");
+        crier_json_str(out, nonce);
+        crier_json_key(out, "enforce_nonce");
+        crier_json_bool(out, true);
+    }
+    crier_json_close(out, '}');
+}
+
+static char *copy(const char *data, size_t len)
+{
+    char *out = crier_malloc(len + 1);
+    memcpy(out, data, len);
+    out[len] = '\0';
+    return out;
+}
+
+void crier_request_body(struct crier_http_request *req, const struct crier_content *content,
+                        const char *payload, size_t len)
+{
+    if (!content || !content->file_count) {
+        req->body = copy(payload, len);
+        req->body_len = len;
+        crier_http_request_header(req, "Content-Type: application/json");
+        return;
+    }
+    req->part_count = content->file_count + 1;
+    req->parts = crier_calloc(req->part_count, sizeof *req->parts);
+    req->parts[0].name = crier_strdup("payload_json");
+    req->parts[0].content_type = crier_strdup("application/json");
+    req->parts[0].data = copy(payload, len);
+    req->parts[0].len = len;
+    for (size_t i = 0; i < content->file_count; i++) {
+        const struct crier_file *file = &content->files[i];
+        struct crier_http_part *part = &req->parts[i + 1];
+        part->name = crier_asprintf("files[%zu]", i);
+        part->filename = crier_strdup(file->name);
+        if (file->path) {
+            part->path = crier_strdup(file->path);
+        } else {
+            part->data = copy(file->data, file->len);
+            part->len = file->len;
+        }
+    }
+}
+
+void crier_discord_nonce(const char *message_key, uint64_t channel, int64_t due_us, char out[26])
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
+    unsigned char digest[32];
+    gsize size = sizeof digest;
+    char *tail = crier_asprintf("%" PRIu64 ":%" PRId64, channel, due_us);
+    GChecksum *sum = g_checksum_new(G_CHECKSUM_SHA256);
+    /* With its NUL, so that no key runs into the channel. */
+    g_checksum_update(sum, (const guchar *)message_key, (gssize)strlen(message_key) + 1);
+    g_checksum_update(sum, (const guchar *)tail, -1);
+    g_checksum_get_digest(sum, digest, &size);
+    g_checksum_free(sum);
+    free(tail);
+    for (unsigned i = 0; i < 25; i++) {
+        unsigned bit = i * 5;
+        unsigned word = (unsigned)digest[bit / 8] << 8 | digest[bit / 8 + 1];
+        out[i] = letters[word >> (11 - bit % 8) & 31];
+    }
+    out[25] = '\0';
+}

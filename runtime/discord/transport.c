@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+#include "discord/transport.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void crier_http_request_init(struct crier_http_request *req, const char *method, const char *url)
+{
+    memset(req, 0, sizeof *req);
+    snprintf(req->method, sizeof req->method, "%s", method);
+    req->url = crier_strdup(url);
+}
+
+void crier_http_request_header(struct crier_http_request *req, const char *fmt, ...)
+{
+    va_list ap, again;
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    char *line = crier_malloc((size_t)n + 1);
+    vsnprintf(line, (size_t)n + 1, fmt, again);
+    va_end(again);
+    req->headers = crier_realloc(req->headers, (req->header_count + 1) * sizeof *req->headers);
+    req->headers[req->header_count++] = line;
+}
+
+void crier_http_request_fini(struct crier_http_request *req)
+{
+    /* A header may hold a token. */
+    for (size_t i = 0; i < req->header_count; i++) {
+        explicit_bzero(req->headers[i], strlen(req->headers[i]));
+        free(req->headers[i]);
+    }
+    for (size_t i = 0; i < req->part_count; i++) {
+        struct crier_http_part *part = &req->parts[i];
+        free(part->name);
+        free(part->filename);
+        free(part->content_type);
+        free(part->data);
+        free(part->path);
+    }
+    free(req->headers);
+    free(req->parts);
+    free(req->url);
+    free(req->body);
+    memset(req, 0, sizeof *req);
+}
+
+bool crier_http_header(const struct crier_http_response *res, const char *name, char *out,
+                       size_t cap)
+{
+    size_t len = strlen(name);
+    const char *at = res->headers.data;
+    const char *end = at ? at + res->headers.len : NULL;
+    while (at && at < end) {
+        const char *eol = memchr(at, '\n', (size_t)(end - at));
+        if (!eol)
+            eol = end;
+        if ((size_t)(eol - at) > len && at[len] == ':' && memcmp(at, name, len) == 0) {
+            const char *value = at + len + 1;
+            while (value < eol && *value == ' ')
+                value++;
+            snprintf(out, cap, "%.*s", (int)(eol - value), value);
+            return true;
+        }
+        at = eol + 1;
+    }
+    return false;
+}
