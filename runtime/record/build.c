@@ -345,8 +345,7 @@ void crier_build_json(struct crier_builder *b, const char *key, size_t klen, con
 static void fit(struct crier_str *s, struct crier_buf *clean, size_t max, uint8_t *plain,
                 uint32_t *len)
 {
-    if (s->len > max)
-        s->len = max;
+    s->len = crier_utf8_cut(s->data, s->len, max);
     *plain = crier_text_plain(s->data, s->len);
     if (!*plain) {
         crier_utf8_append(clean, s->data, s->len);

@@ -105,7 +105,7 @@ static inline bool crier_text_plain(const char *s, size_t len)
 size_t crier_utf8_span(const char *s, size_t len);
 /** Append with each byte that is not valid UTF-8 replaced by U+FFFD. */
 void crier_utf8_append(struct crier_buf *b, const char *s, size_t len);
-/** The largest length of at most max that does not cut a character of valid UTF-8. */
+/** The largest length of at most max that does not cut a character. */
 size_t crier_utf8_cut(const char *s, size_t len, size_t max);
 
 #endif

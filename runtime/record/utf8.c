@@ -69,7 +69,8 @@ size_t crier_utf8_cut(const char *s, size_t len, size_t max)
 {
     if (len <= max)
         return len;
-    while (max && ((unsigned char)s[max] & 0xc0) == 0x80)
-        max--;
-    return max;
+    size_t at = max;
+    while (at && max - at < 3 && ((unsigned char)s[at] & 0xc0) == 0x80)
+        at--;
+    return at;
 }
