@@ -10,7 +10,8 @@
  * A connection carries one request: one JSON object with a string "cmd" on one line of at most
  * 1 MiB. The answer is any number of lines, each a JSON object ({"out":"text"}, {"record":{...}}),
  * and as the last {"done":true,"code":0,...}; then the host closes. code is the exit code that the
- * command ends with. What is not such a request is answered with code 64 and "error".
+ * command ends with. What is not such a request is answered with code 64 and "error". A client
+ * that closes its sending side counts as gone: what was answered by then is still sent.
  *
  * Thread: the server is [loop]; the client blocks and is for the command line.
  */
@@ -53,8 +54,8 @@ size_t crier_control_backlog(const struct crier_control_conn *conn);
 /** Send the last line: {"done":true,"code":code} and the members of `extra` (consumed; may be
  *  NULL), and close when it is written. Harmless when the client has gone. */
 void crier_control_finish(struct crier_control_conn *conn, int code, json_t *extra);
-/** Call fn(arg) once if the connection ends before crier_control_finish. One subscriber; NULL
- *  takes it back. */
+/** Call fn(arg) once if the connection ends before crier_control_finish (also from within
+ *  crier_control_reply and crier_control_stop). One subscriber; NULL takes it back. */
 void crier_control_on_close(struct crier_control_conn *conn, void (*fn)(void *arg), void *arg);
 
 /** Ask the host that holds this state folder, and wait for the end of its answer. on_line (may be

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -749,6 +750,48 @@ static void test_disk_full(void **state)
     free(big);
 }
 
+/* A file system without room, not only a file: the log's index, which is mapped, must not kill. */
+static void test_disk_full_tmpfs(void **state)
+{
+    (void)state;
+    if (mount("tmpfs", folder, "tmpfs", 0, "size=3m") != 0) {
+        print_message("no right to mount a tmpfs\n");
+        skip();
+    }
+    struct host h;
+    struct crier_err err;
+    struct crier_state *s = NULL;
+    char *big = megabyte('d'), junk[4096] = {1};
+    host_start(&h, true);
+    put(&h, "old", "1");
+    wait_calls(&h, 1);
+    int fd = open(in_folder("filler"), O_WRONLY | O_CREAT, 0600);
+    while (write(fd, junk, sizeof junk) > 0)
+        ;
+    close(fd);
+    put(&h, "big", big);
+    wait_calls(&h, 2);
+    assert_int_equal(h.last_rc, CRIER_EIO);
+    unlink(in_folder("filler"));
+    put(&h, "next", "2");
+    wait_calls(&h, 3);
+    assert_int_equal(h.last_rc, 0);
+    host_end(&h);
+    s = open_state();
+    assert_string_equal(crier_state_get(s, "s", "big"), big);
+    crier_state_close(s);
+
+    unlink(in_folder("state.db")); /* none to begin with, and no room to make one */
+    fd = open(in_folder("filler"), O_WRONLY | O_CREAT, 0600);
+    while (write(fd, junk, sizeof junk) > 0)
+        ;
+    close(fd);
+    assert_int_equal(crier_state_open(folder, false, &s, &err), CRIER_EIO);
+    assert_non_null(strstr(err.text, "full"));
+    assert_int_equal(umount(folder), 0);
+    free(big);
+}
+
 /* Without another put it is tried again every five seconds. */
 static void test_disk_full_retry(void **state)
 {
@@ -906,6 +949,7 @@ int main(void)
         CASE(test_read_only),       CASE(test_lock),
         CASE(test_lock_stale),      CASE(test_lock_no_folder),
         CASE(test_disk_full),       CASE(test_disk_full_retry),
+        CASE(test_disk_full_tmpfs),
         CASE(test_lost_at_close_is_told), CASE(test_many),
         CASE(test_idle),            CASE(test_busy),
     };
