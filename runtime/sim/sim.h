@@ -27,6 +27,7 @@ struct crier_sim_config {
                                50 requests a second a bot) */
     int64_t latency;      /**< in-process transport: how long an answer takes, microseconds */
     int64_t nonce_window; /**< 0: 3 minutes */
+    unsigned keep;        /**< messages kept a channel, the oldest go first; 0: 1,000 */
 };
 struct crier_sim *crier_sim_new(struct crier_loop *loop, const struct crier_sim_config *config);
 void crier_sim_free(struct crier_sim *sim);
@@ -39,6 +40,13 @@ void crier_sim_add_guild(struct crier_sim *sim, uint64_t id, const char *name);
 void crier_sim_add_channel(struct crier_sim *sim, uint64_t id, uint64_t guild, const char *name,
                            int type);
 void crier_sim_add_user(struct crier_sim *sim, uint64_t id, const char *name);
+/** Whether a user takes direct messages from bots (at first: yes). When not, a send answers 50007. */
+void crier_sim_user_dms(struct crier_sim *sim, uint64_t id, bool accept);
+/** Take a permission in a channel from every bot, or give it back: VIEW_CHANNEL, SEND_MESSAGES,
+ *  EMBED_LINKS, ATTACH_FILES, READ_MESSAGE_HISTORY, ADD_REACTIONS, MENTION_EVERYONE,
+ *  MANAGE_MESSAGES. CRIER_EINVAL for another name, CRIER_ENOTFOUND for an unknown channel. */
+CRIER_CHECK int crier_sim_deny(struct crier_sim *sim, uint64_t channel, const char *permission,
+                               bool deny, struct crier_err *err);
 /** A world file: {"bots":[{token,name,user?}],"guilds":[{id,name,channels:[{id,name,type,
  *  deny?:["SEND_MESSAGES"...]}]}],"users":[{id,name,dms?:false}]}. Unknown keys are errors with
  *  their place. */
@@ -49,16 +57,36 @@ CRIER_CHECK int crier_sim_load_world(struct crier_sim *sim, const char *path,
 void crier_sim_any_token(struct crier_sim *sim, bool accept);
 
 /** Scripted faults, for tests: JSON text such as
- *  {"match":"POST /channels/*\/messages","times":3,"do":"drop_before"|"drop_after"|"reset"|
- *   "status","status":503,"body":...,"headers":{...},"delay":"2s","scope":"user|global|shared",
- *   "retry_after":1.5}.
- *  drop_before: the connection closes before the request is executed; drop_after: executed, then
- *  closed without an answer. Also by HTTP: POST /sim/faults (loopback only). */
+ *  {"match":"POST /channels/77/messages","times":3,"do":"status","status":503}.
+ *
+ *  match        "METHOD /path" below /api/v10, without query; * is one or more characters but '/';
+ *               absent: every request
+ *  times        how many requests it takes; 1 unless told, -1: all
+ *  do           "drop_before"  the connection closes before the request is executed
+ *               "drop_after"   executed, then closed without an answer
+ *               "cut"          executed, then closed in the middle of the answer
+ *               "reset"        as drop_before, by a TCP reset
+ *               "refuse"       no connection is made (the HTTP face can only do drop_before)
+ *               "status"       answers `status` with `body` (text, or JSON) and `headers`
+ *               "delay"        executed, and answered after `delay`; every other kind takes a
+ *                              `delay` too
+ *  execute      with "status": true executes the request first (a 504 whose work was done)
+ *  scope        a 429 as Discord's: "user", "global" or "shared", with `retry_after` seconds
+ *
+ *  Faults are tried in the order in which they were added; the first that matches acts. Also by
+ *  HTTP: POST /sim/faults (loopback only). CRIER_EINVAL with the place in the text. */
 CRIER_CHECK int crier_sim_fault(struct crier_sim *sim, const char *json, struct crier_err *err);
+/** Forget the faults that are left. */
+void crier_sim_faults_clear(struct crier_sim *sim);
 
 /** The model itself: one request, one answer, at the loop's present time. Both faces call it.
- *  Path with query, below or with "/api/v10". Multipart bodies come parsed as parts. The answer's
- *  status 0 means: close the connection without an answer. delay_us: when to answer. */
+ *  Path with query, below or with "/api/v10". Multipart bodies come parsed as parts (data may be
+ *  NULL, only len counts, but payload_json's is read). The answer is zero-initialised or one that
+ *  was used before; its buffers are its owner's to free.
+ *
+ *  What is not simulated: components, stickers, polls and threads (ignored in a request, as an
+ *  unknown key is), webhooks, roles. A nonce comes back only in the answer to the create, since
+ *  the documentation promises no more. Lengths count UTF-16 units, the strictest reading. */
 struct crier_sim_request {
     const char *method, *path;
     const char *authorization, *user_agent, *content_type; /* NULL when absent */
@@ -67,18 +95,27 @@ struct crier_sim_request {
     const struct crier_http_part *parts;
     size_t part_count;
 };
+enum crier_sim_close {
+    CRIER_SIM_ANSWER, /**< answer, and keep the connection */
+    CRIER_SIM_CLOSE,  /**< close it without an answer */
+    CRIER_SIM_RESET,  /**< the same by a TCP reset */
+    CRIER_SIM_REFUSE, /**< as if there had been no connection */
+    CRIER_SIM_CUT,    /**< send half of the answer, then close */
+};
 struct crier_sim_answer {
-    int status;
+    int status; /**< 0 where close is CLOSE, RESET or REFUSE */
+    enum crier_sim_close close;
     struct crier_buf headers; /**< "Name: value\r\n" lines */
     struct crier_buf body;
     int64_t delay_us;
 };
 void crier_sim_handle(struct crier_sim *sim, const struct crier_sim_request *req,
                       struct crier_sim_answer *answer);
+void crier_sim_answer_fini(struct crier_sim_answer *answer);
 
 /** A chat transcript of every channel, for people: guild and channel names, each message with
- *  time, author, text, embeds (boxed), files, and "(edited)". At most `last` messages a channel
- *  (0: all). color: ANSI. */
+ *  time (the machine's zone), author, text, embeds (boxed), files, and "(edited)". At most `last`
+ *  messages a channel (0: all). 80 columns. color: ANSI, embeds in their own. */
 void crier_sim_transcript(struct crier_sim *sim, unsigned last, bool color,
                           struct crier_buf *out);
 /** The same as JSON: {"channels":[{"id","name","guild","messages":[Discord's objects]}]}. */
@@ -92,11 +129,14 @@ void crier_sim_stats(const struct crier_sim *sim, struct crier_sim_stats *out);
 /** In-process transport: answers come through the loop after `latency`. Frees with ops->free. */
 struct crier_transport *crier_sim_transport(struct crier_sim *sim, struct crier_loop *loop);
 
-/** HTTP server on 127.0.0.1:port (0: any; the port chosen is returned through *port). Also serves
- *  /sim/state (crier_sim_dump), /sim/transcript, /sim/faults, /sim/stats on the same port. */
+/** HTTP server on 127.0.0.1:port (0: any; the port chosen is returned through *port). Also serves,
+ *  without a token: GET /sim/state (crier_sim_dump), /sim/transcript[?last=N&color=1], /sim/stats,
+ *  POST and DELETE /sim/faults. The loop must be a live one. CRIER_EBUSY when the port is taken. */
 struct crier_sim_server;
 CRIER_CHECK int crier_sim_server_start(struct crier_sim *sim, struct crier_loop *loop, int *port,
                                        struct crier_sim_server **out, struct crier_err *err);
+/** Closes the port and every connection and turns the loop until their handles are closed: call it
+ *  while crier_loop_run is not on the stack, before crier_sim_free and crier_loop_free. */
 void crier_sim_server_stop(struct crier_sim_server *server);
 
 #endif

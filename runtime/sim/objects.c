@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/model.h"
+
+#include <stdio.h>
+
+/* All but what a channel denies; enough to be told apart from none. */
+#define ALL_PERMISSIONS "2251799813685247"
+
+static void put_nulls(struct crier_buf *b, const char *const *keys)
+{
+    for (; *keys; keys++) {
+        crier_json_key(b, *keys);
+        crier_json_null(b);
+    }
+}
+
+static void put_ints(struct crier_buf *b, const char *const *keys, int64_t v)
+{
+    for (; *keys; keys++) {
+        crier_json_key(b, *keys);
+        crier_json_int(b, v);
+    }
+}
+
+static void put_empty_lists(struct crier_buf *b, const char *const *keys)
+{
+    for (; *keys; keys++) {
+        crier_json_key(b, *keys);
+        crier_json_raw(b, "[]", 2);
+    }
+}
+
+static void put_bools(struct crier_buf *b, const char *const *keys, bool v)
+{
+    for (; *keys; keys++) {
+        crier_json_key(b, *keys);
+        crier_json_bool(b, v);
+    }
+}
+
+static void put_text(struct crier_buf *b, const char *key, const char *text)
+{
+    crier_json_key(b, key);
+    crier_json_str(b, text);
+}
+
+static void put_id(struct crier_buf *b, const char *key, uint64_t id)
+{
+    crier_json_key(b, key);
+    sim_json_id(b, id);
+}
+
+/* --- users --------------------------------------------------------------------------------- */
+
+/* Without the closing brace, since /users/@me has more. */
+static void open_user(struct crier_buf *b, const struct sim_user *user)
+{
+    static const char *const nulls[] = {"avatar", "banner", "accent_color",
+                                        "avatar_decoration_data", "collectibles", "primary_guild",
+                                        NULL};
+    static const char *const zeros[] = {"public_flags", "flags", NULL};
+    crier_json_open(b, '{');
+    put_id(b, "id", user->id);
+    put_text(b, "username", user->name);
+    put_text(b, "discriminator", user->bot ? "0001" : "0");
+    crier_json_key(b, "global_name");
+    if (user->bot)
+        crier_json_null(b);
+    else
+        crier_json_str(b, user->name);
+    put_nulls(b, nulls);
+    put_ints(b, zeros, 0);
+    if (user->bot) {
+        crier_json_key(b, "bot");
+        crier_json_bool(b, true);
+    }
+}
+
+char *sim_user_json(const struct sim_user *user)
+{
+    struct crier_buf b = {0};
+    open_user(&b, user);
+    crier_json_close(&b, '}');
+    return crier_buf_take(&b);
+}
+
+void sim_me_get(struct sim_call *call)
+{
+    struct crier_buf *b = sim_ok(call);
+    open_user(b, call->bot->user);
+    put_bools(b, (const char *const[]){"mfa_enabled", "verified", NULL}, true);
+    put_text(b, "locale", "en-US");
+    crier_json_key(b, "email");
+    crier_json_null(b);
+    crier_json_close(b, '}');
+}
+
+void sim_user_get(struct sim_call *call)
+{
+    uint64_t id = 0;
+    sim_snowflake(call->segments[1], &id);
+    const struct sim_user *user = sim_user(call->sim, id);
+    if (!user) {
+        sim_error(call, 404, 10013, "Unknown User");
+        return;
+    }
+    crier_buf_puts(sim_ok(call), user->json);
+}
+
+void sim_me_guilds(struct sim_call *call)
+{
+    static const char *const nulls[] = {"icon", "banner", NULL};
+    struct crier_buf *b = sim_ok(call);
+    crier_json_open(b, '[');
+    for (guint i = 0; i < call->sim->guild_order->len; i++) {
+        const struct sim_guild *guild = call->sim->guild_order->pdata[i];
+        crier_json_open(b, '{');
+        put_id(b, "id", guild->id);
+        put_text(b, "name", guild->name);
+        put_nulls(b, nulls);
+        crier_json_key(b, "owner");
+        crier_json_bool(b, false);
+        put_text(b, "permissions", ALL_PERMISSIONS);
+        put_empty_lists(b, (const char *const[]){"features", NULL});
+        crier_json_close(b, '}');
+    }
+    crier_json_close(b, ']');
+}
+
+/* --- channels ------------------------------------------------------------------------------ */
+
+static void put_last_message(struct crier_buf *b, const struct sim_channel *channel)
+{
+    crier_json_key(b, "last_message_id");
+    if (channel->last_message)
+        sim_json_id(b, channel->last_message);
+    else
+        crier_json_null(b);
+}
+
+static void put_overwrites(struct crier_buf *b, const struct sim_channel *channel)
+{
+    char deny[24];
+    crier_json_key(b, "permission_overwrites");
+    crier_json_open(b, '[');
+    if (channel->denied) {
+        snprintf(deny, sizeof deny, "%u", channel->denied);
+        crier_json_open(b, '{');
+        put_id(b, "id", channel->guild->id); /* the role @everyone has the guild's id */
+        crier_json_key(b, "type");
+        crier_json_int(b, 0);
+        put_text(b, "allow", "0");
+        put_text(b, "deny", deny);
+        crier_json_close(b, '}');
+    }
+    crier_json_close(b, ']');
+}
+
+static void channel_json(struct crier_buf *b, const struct sim_channel *channel)
+{
+    static const char *const nulls[] = {"parent_id", "topic", NULL};
+    crier_json_open(b, '{');
+    put_id(b, "id", channel->id);
+    crier_json_key(b, "type");
+    crier_json_int(b, channel->type);
+    crier_json_key(b, "flags");
+    crier_json_int(b, 0);
+    put_last_message(b, channel);
+    if (channel->of) {
+        crier_json_key(b, "recipients");
+        crier_json_open(b, '[');
+        crier_json_raw(b, channel->recipient->json, strlen(channel->recipient->json));
+        crier_json_close(b, ']');
+        crier_json_close(b, '}');
+        return;
+    }
+    put_text(b, "name", channel->name);
+    crier_json_key(b, "position");
+    crier_json_int(b, channel->position);
+    put_nulls(b, nulls);
+    crier_json_key(b, "nsfw");
+    crier_json_bool(b, false);
+    crier_json_key(b, "rate_limit_per_user");
+    crier_json_int(b, 0);
+    if (channel->guild) {
+        put_id(b, "guild_id", channel->guild->id);
+        put_overwrites(b, channel);
+    }
+    crier_json_close(b, '}');
+}
+
+void sim_channel_get(struct sim_call *call)
+{
+    channel_json(sim_ok(call), call->channel);
+}
+
+void sim_me_channels(struct sim_call *call)
+{
+    uint64_t id = 0;
+    if (!sim_form_id(call, call->form, "", "recipient_id", &id) && !call->errors)
+        sim_form_error(call, "recipient_id", "BASE_TYPE_REQUIRED", "This field is required");
+    if (sim_form_failed(call))
+        return;
+    struct sim_user *user = sim_user(call->sim, id);
+    if (!user || user->bot) {
+        sim_error(call, 400, 50033, "Invalid Recipient(s)");
+        return;
+    }
+    channel_json(sim_ok(call), sim_dm(call->sim, call->bot, user));
+}
+
+/* --- guilds -------------------------------------------------------------------------------- */
+
+static void put_everyone_role(struct crier_buf *b, const struct sim_guild *guild)
+{
+    static const char *const zeros[] = {"position", "color", "flags", NULL};
+    static const char *const nulls[] = {"icon", "unicode_emoji", NULL};
+    static const char *const bools[] = {"hoist", "managed", "mentionable", NULL};
+    crier_json_key(b, "roles");
+    crier_json_open(b, '[');
+    crier_json_open(b, '{');
+    put_id(b, "id", guild->id);
+    put_text(b, "name", "@everyone");
+    put_text(b, "permissions", ALL_PERMISSIONS);
+    put_ints(b, zeros, 0);
+    put_nulls(b, nulls);
+    put_bools(b, bools, false);
+    crier_json_key(b, "colors");
+    crier_json_open(b, '{');
+    put_ints(b, (const char *const[]){"primary_color", NULL}, 0);
+    put_nulls(b, (const char *const[]){"secondary_color", "tertiary_color", NULL});
+    crier_json_close(b, '}');
+    crier_json_close(b, '}');
+    crier_json_close(b, ']');
+}
+
+void sim_guild_get(struct sim_call *call)
+{
+    static const char *const nulls[] = {
+        "icon", "description", "home_header", "splash", "discovery_splash", "banner",
+        "application_id", "afk_channel_id", "system_channel_id", "widget_channel_id",
+        "max_presences", "vanity_url_code", "rules_channel_id", "safety_alerts_channel_id",
+        "public_updates_channel_id", "incidents_data", NULL};
+    static const char *const zeros[] = {
+        "system_channel_flags", "verification_level", "default_message_notifications", "mfa_level",
+        "explicit_content_filter", "premium_tier", "premium_subscription_count", "nsfw_level",
+        NULL};
+    static const char *const bools[] = {"widget_enabled", "premium_progress_bar_enabled", "nsfw",
+                                        NULL};
+    static const char *const lists[] = {"features", "emojis", "stickers", NULL};
+    const struct sim_guild *guild = call->guild;
+    struct crier_buf *b = sim_ok(call);
+    crier_json_open(b, '{');
+    put_id(b, "id", guild->id);
+    put_text(b, "name", guild->name);
+    put_id(b, "owner_id", guild->id + 1);
+    put_text(b, "region", "rotterdam");
+    put_text(b, "preferred_locale", "en-US");
+    put_nulls(b, nulls);
+    put_ints(b, zeros, 0);
+    put_ints(b, (const char *const[]){"afk_timeout", NULL}, 300);
+    put_ints(b, (const char *const[]){"max_members", NULL}, 500000);
+    put_ints(b, (const char *const[]){"max_stage_video_channel_users", NULL}, 50);
+    put_ints(b, (const char *const[]){"max_video_channel_users", NULL}, 25);
+    put_bools(b, bools, false);
+    put_empty_lists(b, lists);
+    put_everyone_role(b, guild);
+    crier_json_close(b, '}');
+}
+
+void sim_guild_channels(struct sim_call *call)
+{
+    struct crier_buf *b = sim_ok(call);
+    crier_json_open(b, '[');
+    for (guint i = 0; i < call->guild->channels->len; i++)
+        channel_json(b, call->guild->channels->pdata[i]);
+    crier_json_close(b, ']');
+}
+
+void sim_guild_member(struct sim_call *call)
+{
+    static const char *const nulls[] = {"avatar", "banner", "communication_disabled_until", "nick",
+                                        "premium_since", NULL};
+    static const char *const bools[] = {"pending", "mute", "deaf", NULL};
+    uint64_t id = 0;
+    sim_snowflake(call->segments[3], &id);
+    const struct sim_user *user = sim_user(call->sim, id);
+    if (!user || user != call->bot->user) {
+        sim_error(call, 404, user ? 10007 : 10013, user ? "Unknown Member" : "Unknown User");
+        return;
+    }
+    struct crier_buf *b = sim_ok(call);
+    crier_json_open(b, '{');
+    crier_json_key(b, "user");
+    crier_json_raw(b, user->json, strlen(user->json));
+    put_nulls(b, nulls);
+    put_bools(b, bools, false);
+    put_ints(b, (const char *const[]){"flags", NULL}, 0);
+    put_empty_lists(b, (const char *const[]){"roles", NULL});
+    crier_json_key(b, "joined_at");
+    sim_json_time(b, ((int64_t)(call->guild->id >> 22) + SIM_EPOCH_MS) * CRIER_MS);
+    crier_json_close(b, '}');
+}
+
+/* --- gateway ------------------------------------------------------------------------------- */
+
+/* There is no gateway behind it; the address is a loopback one, so that a client under test can
+ * never be led out to the real service. */
+static void put_gateway_url(struct sim_call *call)
+{
+    char url[64];
+    snprintf(url, sizeof url, "ws://127.0.0.1:%d", call->sim->port ? call->sim->port : 1);
+    put_text(&call->ans->body, "url", url);
+}
+
+void sim_gateway(struct sim_call *call)
+{
+    struct crier_buf *b = sim_ok(call);
+    crier_json_open(b, '{');
+    put_gateway_url(call);
+    crier_json_close(b, '}');
+}
+
+void sim_gateway_bot(struct sim_call *call)
+{
+    struct crier_buf *b = sim_ok(call);
+    crier_json_open(b, '{');
+    put_gateway_url(call);
+    put_ints(b, (const char *const[]){"shards", NULL}, 1);
+    crier_json_key(b, "session_start_limit");
+    crier_json_open(b, '{');
+    put_ints(b, (const char *const[]){"total", "remaining", NULL}, 1000);
+    put_ints(b, (const char *const[]){"reset_after", NULL}, 14400000);
+    put_ints(b, (const char *const[]){"max_concurrency", NULL}, 1);
+    crier_json_close(b, '}');
+    crier_json_close(b, '}');
+}

@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/model.h"
+
+#include <stdio.h>
+
+static const struct {
+    const char *name;
+    unsigned bit;
+} permissions[] = {
+    {"ADD_REACTIONS", SIM_ADD_REACTIONS},
+    {"VIEW_CHANNEL", SIM_VIEW_CHANNEL},
+    {"SEND_MESSAGES", SIM_SEND_MESSAGES},
+    {"MANAGE_MESSAGES", SIM_MANAGE_MESSAGES},
+    {"EMBED_LINKS", SIM_EMBED_LINKS},
+    {"ATTACH_FILES", SIM_ATTACH_FILES},
+    {"READ_MESSAGE_HISTORY", SIM_READ_MESSAGE_HISTORY},
+    {"MENTION_EVERYONE", SIM_MENTION_EVERYONE},
+};
+
+static void user_free(void *p)
+{
+    struct sim_user *user = p;
+    free(user->name);
+    free(user->json);
+    free(user);
+}
+
+static void bot_free(void *p)
+{
+    struct sim_bot *bot = p;
+    free(bot->token);
+    free(bot);
+}
+
+static void guild_free(void *p)
+{
+    struct sim_guild *guild = p;
+    g_ptr_array_free(guild->channels, TRUE);
+    free(guild->name);
+    free(guild);
+}
+
+static void channel_free(void *p)
+{
+    struct sim_channel *channel = p;
+    for (size_t i = 0; i < channel->count; i++)
+        sim_message_free(channel->window[channel->head + i]);
+    free(channel->window);
+    free(channel->name);
+    free(channel);
+}
+
+void sim_world_init(struct crier_sim *sim)
+{
+    sim->bots = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, bot_free);
+    sim->users = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, user_free);
+    sim->guilds = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, guild_free);
+    sim->channels = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, channel_free);
+    sim->nonces = g_hash_table_new(g_int64_hash, g_int64_equal);
+    sim->guild_order = g_ptr_array_new();
+    sim->channel_order = g_ptr_array_new();
+}
+
+void sim_world_fini(struct crier_sim *sim)
+{
+    g_ptr_array_free(sim->channel_order, TRUE);
+    g_ptr_array_free(sim->guild_order, TRUE);
+    g_hash_table_destroy(sim->channels);
+    g_hash_table_destroy(sim->guilds);
+    g_hash_table_destroy(sim->bots);
+    g_hash_table_destroy(sim->users);
+}
+
+struct sim_user *sim_user(struct crier_sim *sim, uint64_t id)
+{
+    return g_hash_table_lookup(sim->users, &id);
+}
+
+struct sim_channel *sim_channel(struct crier_sim *sim, uint64_t id)
+{
+    return g_hash_table_lookup(sim->channels, &id);
+}
+
+struct sim_guild *sim_guild(struct crier_sim *sim, uint64_t id)
+{
+    return g_hash_table_lookup(sim->guilds, &id);
+}
+
+static void set_name(char **at, const char *name, const char *kind, uint64_t id)
+{
+    if (!name && *at)
+        return;
+    free(*at);
+    *at = name ? crier_strdup(name) : crier_asprintf("%s %llu", kind, (unsigned long long)id);
+}
+
+static struct sim_user *add_user(struct crier_sim *sim, uint64_t id, const char *name, bool bot)
+{
+    struct sim_user *user = sim_user(sim, id);
+    if (!user) {
+        user = crier_calloc(1, sizeof *user);
+        user->id = id;
+        user->bot = bot;
+        g_hash_table_insert(sim->users, &user->id, user);
+    }
+    set_name(&user->name, name, "user", id);
+    free(user->json);
+    user->json = sim_user_json(user);
+    return user;
+}
+
+void crier_sim_add_user(struct crier_sim *sim, uint64_t id, const char *name)
+{
+    add_user(sim, id, name, false);
+}
+
+void crier_sim_user_dms(struct crier_sim *sim, uint64_t id, bool accept)
+{
+    add_user(sim, id, NULL, false)->no_dms = !accept;
+}
+
+static struct sim_bot *add_bot(struct crier_sim *sim, const char *token, const char *name,
+                               uint64_t id)
+{
+    struct sim_bot *bot = g_hash_table_lookup(sim->bots, token);
+    if (!bot) {
+        bot = crier_calloc(1, sizeof *bot);
+        bot->token = crier_strdup(token);
+        g_hash_table_insert(sim->bots, bot->token, bot);
+        /* An id of the years that Discord's ids are of, the same for a token in each run. */
+        if (!id)
+            id = sim_hash(sim->config.seed, token) % (1ULL << 59) + (1ULL << 59);
+    } else if (!id) {
+        id = bot->user->id;
+    }
+    bot->user = add_user(sim, id, name, true);
+    return bot;
+}
+
+void crier_sim_add_bot(struct crier_sim *sim, const char *token, const char *name)
+{
+    add_bot(sim, token, name, 0);
+}
+
+struct sim_bot *sim_bot(struct crier_sim *sim, const char *token)
+{
+    struct sim_bot *bot = g_hash_table_lookup(sim->bots, token);
+    if (!bot && sim->any_token)
+        bot = add_bot(sim, token, "crier", 0);
+    return bot;
+}
+
+void crier_sim_add_guild(struct crier_sim *sim, uint64_t id, const char *name)
+{
+    struct sim_guild *guild = sim_guild(sim, id);
+    if (!guild) {
+        guild = crier_calloc(1, sizeof *guild);
+        guild->id = id;
+        guild->channels = g_ptr_array_new();
+        g_hash_table_insert(sim->guilds, &guild->id, guild);
+        g_ptr_array_add(sim->guild_order, guild);
+    }
+    set_name(&guild->name, name, "guild", id);
+}
+
+static struct sim_channel *add_channel(struct crier_sim *sim, uint64_t id, int type)
+{
+    struct sim_channel *channel = crier_calloc(1, sizeof *channel);
+    channel->id = id;
+    channel->type = type;
+    g_hash_table_insert(sim->channels, &channel->id, channel);
+    g_ptr_array_add(sim->channel_order, channel);
+    return channel;
+}
+
+void crier_sim_add_channel(struct crier_sim *sim, uint64_t id, uint64_t guild, const char *name,
+                           int type)
+{
+    struct sim_channel *channel = sim_channel(sim, id);
+    if (!channel)
+        channel = add_channel(sim, id, type);
+    channel->type = type;
+    set_name(&channel->name, name, "channel", id);
+    if (guild && !sim_guild(sim, guild))
+        crier_sim_add_guild(sim, guild, NULL);
+    struct sim_guild *now = guild ? sim_guild(sim, guild) : NULL;
+    if (channel->guild == now)
+        return;
+    if (channel->guild)
+        g_ptr_array_remove(channel->guild->channels, channel);
+    channel->guild = now;
+    if (now) {
+        channel->position = (int)now->channels->len;
+        g_ptr_array_add(now->channels, channel);
+    }
+}
+
+struct sim_channel *sim_dm(struct crier_sim *sim, struct sim_bot *bot, struct sim_user *user)
+{
+    for (guint i = 0; i < sim->channel_order->len; i++) {
+        struct sim_channel *channel = sim->channel_order->pdata[i];
+        if (channel->of == bot->user && channel->recipient == user)
+            return channel;
+    }
+    struct sim_channel *channel = add_channel(sim, sim_next_id(sim), SIM_DM);
+    channel->of = bot->user;
+    channel->recipient = user;
+    channel->name = crier_strdup(user->name);
+    return channel;
+}
+
+unsigned sim_permission(const char *name)
+{
+    for (size_t i = 0; i < CRIER_COUNT(permissions); i++) {
+        if (strcmp(permissions[i].name, name) == 0)
+            return permissions[i].bit;
+    }
+    return 0;
+}
+
+int crier_sim_deny(struct crier_sim *sim, uint64_t id, const char *permission, bool deny,
+                   struct crier_err *err)
+{
+    struct sim_channel *channel = sim_channel(sim, id);
+    unsigned bit = sim_permission(permission);
+    if (!channel)
+        return crier_err_set(err, CRIER_ENOTFOUND, "there is no channel %llu",
+                             (unsigned long long)id);
+    if (!bit)
+        return crier_err_set(err, CRIER_EINVAL, "unknown permission '%s'", permission);
+    channel->denied = deny ? channel->denied | bit : channel->denied & ~bit;
+    return 0;
+}
+
+/* --- the world file ------------------------------------------------------------------------ */
+
+struct reader {
+    struct crier_sim *sim;
+    struct crier_err *err;
+};
+
+/* An object with these keys only; `place` is "guilds[0]". */
+static int check_keys(struct reader *r, const json_t *obj, const char *place,
+                      const char *const *keys, size_t n)
+{
+    const char *key;
+    json_t *value;
+    if (!json_is_object(obj))
+        return crier_err_set(r->err, CRIER_EINVAL, "%s: expected an object", place);
+    json_object_foreach ((json_t *)obj, key, value) {
+        size_t i = 0;
+        while (i < n && strcmp(keys[i], key) != 0)
+            i++;
+        if (i < n)
+            continue;
+        const char *near = crier_nearest(key, keys, n);
+        return crier_err_set(r->err, CRIER_EINVAL, "%s: unknown key '%s'%s%s%s", place, key,
+                             near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+    }
+    return 0;
+}
+
+static int get_text(struct reader *r, const json_t *obj, const char *place, const char *key,
+                    const char **out)
+{
+    const json_t *v = json_object_get(obj, key);
+    *out = json_string_value(v);
+    if (v && !*out)
+        return crier_err_set(r->err, CRIER_EINVAL, "%s.%s: expected a text", place, key);
+    return 0;
+}
+
+static int get_id(struct reader *r, const json_t *obj, const char *place, const char *key,
+                  bool required, uint64_t *out)
+{
+    const json_t *v = json_object_get(obj, key);
+    if (!v && !required)
+        return 0;
+    if (sim_json_read_id(v, out) && *out)
+        return 0;
+    return crier_err_set(r->err, CRIER_EINVAL,
+                         "%s.%s: expected a snowflake such as \"863071397207212052\"", place, key);
+}
+
+static int get_list(struct reader *r, const json_t *obj, const char *place, const char *key,
+                    json_t **out)
+{
+    *out = json_object_get(obj, key);
+    if (*out && !json_is_array(*out))
+        return crier_err_set(r->err, CRIER_EINVAL, "%s%s%s: expected a list", place,
+                             *place ? "." : "", key);
+    return 0;
+}
+
+static int load_bot(struct reader *r, const json_t *obj, const char *place)
+{
+    static const char *const keys[] = {"token", "name", "user"};
+    const char *token, *name;
+    uint64_t user = 0;
+    int rc = check_keys(r, obj, place, keys, CRIER_COUNT(keys));
+    if (!rc)
+        rc = get_text(r, obj, place, "token", &token);
+    if (!rc)
+        rc = get_text(r, obj, place, "name", &name);
+    if (!rc)
+        rc = get_id(r, obj, place, "user", false, &user);
+    if (!rc && (!token || !*token))
+        rc = crier_err_set(r->err, CRIER_EINVAL, "%s.token: missing", place);
+    if (!rc)
+        add_bot(r->sim, token, name, user);
+    return rc;
+}
+
+static int load_deny(struct reader *r, const json_t *obj, const char *place, uint64_t id)
+{
+    size_t i;
+    const json_t *v;
+    json_t *deny;
+    int rc = get_list(r, obj, place, "deny", &deny);
+    if (rc)
+        return rc;
+    json_array_foreach (deny, i, v) {
+        const char *name = json_string_value(v);
+        rc = crier_sim_deny(r->sim, id, name ? name : "", true, r->err);
+        if (rc)
+            return crier_err_prefix(r->err, "%s.deny[%zu]: ", place, i);
+    }
+    return 0;
+}
+
+static int load_channel(struct reader *r, const json_t *obj, const char *place, uint64_t guild)
+{
+    static const char *const keys[] = {"id", "name", "type", "deny"};
+    static const int types[] = {SIM_TEXT, SIM_VOICE, SIM_CATEGORY, SIM_ANNOUNCEMENT, SIM_FORUM};
+    const char *name;
+    uint64_t id = 0;
+    int type = SIM_TEXT;
+    int rc = check_keys(r, obj, place, keys, CRIER_COUNT(keys));
+    if (!rc)
+        rc = get_id(r, obj, place, "id", true, &id);
+    if (!rc)
+        rc = get_text(r, obj, place, "name", &name);
+    const json_t *v = json_object_get(obj, "type");
+    if (!rc && v) {
+        size_t i = 0;
+        while (i < CRIER_COUNT(types) &&
+               !(json_is_integer(v) && json_integer_value(v) == types[i]))
+            i++;
+        if (i == CRIER_COUNT(types))
+            rc = crier_err_set(r->err, CRIER_EINVAL,
+                               "%s.type: expected 0 (text), 2 (voice), 4 (category), "
+                               "5 (announcement) or 15 (forum)",
+                               place);
+        else
+            type = types[i];
+    }
+    if (rc)
+        return rc;
+    crier_sim_add_channel(r->sim, id, guild, name, type);
+    return load_deny(r, obj, place, id);
+}
+
+static int load_guild(struct reader *r, const json_t *obj, const char *place)
+{
+    static const char *const keys[] = {"id", "name", "channels"};
+    const char *name;
+    uint64_t id = 0;
+    size_t i;
+    const json_t *v;
+    json_t *channels = NULL;
+    int rc = check_keys(r, obj, place, keys, CRIER_COUNT(keys));
+    if (!rc)
+        rc = get_id(r, obj, place, "id", true, &id);
+    if (!rc)
+        rc = get_text(r, obj, place, "name", &name);
+    if (!rc)
+        rc = get_list(r, obj, place, "channels", &channels);
+    if (rc)
+        return rc;
+    crier_sim_add_guild(r->sim, id, name);
+    json_array_foreach (channels, i, v) {
+        char at[96];
+        snprintf(at, sizeof at, "%s.channels[%zu]", place, i);
+        rc = load_channel(r, v, at, id);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int load_user(struct reader *r, const json_t *obj, const char *place)
+{
+    static const char *const keys[] = {"id", "name", "dms"};
+    const char *name;
+    uint64_t id = 0;
+    int rc = check_keys(r, obj, place, keys, CRIER_COUNT(keys));
+    if (!rc)
+        rc = get_id(r, obj, place, "id", true, &id);
+    if (!rc)
+        rc = get_text(r, obj, place, "name", &name);
+    const json_t *dms = json_object_get(obj, "dms");
+    if (!rc && dms && !json_is_boolean(dms))
+        rc = crier_err_set(r->err, CRIER_EINVAL, "%s.dms: expected true or false", place);
+    if (rc)
+        return rc;
+    add_user(r->sim, id, name, false)->no_dms = json_is_false(dms);
+    return 0;
+}
+
+static int load_list(struct reader *r, const json_t *root, const char *key,
+                     int (*load)(struct reader *r, const json_t *obj, const char *place))
+{
+    size_t i;
+    const json_t *v;
+    json_t *list;
+    int rc = get_list(r, root, "", key, &list);
+    if (rc)
+        return rc;
+    json_array_foreach (list, i, v) {
+        char place[64];
+        snprintf(place, sizeof place, "%s[%zu]", key, i);
+        rc = load(r, v, place);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+int crier_sim_load_world(struct crier_sim *sim, const char *path, struct crier_err *err)
+{
+    static const char *const keys[] = {"bots", "guilds", "users"};
+    struct crier_buf text = {0};
+    struct reader r = {sim, err};
+    json_error_t fault;
+    json_t *root = NULL;
+    int rc = crier_file_read(path, 64 << 20, &text, err);
+    if (rc)
+        goto out;
+    root = json_loadb(text.len ? text.data : "", text.len, JSON_REJECT_DUPLICATES, &fault);
+    if (!root) {
+        rc = crier_err_set(err, CRIER_EINVAL, "not valid JSON: %s", fault.text);
+        crier_err_at(err, "%s:%d:%d", path, fault.line, fault.column);
+        goto out;
+    }
+    rc = check_keys(&r, root, "the world", keys, CRIER_COUNT(keys));
+    if (!rc)
+        rc = load_list(&r, root, "bots", load_bot);
+    if (!rc)
+        rc = load_list(&r, root, "guilds", load_guild);
+    if (!rc)
+        rc = load_list(&r, root, "users", load_user);
+    if (rc)
+        crier_err_at(err, "%s", path);
+out:
+    json_decref(root);
+    crier_buf_fini(&text);
+    return rc;
+}
