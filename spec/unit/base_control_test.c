@@ -229,6 +229,11 @@ static void raw_send(int fd, const void *data, size_t len)
     }
 }
 
+static void raw_puts(int fd, const char *text)
+{
+    raw_send(fd, text, strlen(text));
+}
+
 /* All that comes until the host closes. */
 static void raw_read(int fd, struct crier_buf *b)
 {
@@ -272,7 +277,7 @@ static void test_wire(void **state)
     (void)state;
     struct crier_buf b = {0};
     int fd = raw_connect();
-    raw_send(fd, "{\"cmd\":\"echo\",\"say\":\"\\n\"}\n{\"cmd\":\"echo\"}\n", 43);
+    raw_puts(fd, "{\"cmd\":\"echo\",\"say\":\"\\n\"}\n{\"cmd\":\"echo\"}\n");
     raw_read(fd, &b);
     assert_string_equal(b.data, "{\"out\":\"one\"}\n{\"record\":\"\\n\"}\n"
                                 "{\"done\":true,\"code\":7,\"extra\":42}\n");
@@ -445,7 +450,7 @@ static void test_half_lines(void **state)
         if (i % 8 == 0)
             usleep(500);
     }
-    raw_send(fd, "\n", 1);
+    raw_puts(fd, "\n");
     raw_read(fd, &b);
     assert_non_null(strstr(b.data, "\"code\":7"));
 
@@ -514,14 +519,14 @@ static void test_client_goes(void **state)
 {
     (void)state;
     int fd = raw_connect();
-    raw_send(fd, "{\"cmd\":\"hang\"}\n", 15);
+    raw_puts(fd, "{\"cmd\":\"hang\"}\n");
     usleep(20000);
     assert_int_equal(host.gone, 0);
     close(fd);
     wait_for(&host.gone, 1);
 
     fd = raw_connect(); /* while an answer is on its way */
-    raw_send(fd, "{\"cmd\":\"later\"}\n", 16);
+    raw_puts(fd, "{\"cmd\":\"later\"}\n");
     close(fd);
     wait_for(&host.gone, 2);
     wait_for(&host.refused, 1);
@@ -533,7 +538,7 @@ static void test_slow_reader(void **state)
 {
     (void)state;
     int fd = raw_connect();
-    raw_send(fd, "{\"cmd\":\"flood\"}\n", 16);
+    raw_puts(fd, "{\"cmd\":\"flood\"}\n");
     wait_for(&host.refused, 1);
     wait_for(&host.gone, 1);
     assert_in_range(host.sent, CRIER_CONTROL_BACKLOG / 1024 - 1024, CRIER_CONTROL_BACKLOG / 1024 + 4096);
@@ -546,7 +551,7 @@ static void test_stop_cuts(void **state)
     struct crier_err err;
     host_start();
     int fd = raw_connect();
-    raw_send(fd, "{\"cmd\":\"hang\"}\n", 15);
+    raw_puts(fd, "{\"cmd\":\"hang\"}\n");
     usleep(20000);
     host_stop();
     char c;
