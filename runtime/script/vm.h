@@ -5,15 +5,21 @@
  *
  * Budget. While Lua runs, a timer on the thread's own CPU clock ticks (nothing ticks while the
  * thread sleeps, and entering a callback costs no system call). When one call has used its budget,
- * the tick's signal handler sets a hook on the running state; the hook raises, and keeps raising
- * at every instruction, so that pcall cannot swallow it, until the call is over. Coroutines that
- * the script makes are covered: coroutine.resume, wrap and close are ours and track which state
- * runs. (lua_sethook is the one function that Lua's manual allows in a signal handler.) In virtual
- * time a count hook takes the place of the timer, so that runs are reproducible.
+ * the tick's signal handler sets a hook on the running state; the hook raises. Caught by a pcall or
+ * by a __close, it raises again after 20,000 further instructions (time to close things), and from
+ * then on at every instruction, until the call is over; a call that was over its budget has failed,
+ * whatever it returns. Coroutines that the script makes are covered: coroutine.resume, wrap and
+ * close are ours and track which state runs; so are finalizers. (lua_sethook is the one function
+ * that Lua's manual allows in a signal handler.) In virtual time a count hook takes the place of the
+ * timer, at 10 ns an instruction, so that runs are reproducible.
  *
- * Waiting. A callback runs in a coroutine of its own (struct crier_call). A binding that waits
- * calls crier_call_wait and returns its result: the coroutine, and every user coroutine around it,
- * yields to the loop; crier_call_resume goes on with the values that it pushed.
+ * Waiting. A callback runs in a coroutine of its own (struct crier_call). A binding that waits asks
+ * crier_call_check first, starts its work, and returns the result of crier_call_wait: the
+ * coroutine, and every user coroutine around it, yields to the loop; crier_call_resume goes on with
+ * the values that were pushed on crier_call_stack.
+ *
+ * Memory. The cap holds while Lua runs: there it is a Lua error. What C pushes between calls is
+ * counted but not refused.
  *
  * Thread: one thread at a time. A generation is built on a builder thread and then belongs to the
  * loop thread; crier_budget_thread says so to each of them.
@@ -25,6 +31,11 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+
+struct crier_loop;
+struct crier_transport;
+struct crier_call;
+struct crier_budget;
 
 /** Arm (or disarm) the CPU clock tick for the calling thread. Once a thread, before Lua runs on it. */
 CRIER_CHECK int crier_budget_thread(bool on, struct crier_err *err);
@@ -44,18 +55,31 @@ struct crier_vm {
     lua_State *L;
     struct crier_vm_config config;
     void *owner;               /**< the generation; set by whoever made the vm */
+    struct crier_loop *loop;   /**< for crier.sleep; borrowed, set by the owner */
+    struct crier_transport *http; /**< for crier.http; borrowed, set by the owner */
+    /** Whether crier.http may talk to this host; when not, the reason in why. NULL: all. */
+    bool (*allow_host)(void *owner, const char *host, char *why, size_t cap);
+    /** One stretch of Lua took a second of wall time or more. NULL: nobody wants to know. */
+    void (*on_stall)(struct crier_vm *vm, const char *what, int64_t us);
+    bool loading;              /**< crier_vm_run_file is under way */
     size_t memory_used, memory_peak;
     char **files;              /**< every file that was loaded, absolute, for --watch */
     size_t file_count;
     struct crier_call *running; /**< the call whose coroutine is on the C stack now, or NULL */
-    /* private to vm.c and call.c */
-    int free_threads;          /**< registry ref: pool of coroutines */
-    bool host_yield;
     unsigned calls;            /**< calls alive */
+    /* private to vm.c, budget.c and call*.c */
+    struct crier_call *alive;  /**< list of the calls alive */
+    struct crier_call *pool;   /**< ended calls with their coroutines, to be used again */
+    unsigned pooled;
+    lua_State *finalizers;     /**< where __gc functions run; NULL until the first one */
+    bool finalizing;
+    bool host_yield;           /**< the yield under way goes to the loop */
+    bool capped;               /**< the memory cap holds now */
+    char *traceback;           /**< of the last error that reached a call's end */
 };
 
 struct crier_vm *crier_vm_new(const struct crier_vm_config *config);
-/** Calls that still wait are dropped (their to-be-closed variables run with a short budget). */
+/** Calls that still wait are cancelled (see crier_call_cancel): their done is called. */
 void crier_vm_free(struct crier_vm *vm);
 struct crier_vm *crier_vm_of(lua_State *L);
 
@@ -85,23 +109,31 @@ struct crier_call_end {
     struct crier_lua_error error;  /**< rc != 0; freed by call.c after `done` returns */
     int64_t cpu_us;                /**< wall time spent in Lua between waits, summed */
 };
-/** L: the coroutine, valid only for the duration of done. */
+/** L: the coroutine, valid only for the duration of done, which must not raise. */
 typedef void crier_call_done(void *arg, lua_State *L, const struct crier_call_end *end);
 
 /** A callback under way. */
 struct crier_call {
     struct crier_vm *vm;
     lua_State *co;
-    int ref;                /**< registry anchor of co */
     const char *what;       /**< "data function of message 'gallery'": for errors; owned */
+    void *user;             /**< for bindings that need context (the message being sent) */
+    bool cancelled;
     int64_t budget;         /**< CPU microseconds between two waits; 0: no bound */
+    int64_t spent;          /**< wall time in Lua so far, microseconds */
+    /* private to call.c */
     crier_call_done *done;
     void *arg;
     void (*cancel_wait)(struct crier_call *call, void *arg); /**< how to give up the present wait */
     void *wait_arg;
-    void *user;             /**< for bindings that need context (the message being sent) */
-    bool cancelled;
-    int64_t spent;
+    lua_State *wait_co;     /**< the innermost coroutine of the present wait; NULL: not waiting */
+    int wait_results;
+    int ref;                /**< registry anchor of co */
+    int status;             /**< how the function ended: LUA_OK, LUA_ERR* */
+    bool on_stack;          /**< runs, or has called something that runs */
+    bool now;               /**< crier_call_now: must not wait */
+    char what_buf[64];
+    struct crier_call *next, **link;
 };
 
 /** Start: the function and nargs arguments are on top of vm->L's stack and are popped. Runs at
@@ -116,17 +148,25 @@ struct crier_call *crier_call_start(struct crier_vm *vm, int nargs, const char *
 CRIER_CHECK int crier_call_now(struct crier_vm *vm, int nargs, int nresults, const char *what,
                                int64_t budget_us, struct crier_lua_error *error);
 
-/** In a binding: L's call waits; `return crier_call_wait(L, cancel, arg)`. Raises when L cannot
- *  yield ("inside table.sort", "while loading"). */
+/** In a binding, before it starts anything: the call that is going to wait. Raises, naming the
+ *  function, when L cannot wait ("crier.sleep cannot wait inside table.sort or string.gsub", "... is
+ *  not available while loading") and when the call is cancelled or over its budget. */
+struct crier_call *crier_call_check(lua_State *L, const char *function);
+/** In a binding, after crier_call_check: L's call waits; `return crier_call_wait(L, cancel, arg)`.
+ *  cancel gives the work up and must not resume the call. */
 int crier_call_wait(lua_State *L, void (*cancel)(struct crier_call *call, void *arg), void *arg);
-/** The call that L belongs to (through any user coroutines); NULL while loading. */
+/** The call that L runs for (through any user coroutines); NULL while loading. */
 struct crier_call *crier_call_of(lua_State *L);
 /** Where a resumer pushes the values that the wait shall return. */
 lua_State *crier_call_stack(struct crier_call *call);
 /** Go on with the top nresults values of crier_call_stack. */
 void crier_call_resume(struct crier_call *call, int nresults);
-/** End it: the present wait is given up and raises "cancelled" (sticky) in the coroutine. The
- *  call's done comes with CRIER_ECANCELED at once or when its to-be-closed variables have run. */
+/** End it: the present wait is given up and raises "cancelled" in the coroutine, and so does every
+ *  further wait; what the coroutine still does has 250 ms of CPU time. The call's done comes with
+ *  CRIER_ECANCELED before this returns, or, for a call that runs at this moment, when it ends. */
 void crier_call_cancel(struct crier_call *call);
+
+/** Adds sleep and http to the `crier` table on top of the stack. */
+void crier_open_wait(lua_State *L);
 
 #endif

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+#include "script/budget.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/duration.h"
+
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+#define TICK_NS 10000000L
+#define GRACE 20000        /* instructions for __close functions after the first error */
+#define COUNT_STEP 1000    /* instructions between two looks in virtual time */
+#define INSTRUCTION_NS 10
+
+/* ThreadSanitizer holds signals back until the thread calls into libc, which a Lua loop never
+ * does; its builds count instructions. */
+#if defined(__SANITIZE_THREAD__)
+#define COUNT_ALWAYS true
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define COUNT_ALWAYS true
+#endif
+#endif
+#ifndef COUNT_ALWAYS
+#define COUNT_ALWAYS false
+#endif
+
+/* initial-exec: the signal handler must find it without a lazy allocation. */
+static _Thread_local struct crier_budget *volatile top __attribute__((tls_model("initial-exec")));
+static _Thread_local bool armed;
+static _Thread_local timer_t timer;
+
+static bool counts(const struct crier_vm *vm)
+{
+    return COUNT_ALWAYS || vm->config.virtual_time;
+}
+
+static void hook(lua_State *L, lua_Debug *ar);
+
+static void set_hook(struct crier_budget *b, lua_State *L)
+{
+    lua_sethook(L, hook, LUA_MASKCOUNT, b->raised == 1 ? GRACE : 1);
+}
+
+static int64_t thread_cpu(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return ts.tv_sec * CRIER_S + ts.tv_nsec / 1000;
+}
+
+/* Runs in a signal handler: async-signal-safe calls and lua_sethook only. */
+static void on_tick(int signo)
+{
+    (void)signo;
+    struct crier_budget *inner = top;
+    if (!inner)
+        return;
+    int saved = errno;
+    int64_t now = thread_cpu();
+    for (struct crier_budget *b = inner; b; b = b->outer) {
+        if (b->since == 0)
+            b->since = now;
+        else if (b->limit > 0 && now - b->since >= b->limit)
+            b->over = 1;
+    }
+    /* Also when it was over before: the hook may have been set on a state that had just been
+     * left. */
+    if (inner->over && !counts(inner->vm))
+        set_hook(inner, inner->running);
+    errno = saved;
+}
+
+/* Where the script is: the innermost function that is the user's. */
+static void push_place(lua_State *L)
+{
+    lua_Debug ar;
+    for (int level = 0; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Sl", &ar);
+        if (ar.currentline > 0 && strcmp(ar.source, "=crier") != 0) {
+            lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
+            return;
+        }
+    }
+    lua_pushliteral(L, "");
+}
+
+static int raise_over(lua_State *L, struct crier_budget *b)
+{
+    b->raised++;
+    set_hook(b, L);
+    if (!b->message) {
+        char limit[48];
+        luaL_checkstack(L, 4, NULL);
+        push_place(L);
+        lua_pushfstring(L, "%s%s used more than %s of CPU time (%s)", lua_tostring(L, -1), b->what,
+                        crier_duration_text(b->limit, limit), b->limit_name);
+        b->message = crier_strdup(lua_tostring(L, -1));
+    } else {
+        lua_pushstring(L, b->message);
+    }
+    return lua_error(L);
+}
+
+static void charge(struct crier_budget *inner, int64_t steps)
+{
+    for (struct crier_budget *b = inner; b; b = b->outer) {
+        b->counted += steps * INSTRUCTION_NS;
+        if (b->limit > 0 && b->counted / 1000 >= b->limit)
+            b->over = 1;
+    }
+}
+
+static void hook(lua_State *L, lua_Debug *ar)
+{
+    (void)ar;
+    struct crier_budget *b = top;
+    struct crier_vm *vm = crier_vm_of(L);
+    if (b && counts(vm))
+        charge(b, lua_gethookcount(L));
+    if (b && b->over) {
+        raise_over(L, b);
+        return;
+    }
+    /* A hook left behind by a stretch that is over. */
+    if (!counts(vm))
+        lua_sethook(L, NULL, 0, 0);
+    else if (lua_gethookcount(L) != COUNT_STEP)
+        lua_sethook(L, hook, LUA_MASKCOUNT, COUNT_STEP);
+}
+
+void crier_budget_attach(struct crier_vm *vm)
+{
+    if (counts(vm))
+        lua_sethook(vm->L, hook, LUA_MASKCOUNT, COUNT_STEP);
+}
+
+void crier_budget_enter(struct crier_budget *b, struct crier_vm *vm, lua_State *L, int64_t limit,
+                        const char *what, const char *limit_name)
+{
+    memset(b, 0, sizeof *b);
+    b->outer = top;
+    b->vm = vm;
+    b->running = L;
+    b->limit = limit;
+    b->what = what;
+    b->limit_name = limit_name;
+    b->was_capped = vm->capped;
+    vm->capped = true;
+    atomic_signal_fence(memory_order_seq_cst);
+    top = b;
+}
+
+void crier_budget_leave(struct crier_budget *b)
+{
+    top = b->outer;
+    atomic_signal_fence(memory_order_seq_cst);
+    b->vm->capped = b->was_capped;
+    if (b->outer && b->outer->over)
+        set_hook(b->outer, b->outer->running);
+}
+
+void crier_budget_fini(struct crier_budget *b)
+{
+    free(b->message);
+    b->message = NULL;
+}
+
+struct crier_budget *crier_budget_top(void)
+{
+    return top;
+}
+
+void crier_budget_switch(struct crier_budget *b, lua_State *to)
+{
+    b->running = to;
+    atomic_signal_fence(memory_order_seq_cst);
+    if (b->over)
+        set_hook(b, to);
+}
+
+void crier_budget_poll(lua_State *L, int64_t steps)
+{
+    struct crier_budget *b = top;
+    if (!b)
+        return;
+    if (counts(b->vm))
+        charge(b, steps);
+    if (b->over)
+        raise_over(L, b);
+}
+
+int crier_budget_thread(bool on, struct crier_err *err)
+{
+    if (on == armed || COUNT_ALWAYS)
+        return 0;
+    if (!on) {
+        timer_delete(timer);
+        armed = false;
+        return 0;
+    }
+    int signo = SIGRTMIN + 3;
+    struct sigaction action = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    if (sigaction(signo, &action, NULL) != 0)
+        return crier_err_sys(err, CRIER_EINTERNAL, errno, "cannot install the CPU tick's handler");
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = signo};
+    event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
+    if (timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &timer) != 0)
+        return crier_err_sys(err, CRIER_EINTERNAL, errno, "cannot create the CPU tick's timer");
+    struct itimerspec every = {{0, TICK_NS}, {0, TICK_NS}};
+    if (timer_settime(timer, 0, &every, NULL) != 0) {
+        int sys = errno;
+        timer_delete(timer);
+        return crier_err_sys(err, CRIER_EINTERNAL, sys, "cannot arm the CPU tick's timer");
+    }
+    armed = true;
+    return 0;
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+#include "script/vm.h"
+
+#include <lauxlib.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "script/budget.h"
+#include "script/vm_private.h"
+
+#define CLOSE_BUDGET (250 * CRIER_MS)
+
+static void *allocate(void *ud, void *ptr, size_t osize, size_t nsize)
+{
+    struct crier_vm *vm = ud;
+    size_t old = ptr ? osize : 0;
+    if (nsize == 0) {
+        free(ptr);
+        vm->memory_used -= old;
+        return NULL;
+    }
+    size_t used = vm->memory_used - old + nsize;
+    if (nsize > old && vm->capped && vm->config.memory > 0 && used > (size_t)vm->config.memory)
+        return NULL;
+    void *p = realloc(ptr, nsize);
+    if (p) {
+        vm->memory_used = used;
+        if (used > vm->memory_peak)
+            vm->memory_peak = used;
+    }
+    return p;
+}
+
+static char **copy_list(const char *const *list)
+{
+    size_t n = 0;
+    while (list && list[n])
+        n++;
+    char **copy = crier_calloc(n + 1, sizeof *copy);
+    for (size_t i = 0; i < n; i++)
+        copy[i] = crier_strdup(list[i]);
+    return copy;
+}
+
+struct crier_vm *crier_vm_new(const struct crier_vm_config *config)
+{
+    struct crier_vm *vm = crier_calloc(1, sizeof *vm);
+    vm->config = *config;
+    vm->config.chunkname = crier_strdup(config->chunkname ? config->chunkname : "script");
+    vm->config.folder = crier_strdup(config->folder ? config->folder : ".");
+    vm->config.lua_path = (const char *const *)copy_list(config->lua_path);
+    if (!vm->config.clock)
+        vm->config.clock = crier_clock_real();
+    vm->L = lua_newstate(allocate, vm);
+    if (!vm->L) {
+        fputs("crier: out of memory\n", stderr);
+        abort();
+    }
+    *(uintptr_t *)lua_getextraspace(vm->L) = (uintptr_t)vm;
+    crier_stdlib_open(vm);
+    crier_budget_attach(vm);
+    return vm;
+}
+
+void crier_vm_free(struct crier_vm *vm)
+{
+    if (!vm)
+        return;
+    while (vm->alive)
+        crier_call_cancel(vm->alive);
+    crier_call_pool_free(vm);
+    struct crier_budget b;
+    crier_budget_enter(&b, vm, vm->L, CLOSE_BUDGET, "closing the state", "at the end");
+    vm->capped = false;
+    lua_close(vm->L);
+    crier_budget_leave(&b);
+    crier_budget_fini(&b);
+    for (size_t i = 0; i < vm->file_count; i++)
+        free(vm->files[i]);
+    free(vm->files);
+    for (size_t i = 0; vm->config.lua_path[i]; i++)
+        free((char *)vm->config.lua_path[i]);
+    free((void *)vm->config.lua_path);
+    free((char *)vm->config.chunkname);
+    free((char *)vm->config.folder);
+    free(vm->traceback);
+    free(vm);
+}
+
+struct crier_vm *crier_vm_of(lua_State *L)
+{
+    return (struct crier_vm *)(*(uintptr_t *)lua_getextraspace(L) & ~(uintptr_t)CRIER_CO_FLAGS);
+}
+
+void crier_vm_add_file(struct crier_vm *vm, const char *path)
+{
+    char *real = realpath(path, NULL);
+    char *name = real ? real : crier_strdup(path);
+    for (size_t i = 0; i < vm->file_count; i++)
+        if (strcmp(vm->files[i], name) == 0) {
+            free(name);
+            return;
+        }
+    vm->files = crier_realloc(vm->files, (vm->file_count + 1) * sizeof *vm->files);
+    vm->files[vm->file_count++] = name;
+}
+
+/* The name that messages show: relative to the script's folder where that is possible. */
+static const char *shown_name(const struct crier_vm *vm, const char *path)
+{
+    size_t n = strlen(vm->config.folder);
+    if (strncmp(path, vm->config.folder, n) == 0 && path[n] == '/')
+        return path + n + 1;
+    return path;
+}
+
+int crier_vm_load_file(struct crier_vm *vm, lua_State *L, const char *path, const char *name)
+{
+    struct crier_buf text = {0};
+    struct crier_err err = {0};
+    char chunkname[PATH_MAX + 2];
+    int status = LUA_ERRERR;
+
+    crier_vm_add_file(vm, path);
+    if (crier_file_read(path, SIZE_MAX, &text, &err) != 0) {
+        lua_pushfstring(L, "%s: %s", name ? name : shown_name(vm, path), err.text);
+        goto out;
+    }
+    snprintf(chunkname, sizeof chunkname, "@%s", name ? name : shown_name(vm, path));
+    const char *data = text.data ? text.data : "";
+    size_t len = text.len;
+    if (len >= 3 && memcmp(data, "\xEF\xBB\xBF", 3) == 0)
+        data += 3, len -= 3;
+    if (len > 0 && data[0] == LUA_SIGNATURE[0]) {
+        lua_pushfstring(L, "%s: bytecode is not loaded: give the Lua source text", chunkname + 1);
+        goto out;
+    }
+    if (len > 0 && data[0] == '#') { /* "#!": the line stays, so that the numbers are right */
+        const char *end = memchr(data, '\n', len);
+        size_t skip = end ? (size_t)(end - data) : len;
+        data += skip, len -= skip;
+    }
+    status = luaL_loadbufferx(L, data, len, chunkname, "t");
+out:
+    crier_buf_fini(&text);
+    return status;
+}
+
+/* The chunk is on top of vm->L, or, when status is not LUA_OK, its error. */
+static int run_chunk(struct crier_vm *vm, int status, int64_t cpu_us, const char *what,
+                     struct crier_lua_error *error)
+{
+    *error = (struct crier_lua_error){0};
+    if (status != LUA_OK) {
+        crier_lua_error_fill(vm, vm->L, status, what, error);
+        lua_pop(vm->L, 1);
+        return error->code;
+    }
+    bool outer = vm->loading;
+    vm->loading = true;
+    int rc = crier_run(vm, NULL, 0, 0, cpu_us, what, "limits.load", error);
+    vm->loading = outer;
+    return rc;
+}
+
+int crier_vm_run_file(struct crier_vm *vm, const char *path, int64_t cpu_us,
+                      struct crier_lua_error *error)
+{
+    char what[160];
+    snprintf(what, sizeof what, "loading %s", vm->config.chunkname);
+    int status = crier_vm_load_file(vm, vm->L, path, vm->config.chunkname);
+    return run_chunk(vm, status, cpu_us, what, error);
+}
+
+int crier_vm_run_text(struct crier_vm *vm, const char *name, const char *text, size_t len,
+                      struct crier_lua_error *error)
+{
+    char chunkname[128];
+    snprintf(chunkname, sizeof chunkname, "=%s", name);
+    int status = luaL_loadbufferx(vm->L, text, len, chunkname, "t");
+    return run_chunk(vm, status, 0, name, error);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What vm.c, call*.c and stdlib*.c share. Thread: the one that runs the vm.
+ */
+#ifndef CRIER_SCRIPT_VM_PRIVATE_H
+#define CRIER_SCRIPT_VM_PRIVATE_H
+
+#include "script/vm.h"
+
+#if LUA_VERSION_RELEASE_NUM >= 50406
+#define crier_lua_close_thread(co, from) lua_closethread(co, from)
+#else
+#define crier_lua_close_thread(co, from) ((void)(from), lua_resetthread(co))
+#endif
+
+/* A state's extra space holds the vm's address; its low bit says that the coroutine belongs to the
+ * host (a call's own, or one that waits for the host), and that the script must not resume or
+ * close it. */
+#define CRIER_CO_HOST 1u
+#define CRIER_CO_FLAGS 7u
+
+/* Open the libraries, minus what would take the host down. */
+void crier_stdlib_open(struct crier_vm *vm);
+/* `coroutine`, setmetatable: with the tables' functions replaced in the globals. */
+void crier_open_coroutine(lua_State *L);
+
+/* Load a file as a function onto L's stack; or push a message and return another status than
+ * LUA_OK. name: for messages; NULL: from the path. Notes the file in vm->files. */
+int crier_vm_load_file(struct crier_vm *vm, lua_State *L, const char *path, const char *name);
+void crier_vm_add_file(struct crier_vm *vm, const char *path);
+
+/* The one protected call on vm->L: function and nargs arguments are popped, nresults are left when
+ * it returns 0. call: what crier_call_of returns meanwhile; may be NULL. */
+int crier_run(struct crier_vm *vm, struct crier_call *call, int nargs, int nresults,
+              int64_t budget_us, const char *what, const char *limit_name,
+              struct crier_lua_error *error);
+/* Message and code from the error value on top of L (left there) and vm->traceback. */
+void crier_lua_error_fill(struct crier_vm *vm, lua_State *L, int status, const char *what,
+                          struct crier_lua_error *error);
+/* lua_pcall's message handler: keeps a trimmed traceback in vm->traceback. */
+int crier_lua_traceback(lua_State *L);
+void crier_call_pool_free(struct crier_vm *vm);
+
+#endif
