@@ -366,7 +366,6 @@ struct crier_record *crier_build_end(struct crier_builder *b)
     struct crier_source *source = b->source;
     struct crier_str node = {source->node, strlen(source->node)};
     struct crier_buf clean[4] = {0};
-    b->skip = 0;
     while (b->depth)
         crier_build_close(b);
     if (b->moved.len)

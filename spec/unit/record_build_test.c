@@ -194,11 +194,15 @@ static void every_type(void **state)
     assert_false(has(r, "guild.ids.1x"));
     assert_false(has(r, "guild.ids."));
     assert_false(has(r, "guild.ids.99999999999999999999999"));
+    assert_false(has(r, "guild.ids.18446744073709551617")); /* 2^64 + 1 */
     assert_false(has(r, "guild.ids.1.id"));
     assert_false(has(r, "guild.nam"));
     assert_false(has(r, "guild.names"));
     assert_false(has(r, "guild.name.x"));
     assert_true(get(r, "max").u == UINT64_MAX);
+    assert_int_equal(get(r, "guild.ids.1").key.len, 0);
+    assert_int_equal(get(r, "nan").type, CRIER_NULL);
+    assert_int_equal(get(r, "inf").type, CRIER_NULL);
 
     /* the same again by copying each value into another record */
     struct crier_iter it = crier_record_fields(r);
@@ -272,6 +276,7 @@ static void bad_utf8(void **state)
     (void)state;
     begin();
     crier_build_str(&b, LIT("k\xff"), LIT("a\xff\xc3(\xed\xa0\x80\xf4\x90\x80\x80\xc0\x80\xe2\x82"));
+    crier_build_str(&b, LIT("overlong"), LIT("\xe0\x9f\xbf\xf0\x8f\xbf\xbf\xc1\xbf"));
     crier_build_str(&b, LIT("good"), LIT("\xf0\x9f\x98\x80\xc2\x80\xed\x9f\xbf\xef\xbf\xbf"));
     crier_build_str(&b, LIT("nul"), LIT("a\0b"));
     crier_build_text(&b, LIT("12345678\x80"));
@@ -284,6 +289,7 @@ static void bad_utf8(void **state)
     assert_true(crier_next(&it, &v));
     assert_str(v.key, LIT("k" BAD));
     assert_str(v.s, LIT("a" BAD BAD "(" BAD BAD BAD BAD BAD BAD BAD BAD BAD BAD BAD));
+    assert_str(get(r, "overlong").s, LIT(BAD BAD BAD BAD BAD BAD BAD BAD BAD));
     assert_str(get(r, "good").s, LIT("\xf0\x9f\x98\x80\xc2\x80\xed\x9f\xbf\xef\xbf\xbf"));
     assert_str(get(r, "nul").s, LIT("a\0b"));
     assert_str(crier_record_text(r), LIT("12345678" BAD));
@@ -355,6 +361,23 @@ static void deep(void **state)
     crier_record_unref(again);
     crier_record_unref(r);
 
+    begin(); /* opened and closed within what is cut */
+    for (int i = 0; i < 70; i++)
+        crier_build_open(&b, LIT("a"), CRIER_OBJECT);
+    for (int i = 0; i < 6; i++)
+        crier_build_close(&b);
+    crier_build_int(&b, LIT("n"), 1);
+    crier_build_close(&b);
+    crier_build_int(&b, LIT("m"), 2);
+    r = crier_build_end(&b);
+    strcpy(path, "a");
+    for (int i = 0; i < 62; i++)
+        strcat(path, ".a");
+    assert_int_equal(get(r, strcat(path, ".m")).i, 2);
+    strcpy(path + strlen(path) - 1, "a.n");
+    assert_int_equal(get(r, path).i, 1);
+    crier_record_unref(r);
+
     begin(); /* left open, within what is cut: all closed at the end */
     for (int i = 0; i < 100; i++)
         crier_build_open(&b, LIT("a"), CRIER_ARRAY);
@@ -410,11 +433,23 @@ static void long_names(void **state)
 {
     (void)state;
     char *key = crier_malloc(70000), *wide = crier_malloc(70000);
-    for (int i = 0; i < 70000; i += 2)
-        memcpy(key + i, "\xc5\xa1", 2);
     for (int i = 0; i < 70000; i += 4)
         memcpy(wide + i, "\xf0\x9f\x98\x80", 4);
     begin();
+    memset(key, 0x80, 70000);
+    crier_build_text(&b, key, 70000);
+    crier_build_int(&b, key, 70000, 4);
+    struct crier_record *bad = crier_build_end(&b);
+    assert_int_equal(crier_record_text(bad).len, 210000);
+    crier_record_unref(bad);
+    begin();
+    crier_build_logger(&b, key, 70000);
+    bad = crier_build_end(&b);
+    assert_int_equal(crier_record_logger(bad).len, 65535);
+    crier_record_unref(bad);
+    begin();
+    for (int i = 0; i < 70000; i += 2)
+        memcpy(key + i, "\xc5\xa1", 2);
     crier_build_int(&b, key, 70000, 1);
     crier_build_logger(&b, wide, 70000);
     crier_build_where(&b, wide + 1, 65537);

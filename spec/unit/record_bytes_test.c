@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "record/build.h"
+#include "record/tape.h"
 
 #define LIT(s) (s), sizeof(s) - 1
 
@@ -166,11 +167,100 @@ static void false_claim(void **state)
     crier_record_unref(r);
 }
 
+/* A block written by hand: what from_bytes says of it. */
+static int judge(struct crier_record_head head, const char *tape, size_t len)
+{
+    struct crier_record *r = NULL;
+    char *block = crier_malloc(sizeof head + len);
+    head.magic = CRIER_RECORD_MAGIC;
+    head.version = CRIER_RECORD_VERSION;
+    head.tape = (uint32_t)len;
+    head.size = (uint32_t)(sizeof head + len);
+    memcpy(block, &head, sizeof head);
+    if (len)
+        memcpy(block + sizeof head, tape, len);
+    int rc = crier_record_from_bytes(block, sizeof head + len, &r, NULL);
+    crier_record_unref(r);
+    free(block);
+    return rc;
+}
+
+static void put(struct crier_buf *b, enum crier_type type, uint8_t plain, const char *key,
+                const void *payload, size_t size)
+{
+    struct crier_tape_item item = {(uint8_t)type, plain, (uint16_t)strlen(key), (uint32_t)size};
+    crier_buf_append(b, &item, sizeof item);
+    crier_buf_puts(b, key);
+    if (payload)
+        crier_buf_append(b, payload, size);
+}
+
+static void by_hand(void **state)
+{
+    (void)state;
+    const struct crier_record_head good = {.level = CRIER_INFO, .ok = -1};
+    struct crier_record_head head = good;
+    assert_int_equal(judge(good, NULL, 0), 0);
+    head.level = 25;
+    assert_int_equal(judge(head, NULL, 0), CRIER_ECORRUPT);
+    head = good;
+    head.sim = 2;
+    assert_int_equal(judge(head, NULL, 0), CRIER_ECORRUPT);
+    head = good;
+    head.ok = 2;
+    assert_int_equal(judge(head, NULL, 0), CRIER_ECORRUPT);
+    head = good;
+    head.kind = CRIER_KIND_COUNT;
+    assert_int_equal(judge(head, NULL, 0), CRIER_ECORRUPT);
+    head = good;
+    head.plain[2] = 2;
+    assert_int_equal(judge(head, NULL, 0), CRIER_ECORRUPT);
+
+    const double nan = 0.0 / 0.0, one = 1;
+    const struct {
+        int type, plain;
+        const char *key;
+        const void *payload;
+        size_t size;
+        int want;
+    } items[] = {
+        {CRIER_NUM, 0, "n", &one, 8, 0},
+        {CRIER_NUM, 0, "n", &nan, 8, CRIER_ECORRUPT},
+        {CRIER_INT, 0, "n", &one, 7, CRIER_ECORRUPT},
+        {CRIER_TRUE, 0, "n", &one, 1, CRIER_ECORRUPT},
+        {CRIER_STR, 0, "n", "\xff", 1, CRIER_ECORRUPT},
+        {CRIER_STR, 0, "\xff", "", 0, CRIER_ECORRUPT},
+        {CRIER_STR, CRIER_PLAIN_KEY, "\"", "", 0, CRIER_ECORRUPT},
+        {CRIER_STR, CRIER_PLAIN_KEY, "n", "\n", 1, 0},
+        {CRIER_STR, 4, "n", "", 0, CRIER_ECORRUPT},
+        {CRIER_OBJECT + 1, 0, "n", "", 0, CRIER_ECORRUPT},
+        {CRIER_ARRAY, 0, "n", "\1\0\1\0\0\0\0\0k", 9, CRIER_ECORRUPT},
+        {CRIER_OBJECT, 0, "n", "\1\0\1\0\0\0\0\0k", 9, 0},
+    };
+    struct crier_buf b = {0};
+    for (size_t i = 0; i < CRIER_COUNT(items); i++) {
+        crier_buf_clear(&b);
+        put(&b, (enum crier_type)items[i].type, (uint8_t)items[i].plain, items[i].key,
+            items[i].payload, items[i].size);
+        if (judge(good, b.data, b.len) != items[i].want)
+            fail_msg("item %zu", i);
+    }
+    for (size_t depth = CRIER_TAPE_DEEPEST; depth <= CRIER_TAPE_DEEPEST + 1; depth++) {
+        crier_buf_clear(&b);
+        for (size_t left = depth; left > 0; left--)
+            put(&b, CRIER_ARRAY, 0, "", NULL, (left - 1) * sizeof(struct crier_tape_item));
+        assert_int_equal(judge(good, b.data, b.len),
+                         depth == CRIER_TAPE_DEEPEST ? 0 : CRIER_ECORRUPT);
+    }
+    crier_buf_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_back), cmocka_unit_test(truncated), cmocka_unit_test(other_version),
         cmocka_unit_test(mutated),    cmocka_unit_test(false_claim),
+        cmocka_unit_test(by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -134,6 +134,7 @@ static void conditions(void **state)
         {"requests", EQ, {N(NAN)}, 1, false},
         {"requests", NE, {N(NAN)}, 1, true},
         {"requests", LE, {N(NAN)}, 1, false},
+        {"requests", GE, {N(NAN)}, 1, false},
         {"requests", EQ, {S("3")}, 1, false},
         {"requests", GT, {S("2")}, 1, false},
         {"requests", LE, {S("4")}, 1, false},
@@ -180,6 +181,7 @@ static void conditions(void **state)
         {"guild.id", EQ, {S("86307139720721205x")}, 1, false},
         {"guild.id", EQ, {S("")}, 1, false},
         {"guild.id", EQ, {S("99999999999999999999")}, 1, false},
+        {"guild.id", EQ, {S("19309815470916763668")}, 1, false}, /* 2^64 more */
         {"guild.id", ONE_OF, {S("1"), S("863071397207212052")}, 2, true},
         {"guild.id", EQ, {N(863071397207212052.0)}, 1, false}, /* a double cannot hold it */
         {"guild.id", GT, {I(-1)}, 1, true},
@@ -238,6 +240,22 @@ static void conditions(void **state)
     }
     crier_zone_unref(utc);
     crier_record_unref(r);
+}
+
+/* A time that went through Lua's seconds is still the same microsecond. */
+static void seconds(void **state)
+{
+    (void)state;
+    for (int64_t us = WALL; us < WALL + 3000; us++) {
+        crier_build_begin(&b, CRIER_KIND_LOG, CRIER_INFO, us);
+        struct crier_record *r = crier_build_end(&b);
+        struct crier_query *q = crier_query_new(NULL);
+        struct crier_value v = N((double)us / 1e6);
+        assert_int_equal(crier_query_add(q, "time", CRIER_OP_EQ, &v, 1, NULL), 0);
+        assert_true(crier_query_match(q, r));
+        crier_query_free(q);
+        crier_record_unref(r);
+    }
 }
 
 /* Without a zone a date that names none is only a text. */
@@ -439,7 +457,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(conditions), TEST(no_zone), TEST(refused), TEST(groups),
+        TEST(conditions), TEST(seconds), TEST(no_zone), TEST(refused), TEST(groups),
         TEST(sorting),    TEST(running), TEST(copies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
