@@ -18,9 +18,9 @@
 /* The window of a bucket ends at a moment R of the server's time that we know only within an
  * interval: the server wrote Reset-After somewhere between our start and the answer's arrival, so
  * R is in [start + reset_after, arrival + reset_after]. After reset_hi the window is over for
- * sure. What may still be started is remaining - in_flight, where `remaining` is the lowest that
- * any answer of this window reported (the newest state of the server that we know): those under
- * way may have been counted in it or not, and counting them twice is the safe side. */
+ * sure. What may still be started is remaining - unheard - in_flight, where `remaining` is the
+ * lowest that any answer of this window reported (the newest state of the server that we know):
+ * those under way may have been counted in it or not, and counting them twice is the safe side. */
 struct bucket {
     char *key;
     int routes;    /* that point here */
@@ -28,7 +28,11 @@ struct bucket {
     bool known;    /* an answer told what holds here */
     bool limited;  /* ... and it was a limit */
     int limit, remaining;
+    int unheard; /* ended without a word on the limit: the server may have counted them */
+    int carried; /* those of them that may count in the next window instead */
+    int64_t silent_at; /* the last of the unheard ended then */
     int64_t reset_lo, reset_hi; /* 0: the window has not begun, or we do not know its end */
+    int64_t window; /* longest Reset-After seen: what a window lasts, as far as we know */
     int64_t held;
 };
 
@@ -208,6 +212,8 @@ static void roll_over(struct bucket *b, int64_t now)
         return;
     b->remaining = b->limit;
     b->reset_lo = b->reset_hi = 0;
+    b->unheard = b->carried;
+    b->carried = 0;
 }
 
 int64_t crier_ratelimit_acquire(struct crier_ratelimit *rl, const char *route, int64_t now)
@@ -220,12 +226,17 @@ int64_t crier_ratelimit_acquire(struct crier_ratelimit *rl, const char *route, i
     if (held > now)
         return held;
     roll_over(b, now);
-    bool go = b->known ? !b->limited || b->remaining > b->in_flight : b->in_flight == 0;
+    bool go = b->known ? !b->limited || b->remaining - b->unheard > b->in_flight : b->in_flight == 0;
     if (!go && b->reset_hi)
         return b->reset_hi;
-    /* With nothing under way no answer will ever tell when the window ends: ask with one. */
     if (!go && b->in_flight)
         return CRIER_NEVER;
+    if (!go) {
+        /* Nothing under way will tell when the window ends that the unheard ones began. */
+        if (b->silent_at + b->window > now)
+            return b->silent_at + b->window;
+        b->unheard = b->carried = 0;
+    }
     if (r->counts) {
         int64_t global = crier_ratelimit_global(rl, now);
         if (global)
@@ -271,10 +282,14 @@ static void learn(struct bucket *b, int limit, int remaining, int64_t reset_afte
     bool first = !b->known || !b->limited;
     b->known = b->limited = true;
     b->limit = limit;
+    if (b->window < reset_after)
+        b->window = reset_after;
     if (first || (b->reset_hi && lo > b->reset_hi)) { /* the next window for sure */
         b->remaining = remaining;
         b->reset_lo = lo;
         b->reset_hi = hi;
+        b->unheard = b->carried;
+        b->carried = 0;
         return;
     }
     if (hi < b->reset_lo) /* a late answer from a window that is over */
@@ -285,6 +300,15 @@ static void learn(struct bucket *b, int limit, int remaining, int64_t reset_afte
         b->reset_lo = lo;
     if (hi > b->reset_hi)
         b->reset_hi = hi;
+}
+
+static void unheard(struct bucket *b, int64_t now)
+{
+    roll_over(b, now);
+    b->unheard++;
+    b->silent_at = now;
+    if (b->reset_hi && now > b->reset_lo)
+        b->carried++;
 }
 
 static void count_invalid(struct crier_ratelimit *rl, int64_t now)
@@ -351,7 +375,7 @@ int64_t crier_ratelimit_answer(struct crier_ratelimit *rl, const char *route,
         roll_over(b, now);
         learn(b, (int)limit, (int)remaining, (int64_t)(reset_after * CRIER_S), now, res->latency);
     } else if (b->limited) {
-        b->remaining--; /* it may have been counted */
+        unheard(b, now);
     } else if (res->status >= 200 && res->status < 300) {
         b->known = true; /* a route without a limit of its own */
     }
@@ -376,7 +400,7 @@ void crier_ratelimit_lost(struct crier_ratelimit *rl, const char *route, int64_t
     r->in_flight--;
     r->bucket->in_flight--;
     if (r->bucket->limited)
-        r->bucket->remaining--;
+        unheard(r->bucket, now);
 }
 
 void crier_ratelimit_stats(struct crier_ratelimit *rl, int64_t now,
