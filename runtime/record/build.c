@@ -107,7 +107,7 @@ static bool reserved(const char *key, size_t klen)
 static char *put(struct crier_builder *b, struct crier_buf *buf, const char *key,
                  struct crier_tape_item head)
 {
-    char *to = crier_buf_reserve(buf, sizeof head + head.key + head.size);
+    char *to = crier_tape_room(buf, sizeof head + head.key + head.size);
     b->last = buf->len;
     buf->len += sizeof head + head.key + head.size;
     memcpy(to, &head, sizeof head);
@@ -356,8 +356,8 @@ static void fit(struct crier_str *s, struct crier_buf *clean, size_t max, uint8_
 
 static void put_moved(struct crier_builder *b)
 {
-    struct crier_tape_item head = {.type = CRIER_OBJECT, .plain = CRIER_PLAIN_KEY, .key = 6,
-                                   .size = (uint32_t)b->moved.len};
+    struct crier_tape_item head = {
+        .type = CRIER_OBJECT, .plain = CRIER_PLAIN_KEY, .key = 6, .size = (uint32_t)b->moved.len};
     memcpy(put(b, &b->buf, "fields", head), b->moved.data, b->moved.len);
 }
 
@@ -387,13 +387,13 @@ struct crier_record *crier_build_end(struct crier_builder *b)
     fit(&b->logger, &clean[1], NAME_MAX_BYTES, &head.plain[1], &head.logger);
     fit(&b->where, &clean[2], NAME_MAX_BYTES, &head.plain[2], &head.where);
     fit(&node, &clean[3], NAME_MAX_BYTES, &head.plain[3], &head.node);
-    head.size = (uint32_t)sizeof head + head.tape + head.text + head.logger + head.where +
-                head.node;
+    head.size =
+        (uint32_t)sizeof head + head.tape + head.text + head.logger + head.where + head.node;
 
     struct crier_record *record = crier_record_alloc(head.size);
     record->head = head;
-    const struct crier_str parts[] = {{b->buf.data, b->buf.len}, b->text, b->logger, b->where,
-                                      node};
+    const struct crier_str parts[] = {
+        {b->buf.data, b->buf.len}, b->text, b->logger, b->where, node};
     char *to = record->data;
     for (size_t i = 0; i < CRIER_COUNT(parts); i++) {
         if (parts[i].len)

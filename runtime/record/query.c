@@ -97,8 +97,8 @@ static struct crier_cond *append(struct crier_query *query, enum crier_op op)
     return &query->conds[at];
 }
 
-static int check(const char *path, enum crier_op op, const struct crier_value *values,
-                 size_t count, struct crier_err *err)
+static int check(const char *path, enum crier_op op, const struct crier_value *values, size_t count,
+                 struct crier_err *err)
 {
     size_t want = op == CRIER_OP_RANGE ? 2 : op == CRIER_OP_ONE_OF ? count : 1;
     if (!path || !*path)

@@ -75,7 +75,7 @@ struct crier_cond {
 struct crier_query {
     struct crier_cond *conds; /**< in the order of being added, groups before what is in them */
     size_t count;
-    char *order;   /**< a path, or NULL: the order of the store */
+    char *order; /**< a path, or NULL: the order of the store */
     bool desc;
     size_t offset; /**< matches to leave out at the start */
     size_t limit;  /**< matches to give at most; SIZE_MAX: all */

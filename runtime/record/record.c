@@ -165,8 +165,7 @@ enum crier_field crier_field_of(const char *name, size_t len)
 static bool find_item(struct crier_iter it, const char *path, size_t len, struct crier_value *out);
 
 /* A key may itself hold dots, so each key is held against the whole rest of the path first. */
-static bool find_member(struct crier_iter it, const char *path, size_t len,
-                        struct crier_value *out)
+static bool find_member(struct crier_iter it, const char *path, size_t len, struct crier_value *out)
 {
     struct crier_value v;
     while (crier_next(&it, &v)) {
@@ -219,8 +218,8 @@ static void set_name(struct crier_value *out, const char *name)
     set_str(out, (struct crier_str){name, strlen(name)});
 }
 
-bool crier_record_field(const struct crier_record *record, enum crier_field field,
-                        const char *path, size_t len, struct crier_value *out, char scratch[32])
+bool crier_record_field(const struct crier_record *record, enum crier_field field, const char *path,
+                        size_t len, struct crier_value *out, char scratch[32])
 {
     const struct crier_record_head *head = &record->head;
     out->key = (struct crier_str){path, len};
@@ -267,8 +266,8 @@ bool crier_record_field(const struct crier_record *record, enum crier_field fiel
     return false;
 }
 
-bool crier_record_get(const struct crier_record *record, const char *path,
-                      struct crier_value *out, char scratch[32])
+bool crier_record_get(const struct crier_record *record, const char *path, struct crier_value *out,
+                      char scratch[32])
 {
     size_t len = strlen(path);
     return crier_record_field(record, crier_field_of(path, len), path, len, out, scratch);
@@ -297,7 +296,7 @@ static void encode_str(struct crier_buf *b, struct crier_str s, bool plain)
         crier_json_quote(b, s.data, s.len);
         return;
     }
-    char *to = crier_buf_reserve(b, s.len + 2);
+    char *to = crier_tape_room(b, s.len + 2);
     *to = '"';
     memcpy(to + 1, s.data, s.len);
     to[s.len + 1] = '"';
@@ -327,15 +326,15 @@ static void encode_value(struct crier_buf *b, const struct crier_value *v, bool 
     char *to;
     switch (v->type) {
     case CRIER_NULL:
-        to = crier_buf_reserve(b, 4);
+        to = crier_tape_room(b, 4);
         wrote(b, COPY(to, "null"));
         break;
     case CRIER_FALSE:
-        to = crier_buf_reserve(b, 5);
+        to = crier_tape_room(b, 5);
         wrote(b, COPY(to, "false"));
         break;
     case CRIER_TRUE:
-        to = crier_buf_reserve(b, 4);
+        to = crier_tape_room(b, 4);
         wrote(b, COPY(to, "true"));
         break;
     case CRIER_INT:
@@ -364,7 +363,7 @@ static void encode_value(struct crier_buf *b, const struct crier_value *v, bool 
 
 static void encode_key(struct crier_buf *b, struct crier_str key, bool plain, bool first)
 {
-    char *to = crier_buf_reserve(b, key.len + 4);
+    char *to = crier_tape_room(b, key.len + 4);
     if (!first)
         *to++ = ',';
     if (plain) {
@@ -398,24 +397,24 @@ static void encode_values(struct crier_buf *b, struct crier_iter it, bool named,
 static void encode_record(struct crier_buf *b, const struct crier_record *record)
 {
     const struct crier_record_head *head = &record->head;
-    char *to = COPY(crier_buf_reserve(b, 64), "{\"id\":\"");
+    char *to = COPY(crier_tape_room(b, 64), "{\"id\":\"");
     crier_record_id(record, to);
     wrote(b, COPY(to + CRIER_ULID_LEN, "\",\"seq\":"));
     crier_json_uint(b, head->seq);
-    wrote(b, COPY(crier_buf_reserve(b, 16), ",\"time\":"));
+    wrote(b, COPY(crier_tape_room(b, 16), ",\"time\":"));
     encode_time(b, head->time);
-    wrote(b, COPY(crier_buf_reserve(b, 16), ",\"node\":"));
+    wrote(b, COPY(crier_tape_room(b, 16), ",\"node\":"));
     encode_str(b, crier_record_node(record), head->plain[3]);
-    to = COPY(crier_buf_reserve(b, 64), ",\"kind\":\"");
+    to = COPY(crier_tape_room(b, 64), ",\"kind\":\"");
     to = stpcpy(to, crier_kind_name(crier_record_kind(record)));
     to = COPY(to, "\",\"level\":\"");
     to = stpcpy(to, crier_level_name(crier_record_level(record)));
     wrote(b, COPY(to, "\",\"logger\":"));
     encode_str(b, crier_record_logger(record), head->plain[1]);
-    wrote(b, COPY(crier_buf_reserve(b, 16), ",\"text\":"));
+    wrote(b, COPY(crier_tape_room(b, 16), ",\"text\":"));
     encode_str(b, crier_record_text(record), head->plain[0]);
     if (head->where) {
-        wrote(b, COPY(crier_buf_reserve(b, 16), ",\"where\":"));
+        wrote(b, COPY(crier_tape_room(b, 16), ",\"where\":"));
         encode_str(b, crier_record_where(record), head->plain[2]);
     }
     if (head->ok >= 0)
@@ -512,8 +511,8 @@ static bool valid_tape(const char *at, const char *end, bool named, unsigned dep
 
 static bool valid_head(const struct crier_record_head *head, size_t len)
 {
-    uint64_t sum = sizeof *head + (uint64_t)head->tape + head->text + head->logger + head->where +
-                   head->node;
+    uint64_t sum =
+        sizeof *head + (uint64_t)head->tape + head->text + head->logger + head->where + head->node;
     return head->size == len && sum == len && head->kind < CRIER_KIND_COUNT &&
            head->level >= CRIER_DEBUG && head->level <= CRIER_CRITICAL && head->level % 10 == 0 &&
            head->ok >= -1 && head->ok <= 1 && head->sim <= 1;
@@ -542,8 +541,8 @@ int crier_record_from_bytes(const void *data, size_t len, struct crier_record **
                                        crier_record_where(record), crier_record_node(record)};
     bool valid = valid_tape(record->data, record->data + head.tape, true, 0);
     for (size_t i = 0; i < CRIER_COUNT(common); i++)
-        valid = valid && head.plain[i] <= 1 &&
-                valid_text(common[i].data, common[i].len, head.plain[i]);
+        valid =
+            valid && head.plain[i] <= 1 && valid_text(common[i].data, common[i].len, head.plain[i]);
     if (!valid) {
         free(record);
         return crier_err_set(err, CRIER_ECORRUPT, "stored record: its fields are damaged");

@@ -35,15 +35,15 @@ static bool fail(struct crier_scan *scan, const char *at, const char *fault)
 
 static void skip_space(struct crier_scan *scan)
 {
-    while (scan->at < scan->end && (*scan->at == ' ' || *scan->at == '\n' || *scan->at == '\r' ||
-                                    *scan->at == '\t'))
+    while (scan->at < scan->end &&
+           (*scan->at == ' ' || *scan->at == '\n' || *scan->at == '\r' || *scan->at == '\t'))
         scan->at++;
 }
 
 /* --- strings ------------------------------------------------------------------------------- */
 
 #define EACH(byte) (0x0101010101010101u * (byte))
-#define HAS_ZERO(word) (((word) - EACH(0x01)) & ~(word) & EACH(0x80))
+#define HAS_ZERO(word) (((word)-EACH(0x01)) & ~(word)&EACH(0x80))
 
 /* The first '"', '\' or control character. */
 static const char *plain_end(const char *p, const char *end)

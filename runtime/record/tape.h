@@ -22,7 +22,7 @@
 
 #define CRIER_RECORD_MAGIC 0x52524943u /* "CIRR" where bytes are little-endian */
 #define CRIER_RECORD_VERSION 1u
-#define CRIER_TAPE_DEPTH 64                  /* open containers in a builder */
+#define CRIER_TAPE_DEPTH 64                       /* open containers in a builder */
 #define CRIER_TAPE_DEEPEST (CRIER_TAPE_DEPTH + 1) /* on the tape: those, inside `fields` */
 
 /* What stands in JSON as it is, found when the record is built: the encoder copies it. */
@@ -58,6 +58,12 @@ struct crier_record {
     char data[];
 };
 
+/** crier_buf_reserve without the call where there is room. */
+static inline char *crier_tape_room(struct crier_buf *b, size_t n)
+{
+    return b->cap - b->len > n ? b->data + b->len : crier_buf_reserve(b, n);
+}
+
 /** With one reference; `size` bytes from the head on, not yet written. */
 struct crier_record *crier_record_alloc(size_t size);
 
@@ -78,8 +84,8 @@ enum crier_field {
 };
 enum crier_field crier_field_of(const char *name, size_t len);
 /** crier_record_get with the name looked up already. */
-bool crier_record_field(const struct crier_record *record, enum crier_field field,
-                        const char *path, size_t len, struct crier_value *out, char scratch[32]);
+bool crier_record_field(const struct crier_record *record, enum crier_field field, const char *path,
+                        size_t len, struct crier_value *out, char scratch[32]);
 
 /** Whether text is ASCII without control characters, '"' and '\\'. */
 static inline bool crier_text_plain(const char *s, size_t len)

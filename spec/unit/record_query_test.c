@@ -246,7 +246,7 @@ static void conditions(void **state)
 static void seconds(void **state)
 {
     (void)state;
-    for (int64_t us = WALL; us < WALL + 3000; us++) {
+    for (int64_t us = 0; us < 3000; us++) {
         crier_build_begin(&b, CRIER_KIND_LOG, CRIER_INFO, us);
         struct crier_record *r = crier_build_end(&b);
         struct crier_query *q = crier_query_new(NULL);
