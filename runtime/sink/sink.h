@@ -40,6 +40,8 @@ enum crier_verdict {
     CRIER_RETRY_LATER,  /**< the first *done records are stored; try the rest again (back-off) */
     CRIER_REJECTED,     /**< the first *done records are stored; the record behind them is at fault
                              and goes to the dead-letter file; go on after it */
+    CRIER_DROPPED,      /**< the first *done records are stored; the rest is lost for good, because
+                             there is no one left to take it (a closed pipe): counted and told */
 };
 
 /** A kind of sink. Constant, one a kind. */
@@ -68,6 +70,7 @@ struct crier_sink_driver {
      *  hit is a reference for the caller. NULL: the sink cannot be read. */
     int (*query)(void *self, const struct crier_query *query, struct crier_record ***hits,
                  size_t *count, struct crier_err *err);
+    int64_t retry_max; /**< longest pause between two tries of a write; 0: 30 s */
 };
 
 /** The kinds of this build, in a fixed order; ends with NULL. */
@@ -80,8 +83,10 @@ extern const size_t crier_sink_common_count;
 
 struct crier_sink; /* opaque, refcounted: generations share sinks that a reload kept */
 
-/** Open a sink and start its worker. `options` and `common` are taken over (moved). Called from
- *  the thread that builds a generation; the worker is started by crier_sink_start. */
+/** Open a sink. `options` and `common` are taken over (moved), also on failure. Called from the
+ *  thread that builds a generation; the worker is started by crier_sink_start. What an earlier run
+ *  left in the spill file counts as accepted and is written first. CRIER_ECONFIG: an option is
+ *  wrong; CRIER_EVERSION, CRIER_EIO: the spill file cannot be used; else what the driver says. */
 CRIER_CHECK int crier_sink_open(const struct crier_sink_driver *driver, const char *name,
                                 struct crier_options *common, struct crier_options *options,
                                 const struct crier_sink_env *env, struct crier_sink **out,
@@ -92,20 +97,26 @@ struct crier_sink *crier_sink_ref(struct crier_sink *sink);
 /** The last reference: the worker is stopped as crier_sink_stop(0) does, then all is freed. */
 void crier_sink_unref(struct crier_sink *sink);
 
-/** [loop] Whether this sink takes such a record (its `kinds` and `level`). */
+/** [loop] Whether this sink takes such a record (its `kinds` and `level`) when no rule says so. */
 bool crier_sink_takes(const struct crier_sink *sink, const struct crier_record *record);
+/** [loop] Whether it takes a record that a rule sends it: `level`, and `kinds` where the script gave
+ *  them; the driver's own choice of kinds does not count. */
+bool crier_sink_takes_routed(const struct crier_sink *sink, const struct crier_record *record);
 /** [loop] Hand over a record (a reference is taken). Never blocks. */
 void crier_sink_push(struct crier_sink *sink, struct crier_record *record);
 /** [loop] done(arg) is called on the loop when everything pushed before has been answered for. */
 void crier_sink_flush(struct crier_sink *sink, void (*done)(void *arg), void *arg);
 /** [loop] Ask for a reopen of files. */
 void crier_sink_reopen(struct crier_sink *sink);
-/** [loop] Flush for at most `within` microseconds of monotonic time, then stop the worker. What
- *  is not written stays in the spill file and is written at the next start. */
+/** [loop] Flush for at most `within` microseconds of monotonic time, then stop the worker and close
+ *  the driver. What is not written goes to the spill file and is written at the next start; where
+ *  the overflow policy is not "spill" it is dropped, counted and told. Waits for a write that is
+ *  under way. In virtual time one try is made, whatever `within` is (unless 0). */
 void crier_sink_stop(struct crier_sink *sink, int64_t within);
 
 /** [loop] Run a query on the worker; done is called on the loop with the hits (the caller unrefs
- *  each and frees the array) or with err->code != 0. The query sees every record pushed before. */
+ *  each and frees the array) or with err->code != 0. The query sees every record pushed before; it
+ *  is taken over. A sink that is failing answers at once with the code of its fault. */
 void crier_sink_query(struct crier_sink *sink, struct crier_query *query,
                       void (*done)(void *arg, struct crier_record **hits, size_t count,
                                    const struct crier_err *err),
@@ -125,8 +136,9 @@ struct crier_sink_stats {
 /** [any] */
 void crier_sink_stats(struct crier_sink *sink, struct crier_sink_stats *out);
 
-/** [loop] Set by the host: called when a sink starts to fail, works again, drops or rejects
- *  records; makes a system record. */
+/** [loop] Set by the host: called on the loop when a sink starts to fail ("failing"), works again
+ *  ("ok"), drops ("dropped") or rejects ("rejected") records, or has found its spill file damaged
+ *  ("damaged"); makes a system record. The last three come at most once a second each. */
 void crier_sink_on_event(struct crier_sink *sink,
                          void (*fn)(void *arg, struct crier_sink *sink, const char *what,
                                     const char *text),

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A sink's queue: a bounded ring of records in memory, behind it a spool on disk, and the books.
+ *
+ *   push [loop] -> ring -> take [worker] -> batch in flight -> settle [worker]
+ *                   | full (policy "spill")           ^
+ *                   v                                 |
+ *                 spool -> once the ring is empty ----+
+ *
+ * Order: while the spool holds anything, new records go to it and not to the ring, so what is in
+ * the ring is always older than what is in the spool. A spool that an earlier run left is read
+ * before anything new. Records in flight stay in the books (as queued or spilled) until they are
+ * settled; those of the spool stay on disk until then.
+ *
+ * One mutex guards all of it, so the accounting equation of sink.h is true whenever it is looked
+ * at. Memory: the ring has room for `size` pointers from the start.
+ */
+#ifndef CRIER_SINK_QUEUE_H
+#define CRIER_SINK_QUEUE_H
+
+#include "base/clock.h"
+#include "crier/record.h"
+
+enum crier_overflow { CRIER_SPILL, CRIER_DROP_OLD, CRIER_DROP_NEW };
+
+struct crier_queue_config {
+    size_t size;           /**< of the ring, in records */
+    size_t batch;          /**< records taken at most at once */
+    int64_t flush;         /**< microseconds that a record may wait for its batch to fill */
+    enum crier_overflow overflow;
+    const char *folder;    /**< of the spool; NULL: none, what would be spilled is dropped (oldest
+                                first). Made when the first record is spilled */
+    uint64_t spool_bytes;  /**< bound of the spool; 0: its default */
+    struct crier_clock *clock; /**< borrowed */
+};
+
+struct crier_queue; /* opaque */
+
+/** [any] CRIER_EVERSION, CRIER_EIO: the spool that is there cannot be used. */
+CRIER_CHECK int crier_queue_open(const struct crier_queue_config *config, struct crier_queue **out,
+                                 struct crier_err *err);
+/** What is left in memory is forgotten: crier_queue_save comes first. */
+void crier_queue_free(struct crier_queue *queue);
+
+/** [loop] Takes a reference. Never waits, but for the mutex. True: the worker must be woken. */
+bool crier_queue_push(struct crier_queue *queue, struct crier_record *record);
+
+/** [worker] The batch in flight: what is left of the one taken before, else a new one. Returns the
+ *  number of records, 0: nothing to do before *due (CRIER_NEVER: before push returns true).
+ *  hurry: do not wait for a batch to fill. */
+size_t crier_queue_take(struct crier_queue *queue, int64_t now, bool hurry,
+                        struct crier_record *const **records, int64_t *due);
+
+enum crier_outcome { CRIER_SETTLE_WRITTEN, CRIER_SETTLE_REJECTED, CRIER_SETTLE_DROPPED };
+/** [worker] The first n records in flight are answered for; their references are dropped. `why`
+ *  is for those that are lost (DROPPED), else NULL. */
+void crier_queue_settle(struct crier_queue *queue, size_t n, enum crier_outcome outcome,
+                        const char *why);
+
+/** [any] A place in the order of records, for "everything pushed before". */
+uint64_t crier_queue_mark(struct crier_queue *queue);
+/** [any] Whether everything pushed before a mark has been answered for. May say no for a while
+ *  longer where records were dropped out of order. */
+bool crier_queue_passed(struct crier_queue *queue, uint64_t mark);
+/** [loop] Wait until nothing is left, at most `within` microseconds of real time. */
+bool crier_queue_wait(struct crier_queue *queue, int64_t within);
+
+/** [loop, no worker any more] Save what is in memory to the spool (policy "spill"), or drop it,
+ *  and close the spool. Records pushed later are dropped. */
+void crier_queue_save(struct crier_queue *queue);
+
+struct crier_queue_stats {
+    uint64_t accepted, written, rejected, dropped, queued, spilled;
+};
+void crier_queue_stats(struct crier_queue *queue, struct crier_queue_stats *out);
+/** [any] What has gone wrong since the last call: records dropped, and why, or (with *dropped 0)
+ *  damage found in the spool. False: nothing. */
+bool crier_queue_trouble(struct crier_queue *queue, uint64_t *dropped, char text[256]);
+
+#endif

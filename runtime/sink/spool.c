@@ -1,0 +1,724 @@
+/* SPDX-License-Identifier: MIT */
+#include "sink/spool.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define VERSION 1
+#define SEGMENT_MAGIC "criersp"
+#define CURSOR_MAGIC "criercu"
+#define CURSOR_SIZE 4096
+/* The first number leaves room below it for segments that are put in front. */
+#define FIRST_NUMBER 10000000u
+#define LAST_NUMBER 99999999u
+#define PAGE 4096u
+
+struct header {
+    char magic[7];
+    unsigned char version;
+    uint64_t position; /* see pack */
+};
+
+struct entry {
+    uint32_t len, crc;
+    uint64_t seq;
+};
+
+struct segment {
+    unsigned number;
+    char *map;
+    size_t size;
+    size_t start;     /* offset of the first entry not acknowledged */
+    size_t end;       /* offset behind the last one */
+    uint64_t entries; /* between the two */
+    bool writable, bad;
+};
+
+struct crier_spool {
+    char *folder;
+    size_t segment_bytes;
+    uint64_t max_bytes, bytes;
+    int cursor_fd;
+    struct header *cursor;
+    struct segment *segments; /* in order of their numbers */
+    size_t count, cap;
+    size_t read_segment, read_at; /* index and offset of the next entry to read */
+    unsigned next_number;
+    uint64_t entries;
+    size_t damaged;
+    uint64_t skipped;
+    char fault[256];
+};
+
+/* ---- crc32c (Castagnoli): by the processor where it can, else eight tables ---- */
+
+static uint32_t crc_table[8][256];
+static bool crc_in_hardware;
+static pthread_once_t crc_once = PTHREAD_ONCE_INIT;
+
+static void crc_init(void)
+{
+    for (unsigned i = 0; i < 256; i++) {
+        uint32_t c = i;
+        for (int bit = 0; bit < 8; bit++)
+            c = c & 1 ? c >> 1 ^ 0x82f63b78u : c >> 1;
+        crc_table[0][i] = c;
+    }
+    for (int slice = 1; slice < 8; slice++)
+        for (unsigned i = 0; i < 256; i++) {
+            uint32_t c = crc_table[slice - 1][i];
+            crc_table[slice][i] = c >> 8 ^ crc_table[0][c & 255];
+        }
+#if defined(__x86_64__)
+    crc_in_hardware = __builtin_cpu_supports("sse4.2");
+#endif
+}
+
+#if defined(__x86_64__)
+__attribute__((target("sse4.2"))) static uint32_t crc_hardware(uint32_t crc, const char *p,
+                                                               size_t n)
+{
+    uint64_t c = crc, word;
+    for (; n >= 8; p += 8, n -= 8) {
+        memcpy(&word, p, 8);
+        c = __builtin_ia32_crc32di(c, word);
+    }
+    for (; n > 0; p++, n--)
+        c = __builtin_ia32_crc32qi((uint32_t)c, (unsigned char)*p);
+    return (uint32_t)c;
+}
+#endif
+
+static uint32_t crc_software(uint32_t crc, const char *p, size_t n)
+{
+    for (; n >= 8; p += 8, n -= 8) {
+        const unsigned char *b = (const unsigned char *)p;
+        uint32_t low = crc ^ ((uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 |
+                              (uint32_t)b[3] << 24);
+        crc = crc_table[7][low & 255] ^ crc_table[6][low >> 8 & 255] ^
+              crc_table[5][low >> 16 & 255] ^ crc_table[4][low >> 24] ^ crc_table[3][b[4]] ^
+              crc_table[2][b[5]] ^ crc_table[1][b[6]] ^ crc_table[0][b[7]];
+    }
+    for (; n > 0; p++, n--)
+        crc = crc >> 8 ^ crc_table[0][(crc ^ (unsigned char)*p) & 255];
+    return crc;
+}
+
+static uint32_t crc_more(uint32_t crc, const void *data, size_t n)
+{
+#if defined(__x86_64__)
+    if (crc_in_hardware)
+        return crc_hardware(crc, data, n);
+#endif
+    return crc_software(crc, data, n);
+}
+
+/* Of length and seq too: a flipped bit in them must not go unseen. */
+static uint32_t entry_crc(uint32_t len, uint64_t seq, const void *data)
+{
+    uint32_t crc = crc_more(~0u, &len, sizeof len);
+    crc = crc_more(crc, &seq, sizeof seq);
+    return ~crc_more(crc, data, len);
+}
+
+/* ---- files ---- */
+
+static size_t aligned(size_t n, size_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+static size_t entry_size(size_t len)
+{
+    return aligned(sizeof(struct entry) + len, 8);
+}
+
+static char *segment_path(const struct crier_spool *spool, unsigned number)
+{
+    return crier_asprintf("%s/%08u.spool", spool->folder, number);
+}
+
+/* Blocks for the whole file: a store into the map can then not meet a full disk. */
+static int allocate(int fd, size_t size)
+{
+    if (fallocate(fd, 0, 0, (off_t)size) == 0)
+        return 0;
+    if (errno != EOPNOTSUPP)
+        return errno;
+    return posix_fallocate(fd, 0, (off_t)size);
+}
+
+static int create_segment(struct crier_spool *spool, unsigned number, size_t size,
+                          struct segment *out, struct crier_err *err)
+{
+    char *path = segment_path(spool, number);
+    char *map = MAP_FAILED;
+    int rc = CRIER_OK, sys;
+
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        rc = crier_err_sys(err, CRIER_EIO, errno, "cannot create %s", path);
+        goto out;
+    }
+    sys = allocate(fd, size);
+    if (sys == 0) {
+        map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        sys = map == MAP_FAILED ? errno : 0;
+    }
+    if (sys) {
+        rc = crier_err_sys(err, CRIER_EIO, sys, "cannot get %zu bytes for %s", size, path);
+        unlink(path);
+        goto out;
+    }
+    struct header *header = (struct header *)map;
+    memcpy(header->magic, SEGMENT_MAGIC, sizeof header->magic);
+    header->version = VERSION;
+    *out = (struct segment){.number = number, .map = map, .size = size, .writable = true,
+                            .start = sizeof *header, .end = sizeof *header};
+out:
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    return rc;
+}
+
+/* The file goes, or is set aside when something in it could not be read. */
+static void remove_segment(struct crier_spool *spool, struct segment *segment)
+{
+    char *path = segment_path(spool, segment->number);
+    if (segment->map)
+        munmap(segment->map, segment->size);
+    if (segment->bad) {
+        char *aside = crier_asprintf("%s.bad", path);
+        if (rename(path, aside) != 0)
+            unlink(path);
+        free(aside);
+    } else {
+        unlink(path);
+    }
+    free(path);
+}
+
+static bool zeros(const char *p, size_t n)
+{
+    return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
+}
+
+static void damaged(struct crier_spool *spool, struct segment *segment, size_t at)
+{
+    size_t last = segment->size;
+    while (last > at && segment->map[last - 1] == 0)
+        last--;
+    segment->bad = true;
+    spool->damaged++;
+    spool->skipped += last - at;
+    snprintf(spool->fault, sizeof spool->fault,
+             "%s/%08u.spool fails its check at byte %zu: %zu bytes are skipped, the file is kept "
+             "with .bad behind its name",
+             spool->folder, segment->number, at, last - at);
+}
+
+/* The whole entry at an offset, or NULL. */
+static const struct entry *entry_at(const struct segment *segment, size_t at)
+{
+    if (at + sizeof(struct entry) > segment->size)
+        return NULL;
+    const struct entry *entry = (const struct entry *)(segment->map + at);
+    if (entry->len == 0 || entry->len > segment->size - at - sizeof *entry ||
+        entry_crc(entry->len, entry->seq, entry + 1) != entry->crc)
+        return NULL;
+    return entry;
+}
+
+/* Without a length this is where the log ends, with at most an append that was interrupted behind
+ * it; a whole entry further on means that the length was lost. */
+static bool is_end(const struct segment *segment, size_t at)
+{
+    if (at + sizeof(struct entry) > segment->size)
+        return true;
+    if (((const struct entry *)(segment->map + at))->len != 0)
+        return false;
+    if (zeros(segment->map + at, segment->size - at))
+        return true;
+    for (at += 8; at + sizeof(struct entry) <= segment->size; at += 8)
+        if (entry_at(segment, at))
+            return false;
+    return true;
+}
+
+/* Checks every entry and counts those from `start` on. */
+static void scan(struct crier_spool *spool, struct segment *segment, size_t start)
+{
+    const struct entry *entry;
+    size_t at = sizeof(struct header);
+    segment->start = 0;
+    while ((entry = entry_at(segment, at))) {
+        if (at >= start && segment->entries++ == 0)
+            segment->start = at;
+        at += entry_size(entry->len);
+    }
+    segment->end = at;
+    if (segment->entries == 0)
+        segment->start = at;
+    if (!is_end(segment, at))
+        damaged(spool, segment, at);
+}
+
+/* ---- the list of segments and the cursor ---- */
+
+/* A position is one word, so that storing it is atomic: 27 bits of number, 29 of offset / 8, and a
+ * byte of checksum, since a wrong one would skip entries in silence. */
+static uint64_t pack(uint64_t number, uint64_t offset)
+{
+    uint64_t bits = number << 29 | offset >> 3;
+    return bits << 8 | (crc_more(~0u, &bits, sizeof bits) & 255);
+}
+
+static bool unpack(uint64_t position, uint64_t *number, size_t *offset)
+{
+    *number = position >> 37;
+    *offset = (position >> 8 & ((1u << 29) - 1)) << 3;
+    return pack(*number, *offset) == position;
+}
+
+static void store_cursor(struct crier_spool *spool)
+{
+    uint64_t position = pack(spool->next_number, sizeof(struct header));
+    for (size_t i = 0; i < spool->count; i++)
+        if (spool->segments[i].entries > 0 || spool->segments[i].writable) {
+            position = pack(spool->segments[i].number, spool->segments[i].start);
+            break;
+        }
+    __atomic_store_n(&spool->cursor->position, position, __ATOMIC_RELEASE);
+}
+
+static struct segment *insert_segment(struct crier_spool *spool, size_t i,
+                                      const struct segment *segment)
+{
+    if (spool->count == spool->cap) {
+        spool->cap = spool->cap ? spool->cap * 2 : 8;
+        spool->segments = crier_realloc(spool->segments, spool->cap * sizeof *spool->segments);
+    }
+    memmove(&spool->segments[i + 1], &spool->segments[i],
+            (spool->count - i) * sizeof *spool->segments);
+    spool->segments[i] = *segment;
+    spool->count++;
+    spool->bytes += segment->size;
+    spool->entries += segment->entries;
+    return &spool->segments[i];
+}
+
+static struct segment take_out(struct crier_spool *spool, size_t i)
+{
+    struct segment segment = spool->segments[i];
+    spool->count--;
+    memmove(&spool->segments[i], &spool->segments[i + 1],
+            (spool->count - i) * sizeof *spool->segments);
+    spool->bytes -= segment.size;
+    spool->entries -= segment.entries;
+    return segment;
+}
+
+/* Drop what is finished at the front. The cursor moves on before a file goes: a file below the
+ * cursor is finished, whoever finds it. */
+static void trim(struct crier_spool *spool)
+{
+    while (spool->count && spool->segments[0].entries == 0 && !spool->segments[0].writable) {
+        struct segment segment = take_out(spool, 0);
+        store_cursor(spool);
+        remove_segment(spool, &segment);
+        if (spool->read_segment > 0)
+            spool->read_segment--;
+        else
+            spool->read_at = spool->count ? spool->segments[0].start : 0;
+    }
+}
+
+static void seal(struct crier_spool *spool)
+{
+    if (spool->count)
+        spool->segments[spool->count - 1].writable = false;
+    trim(spool);
+}
+
+/* ---- opening ---- */
+
+static int newer(struct crier_err *err, const char *path, unsigned version)
+{
+    return crier_err_set(err, CRIER_EVERSION,
+                         "%s has version %u, this crier reads %d: use a newer crier, or move the "
+                         "folder away",
+                         path, version, VERSION);
+}
+
+static int open_cursor(struct crier_spool *spool, struct crier_err *err)
+{
+    char *path = crier_path_join(spool->folder, "cursor");
+    struct stat st;
+    int rc = CRIER_OK, sys = 0;
+
+    spool->cursor_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (spool->cursor_fd < 0) {
+        rc = crier_err_sys(err, CRIER_EIO, errno, "cannot open %s", path);
+        goto out;
+    }
+    if (flock(spool->cursor_fd, LOCK_EX | LOCK_NB) != 0) {
+        rc = crier_err_set(err, CRIER_EBUSY, "%s is in use", spool->folder);
+        goto out;
+    }
+    if (fstat(spool->cursor_fd, &st) != 0 || (st.st_size < CURSOR_SIZE))
+        sys = allocate(spool->cursor_fd, CURSOR_SIZE);
+    if (sys == 0) {
+        void *map = mmap(NULL, CURSOR_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, spool->cursor_fd,
+                         0);
+        sys = map == MAP_FAILED ? errno : 0;
+        spool->cursor = sys ? NULL : map;
+    }
+    if (sys) {
+        rc = crier_err_sys(err, CRIER_EIO, sys, "cannot get %d bytes for %s", CURSOR_SIZE, path);
+        goto out;
+    }
+    struct header *cursor = spool->cursor;
+    uint64_t number;
+    size_t offset;
+    bool ours = memcmp(cursor->magic, CURSOR_MAGIC, sizeof cursor->magic) == 0;
+    if (ours && cursor->version > VERSION) {
+        rc = newer(err, path, cursor->version);
+    } else if (!ours || cursor->version != VERSION ||
+               !unpack(cursor->position, &number, &offset)) {
+        /* From the oldest entry on again: twice is better than never. */
+        if (!zeros((const char *)cursor, sizeof *cursor))
+            snprintf(spool->fault, sizeof spool->fault,
+                     "%s was damaged: what is in %s is written again from its beginning", path,
+                     spool->folder);
+        *cursor = (struct header){.version = VERSION, .position = pack(0, 0)};
+        memcpy(cursor->magic, CURSOR_MAGIC, sizeof cursor->magic);
+    }
+out:
+    free(path);
+    return rc;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    unsigned x = *(const unsigned *)a, y = *(const unsigned *)b;
+    return (x > y) - (x < y);
+}
+
+static int list_numbers(const struct crier_spool *spool, unsigned **numbers, size_t *count,
+                        struct crier_err *err)
+{
+    size_t cap = 0;
+    struct dirent *entry;
+    DIR *dir = opendir(spool->folder);
+    if (!dir)
+        return crier_err_sys(err, CRIER_EIO, errno, "cannot read the folder %s", spool->folder);
+    while ((entry = readdir(dir))) {
+        unsigned number;
+        char rest[8];
+        if (strlen(entry->d_name) != 14 ||
+            sscanf(entry->d_name, "%8u%7s", &number, rest) != 2 || strcmp(rest, ".spool") != 0)
+            continue;
+        if (*count == cap) {
+            cap = cap ? cap * 2 : 8;
+            *numbers = crier_realloc(*numbers, cap * sizeof **numbers);
+        }
+        (*numbers)[(*count)++] = number;
+    }
+    closedir(dir);
+    if (*count)
+        qsort(*numbers, *count, sizeof **numbers, compare_numbers);
+    return CRIER_OK;
+}
+
+/* Maps one file. A file too short for a header, or without one, holds nothing: size 0. */
+static int map_segment(struct crier_spool *spool, unsigned number, struct segment *out,
+                       struct crier_err *err)
+{
+    char *path = segment_path(spool, number);
+    struct stat st;
+    int rc = CRIER_OK;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+
+    *out = (struct segment){.number = number};
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        rc = crier_err_sys(err, CRIER_EIO, errno, "cannot open %s", path);
+        goto out;
+    }
+    if ((size_t)st.st_size < sizeof(struct header))
+        goto out;
+    out->map = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (out->map == MAP_FAILED) {
+        out->map = NULL;
+        rc = crier_err_sys(err, CRIER_EIO, errno, "cannot map %s", path);
+        goto out;
+    }
+    out->size = (size_t)st.st_size;
+    const struct header *header = (const struct header *)out->map;
+    if (memcmp(header->magic, SEGMENT_MAGIC, sizeof header->magic) == 0 &&
+        header->version > VERSION)
+        rc = newer(err, path, header->version);
+out:
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    return rc;
+}
+
+static void load(struct crier_spool *spool, struct segment *segment, size_t start)
+{
+    const struct header *header = (const struct header *)segment->map;
+    segment->start = segment->end = sizeof *header;
+    if (memcmp(header->magic, SEGMENT_MAGIC, sizeof header->magic) == 0 &&
+        header->version == VERSION)
+        scan(spool, segment, start);
+    else if (!zeros(segment->map, segment->size))
+        damaged(spool, segment, 0);
+}
+
+static int open_segments(struct crier_spool *spool, struct crier_err *err)
+{
+    unsigned *numbers = NULL;
+    size_t count = 0;
+    uint64_t first, next;
+    size_t start;
+
+    unpack(spool->cursor->position, &first, &start);
+    int rc = list_numbers(spool, &numbers, &count, err);
+    /* All of them are looked at before any is touched: a newer version leaves everything alone. */
+    for (size_t i = 0; i < count && rc == CRIER_OK; i++) {
+        struct segment segment;
+        rc = map_segment(spool, numbers[i], &segment, err);
+        if (rc == CRIER_OK || segment.map)
+            insert_segment(spool, spool->count, &segment);
+    }
+    free(numbers);
+    if (rc != CRIER_OK)
+        return rc;
+    spool->next_number = first > FIRST_NUMBER ? (unsigned)first + 1 : FIRST_NUMBER;
+    next = first;
+    for (size_t i = 0; i < spool->count; i++) {
+        struct segment *segment = &spool->segments[i];
+        if (segment->size && segment->number >= first) {
+            load(spool, segment, segment->number == next ? start : 0);
+            spool->entries += segment->entries;
+            if (!unpack(((const struct header *)segment->map)->position, &next, &start))
+                next = 0;
+        }
+        if (segment->number >= spool->next_number)
+            spool->next_number = segment->number + 1;
+    }
+    trim(spool);
+    crier_spool_rewind(spool);
+    return CRIER_OK;
+}
+
+int crier_spool_open(const char *folder, const struct crier_spool_config *config,
+                     struct crier_spool **out, struct crier_err *err)
+{
+    struct crier_spool *spool = crier_calloc(1, sizeof *spool);
+    pthread_once(&crc_once, crc_init);
+    spool->folder = crier_strdup(folder);
+    spool->cursor_fd = -1;
+    spool->segment_bytes = aligned(config->segment_bytes ? config->segment_bytes : 4u << 20, PAGE);
+    spool->max_bytes = config->max_bytes ? config->max_bytes : 1ULL << 30;
+    int rc = crier_mkdirs(folder, true, err);
+    if (rc == CRIER_OK)
+        rc = open_cursor(spool, err);
+    if (rc == CRIER_OK)
+        rc = open_segments(spool, err);
+    if (rc != CRIER_OK) {
+        spool->entries = 1; /* nothing is tidied up */
+        crier_spool_close(spool);
+        return rc;
+    }
+    *out = spool;
+    return CRIER_OK;
+}
+
+void crier_spool_close(struct crier_spool *spool)
+{
+    if (!spool)
+        return;
+    if (spool->entries == 0)
+        seal(spool);
+    for (size_t i = 0; i < spool->count; i++)
+        if (spool->segments[i].map)
+            munmap(spool->segments[i].map, spool->segments[i].size);
+    if (spool->cursor)
+        munmap(spool->cursor, CURSOR_SIZE);
+    if (spool->cursor_fd >= 0)
+        close(spool->cursor_fd);
+    free(spool->segments);
+    free(spool->folder);
+    free(spool);
+}
+
+/* ---- writing ---- */
+
+static void put(struct segment *segment, uint64_t seq, const void *data, uint32_t len)
+{
+    struct entry *entry = (struct entry *)(segment->map + segment->end);
+    memcpy(entry + 1, data, len);
+    entry->seq = seq;
+    entry->crc = entry_crc(len, seq, data);
+    __atomic_store_n(&entry->len, len, __ATOMIC_RELEASE);
+    segment->end += entry_size(len);
+    segment->entries++;
+}
+
+static int check_length(size_t len, struct crier_err *err)
+{
+    if (len > 0 && len < UINT32_MAX / 2)
+        return CRIER_OK;
+    return crier_err_set(err, CRIER_EINVAL, "an entry of %zu bytes cannot be spooled", len);
+}
+
+static int grow(struct crier_spool *spool, size_t need, struct crier_err *err)
+{
+    struct segment segment;
+    size_t size = aligned(sizeof(struct header) + need, PAGE);
+    if (size < spool->segment_bytes)
+        size = spool->segment_bytes;
+    seal(spool);
+    if (spool->bytes + size > spool->max_bytes)
+        return crier_err_set(err, CRIER_ELIMIT, "%s has reached its bound of %llu bytes",
+                             spool->folder, (unsigned long long)spool->max_bytes);
+    int rc = create_segment(spool, spool->next_number, size, &segment, err);
+    if (rc != CRIER_OK)
+        return rc;
+    spool->next_number++;
+    insert_segment(spool, spool->count, &segment);
+    if (spool->count == 1) {
+        store_cursor(spool);
+        crier_spool_rewind(spool);
+    }
+    return CRIER_OK;
+}
+
+int crier_spool_append(struct crier_spool *spool, uint64_t seq, const void *data, size_t len,
+                       struct crier_err *err)
+{
+    struct segment *tail = spool->count ? &spool->segments[spool->count - 1] : NULL;
+    int rc = check_length(len, err);
+    if (rc != CRIER_OK)
+        return rc;
+    if (!tail || !tail->writable || tail->size - tail->end < entry_size(len)) {
+        rc = grow(spool, entry_size(len), err);
+        if (rc != CRIER_OK)
+            return rc;
+        tail = &spool->segments[spool->count - 1];
+    }
+    put(tail, seq, data, (uint32_t)len);
+    spool->entries++;
+    return CRIER_OK;
+}
+
+int crier_spool_prepend(struct crier_spool *spool, const struct crier_spool_entry *entries,
+                        size_t count, struct crier_err *err)
+{
+    struct segment segment;
+    size_t size = sizeof(struct header);
+    for (size_t i = 0; i < count; i++) {
+        int rc = check_length(entries[i].len, err);
+        if (rc != CRIER_OK)
+            return rc;
+        size += entry_size(entries[i].len);
+    }
+    if (count == 0)
+        return CRIER_OK;
+    if (spool->entries == 0)
+        seal(spool);
+    unsigned number = spool->count ? spool->segments[0].number - 1 : spool->next_number;
+    int rc = create_segment(spool, number, aligned(size, PAGE), &segment, err);
+    if (rc != CRIER_OK)
+        return rc;
+    for (size_t i = 0; i < count; i++)
+        put(&segment, entries[i].seq, entries[i].data, (uint32_t)entries[i].len);
+    segment.writable = false;
+    if (spool->count)
+        ((struct header *)segment.map)->position =
+            pack(spool->segments[0].number, spool->segments[0].start);
+    else
+        spool->next_number++;
+    insert_segment(spool, 0, &segment);
+    store_cursor(spool);
+    crier_spool_rewind(spool);
+    return CRIER_OK;
+}
+
+/* ---- reading ---- */
+
+bool crier_spool_read(struct crier_spool *spool, struct crier_spool_entry *out)
+{
+    while (spool->read_segment < spool->count) {
+        const struct segment *segment = &spool->segments[spool->read_segment];
+        if (spool->read_at < segment->end) {
+            const struct entry *entry = (const struct entry *)(segment->map + spool->read_at);
+            *out = (struct crier_spool_entry){entry->seq, entry + 1, entry->len};
+            spool->read_at += entry_size(entry->len);
+            return true;
+        }
+        if (spool->read_segment + 1 == spool->count)
+            return false;
+        spool->read_segment++;
+        spool->read_at = spool->segments[spool->read_segment].start;
+    }
+    return false;
+}
+
+void crier_spool_rewind(struct crier_spool *spool)
+{
+    spool->read_segment = 0;
+    spool->read_at = spool->count ? spool->segments[0].start : 0;
+}
+
+void crier_spool_ack(struct crier_spool *spool, size_t n)
+{
+    while (n > 0 && spool->count) {
+        struct segment *segment = &spool->segments[0];
+        for (; n > 0 && segment->entries > 0; n--) {
+            const void *at = segment->map + segment->start;
+            segment->start += entry_size(((const struct entry *)at)->len);
+            segment->entries--;
+            spool->entries--;
+        }
+        if (segment->entries > 0 || segment->writable)
+            break;
+        trim(spool);
+    }
+    store_cursor(spool);
+}
+
+uint64_t crier_spool_drop_oldest(struct crier_spool *spool)
+{
+    size_t i = spool->read_segment + 1;
+    if (i >= spool->count || spool->segments[i].writable)
+        return 0;
+    struct segment segment = take_out(spool, i);
+    remove_segment(spool, &segment);
+    return segment.entries;
+}
+
+uint64_t crier_spool_count(const struct crier_spool *spool)
+{
+    return spool->entries;
+}
+
+void crier_spool_stats(const struct crier_spool *spool, struct crier_spool_stats *out)
+{
+    *out = (struct crier_spool_stats){.entries = spool->entries, .bytes = spool->bytes,
+                                      .segments = spool->count, .damaged = spool->damaged,
+                                      .skipped_bytes = spool->skipped};
+    memcpy(out->fault, spool->fault, sizeof out->fault);
+}
