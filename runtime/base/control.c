@@ -142,9 +142,9 @@ size_t crier_control_backlog(const struct crier_control_conn *conn)
 
 int crier_control_reply(struct crier_control_conn *conn, json_t *line)
 {
-    int rc = CRIER_ECANCELED;
-    if (!conn->finished)
-        rc = conn_write(conn, line);
+    if (!line)
+        return CRIER_EINVAL;
+    int rc = conn->finished ? CRIER_ECANCELED : conn_write(conn, line);
     json_decref(line);
     if (rc == 0 && crier_control_backlog(conn) > CRIER_CONTROL_BACKLOG) {
         conn_close(conn);
@@ -424,12 +424,11 @@ void crier_control_stop(struct crier_control *control)
 {
     if (!control)
         return;
-    unlink(control->path);
     if (control->pointer)
         unlink(control->pointer);
     while (control->conns)
         conn_close(control->conns);
-    uv_close((uv_handle_t *)&control->listener, on_listener_closed);
+    uv_close((uv_handle_t *)&control->listener, on_listener_closed); /* removes the socket's file */
 }
 
 const char *crier_control_path(const struct crier_control *control)

@@ -47,7 +47,8 @@ const char *crier_control_path(const struct crier_control *control);
 struct crier_control_conn *crier_control_ref(struct crier_control_conn *conn);
 void crier_control_unref(struct crier_control_conn *conn);
 /** Send one line; consumes `line`. CRIER_ECANCELED: the client has gone, or was cut off because
- *  it did not read (CRIER_CONTROL_BACKLOG), or the request is finished. */
+ *  it did not read (CRIER_CONTROL_BACKLOG), or the request is finished. CRIER_EINVAL: line is NULL,
+ *  which json_pack gives for text that is not UTF-8; nothing is sent. */
 int crier_control_reply(struct crier_control_conn *conn, json_t *line);
 /** Bytes that the client has not read yet; a stream of records slows down by it. */
 size_t crier_control_backlog(const struct crier_control_conn *conn);

@@ -31,6 +31,7 @@ static struct {
     struct crier_loop *loop;
     struct crier_control *control;
     pthread_t thread;
+    atomic_int asked;    /* handler calls */
     atomic_int gone;     /* on_close calls */
     atomic_int refused;  /* replies that came back as canceled */
     atomic_int sent;     /* bytes flooded, in KiB */
@@ -77,6 +78,7 @@ static void flood(struct crier_control_conn *conn)
 static void handler(void *arg, struct crier_control_conn *conn, json_t *request)
 {
     assert_ptr_equal(arg, &host);
+    host.asked++;
     const char *cmd = json_string_value(json_object_get(request, "cmd"));
     if (strcmp(cmd, "echo") == 0) {
         crier_control_reply(conn, json_pack("{s:s}", "out", "one"));
@@ -116,7 +118,7 @@ static void *run(void *arg)
 static void host_start(void)
 {
     struct crier_err err = {0};
-    host.gone = host.refused = host.sent = 0;
+    host.asked = host.gone = host.refused = host.sent = 0;
     host.loop = crier_loop_new(crier_clock_real());
     if (crier_control_serve(host.loop, folder, handler, &host, &host.control, &err) != 0)
         fail_msg("%s", err.text);
@@ -281,6 +283,25 @@ static void test_wire(void **state)
     raw_read(fd, &b);
     assert_string_equal(b.data, "{\"out\":\"one\"}\n{\"record\":\"\\n\"}\n"
                                 "{\"done\":true,\"code\":7,\"extra\":42}\n");
+    fd = raw_connect(); /* json_pack makes nothing of the missing "say", and no line is sent */
+    raw_puts(fd, "{\"cmd\":\"echo\"}\n");
+    raw_read(fd, &b);
+    assert_string_equal(b.data, "{\"out\":\"one\"}\n{\"done\":true,\"code\":7,\"extra\":42}\n");
+    crier_buf_fini(&b);
+}
+
+/* One request a connection: what follows is not read as another. */
+static void test_one_request(void **state)
+{
+    (void)state;
+    struct crier_buf b = {0};
+    int fd = raw_connect();
+    raw_puts(fd, "{\"cmd\":\"later\"}\n");
+    wait_for(&host.asked, 1);
+    raw_puts(fd, "{\"cmd\":\"echo\"}\nrubbish\n");
+    raw_read(fd, &b);
+    assert_non_null(strstr(b.data, "\"code\":3"));
+    assert_int_equal(host.asked, 1);
     crier_buf_fini(&b);
 }
 
@@ -587,7 +608,7 @@ static void test_other_user(void **state)
         pid_t pid = fork();
         if (pid == 0) {
             struct crier_err err;
-            json_t *request = json_pack("{s:s}", "cmd", "echo");
+            json_t *request = json_pack("{s:s}", "cmd", "nothing");
             if (setgid(65534) != 0 || setuid(65534) != 0)
                 _exit(2);
             int rc = crier_control_call(folder, request, NULL, NULL, NULL, &err);
@@ -655,7 +676,7 @@ static void test_long_path(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_call),         CASE(test_wire),        CASE(test_later),
+        CASE(test_call),         CASE(test_wire),        CASE(test_one_request),        CASE(test_later),
         CASE(test_big_answer),   CASE(test_modes),       BARE(test_no_host),
         BARE(test_in_the_way),   BARE(test_virtual),     CASE(test_refused),
         CASE(test_fuzz),         CASE(test_half_lines),  CASE(test_line_limit),

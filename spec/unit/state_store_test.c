@@ -808,15 +808,22 @@ static void test_disk_full_retry(void **state)
     assert_int_equal(h.last_rc, CRIER_EIO);
     crier_state_stats(h.state, &st);
     assert_int_equal(st.failures, 2); /* at 0 s and 5 s */
-    file_limit(RLIM_INFINITY);
-    crier_loop_run(h.loop, 9999 * CRIER_MS);
+    put(&h, "small", "1");
+    crier_loop_run(h.loop, 9 * CRIER_S);
+    put(&h, "small", "1"); /* the same again is still not in the file */
+    crier_loop_run(h.loop, 9 * CRIER_S);
     crier_state_stats(h.state, &st);
-    assert_int_equal(st.pending, 1);
-    crier_loop_run(h.loop, 10 * CRIER_S);
+    assert_int_equal(st.failures, 4); /* the puts did not wait for the 10 s */
+    assert_int_equal(h.failed, 3);
+    file_limit(RLIM_INFINITY);
+    crier_loop_run(h.loop, 13999 * CRIER_MS);
+    crier_state_stats(h.state, &st);
+    assert_int_equal(st.pending, 2);
+    crier_loop_run(h.loop, 14 * CRIER_S);
     crier_state_stats(h.state, &st);
     assert_int_equal(st.pending, 0);
-    assert_int_equal(st.failures, 2);
-    assert_int_equal(h.calls, 1); /* the answer was given once */
+    assert_int_equal(st.failures, 4);
+    assert_int_equal(h.calls, 3); /* each put is answered once */
     host_end(&h);
     struct crier_state *s = open_state();
     assert_string_equal(crier_state_get(s, "s", "big"), big);
