@@ -187,25 +187,33 @@ void crier_loop_post(struct crier_loop *loop, void (*fn)(void *arg), void *arg)
     pthread_mutex_unlock(&loop->lock);
 }
 
-/* What is posted meanwhile waits for the next call. False when there was nothing. */
-static bool run_posted(struct crier_loop *loop)
+static bool run_taken(struct crier_loop *loop)
 {
     struct jobs *q = &loop->taken;
-    if (q->head == q->count) {
-        q->head = q->count = 0;
-        pthread_mutex_lock(&loop->lock);
-        struct jobs other = loop->posted;
-        loop->posted = *q;
-        *q = other;
-        pthread_mutex_unlock(&loop->lock);
-    }
-    if (q->head == q->count)
-        return false;
+    bool any = q->head < q->count;
     while (q->head < q->count && !loop->stopped) {
         struct job job = q->items[q->head++];
         job.fn(job.arg);
     }
-    return true;
+    return any;
+}
+
+/* What a stop left behind, then what was posted since; what is posted meanwhile waits for the next
+ * call. Also when stopped, all that the libuv handle told of is in `taken` afterwards, where the
+ * next run finds it. False when there was nothing. */
+static bool run_posted(struct crier_loop *loop)
+{
+    struct jobs *q = &loop->taken;
+    bool any = run_taken(loop);
+    if (q->head < q->count)
+        return any;
+    q->head = q->count = 0;
+    pthread_mutex_lock(&loop->lock);
+    struct jobs other = loop->posted;
+    loop->posted = *q;
+    *q = other;
+    pthread_mutex_unlock(&loop->lock);
+    return run_taken(loop) || any;
 }
 
 /* --- the clock being set ------------------------------------------------------------------- */
