@@ -101,14 +101,20 @@ static void on_end_timer(struct crier_timer *timer)
     }
 }
 
-/* Without an answer: told at the loop's next turn. */
+/* Half an answer is none. */
+static void no_answer(struct crier_http_call *call)
+{
+    call->res.status = 0;
+    crier_buf_clear(&call->res.body);
+    crier_buf_clear(&call->res.headers);
+}
+
+/* Told at the loop's next turn. */
 static void fail_later(struct crier_http_call *call)
 {
     struct curl_transport *t = call->t;
     release_easy(call);
-    call->res.status = 0;
-    crier_buf_clear(&call->res.body);
-    crier_buf_clear(&call->res.headers);
+    no_answer(call);
     if (call->running)
         list_remove(&t->running, call);
     call->running = false;
@@ -129,7 +135,7 @@ static void fail(struct crier_http_call *call, CURLcode rc)
     else
         crier_err_set(err, CRIER_ENET, "%s", text);
     crier_err_at(err, "%s", call->req.url);
-    call->res.status = 0;
+    no_answer(call);
 }
 
 static void finish(struct crier_http_call *call, CURLcode rc)

@@ -47,11 +47,11 @@ static void say(int fd, const char *data, size_t len)
 
 static void answer(int fd, const char *status, const char *headers, const char *body, size_t len)
 {
-    char *head = crier_asprintf("HTTP/1.1 %s\r\nContent-Length: %zu\r\n%s\r\n", status, len,
-                                headers);
-    say(fd, head, strlen(head));
-    say(fd, body, len);
-    free(head);
+    struct crier_buf out = {0};
+    crier_buf_printf(&out, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n%s\r\n", status, len, headers);
+    crier_buf_append(&out, body, len);
+    say(fd, out.data, out.len); /* at once, or delayed acknowledgements cost 40 ms each */
+    crier_buf_fini(&out);
 }
 
 /* False: close the connection. */
@@ -225,7 +225,8 @@ static void on_done(void *arg, struct crier_http_response *res)
     r->latency = res->latency;
     if (res->headers.len)
         crier_buf_puts(&r->headers, res->headers.data);
-    crier_buf_append(&r->body, res->body.data ? res->body.data : "", res->body.len);
+    if (res->body.len)
+        crier_buf_append(&r->body, res->body.data, res->body.len);
     if (--waiting == 0)
         crier_loop_stop(loop);
 }
@@ -524,8 +525,7 @@ static void multipart(void **state)
     static const char *const expected[] = {
         "PATCH /echo ",
         "Content-Type: multipart/form-data; boundary=",
-        "Content-Disposition: form-data; name=\"payload_json\"\r\nContent-Type: application/json"
-        "\r\n\r\n{\"content\":\"x\"}\r\n",
+        "form-data; name=\"payload_json\"\r\nContent-Type: application/json\r\n\r\n{\"content\"",
         "name=\"files[0]\"; filename=\"a%22b.txt\"\r\n",
         "\r\n\r\nin memory\r\n",
         "name=\"files[1]\"; filename=\"log.txt\"\r\n",
