@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/duration.h"
+#include "script/vm_private.h"
 
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
@@ -19,6 +20,7 @@
 #define TICK_NS 10000000L
 #define GRACE 20000        /* instructions for __close functions after the first error */
 #define COUNT_STEP 1000    /* instructions between two looks in virtual time */
+#define SWITCH_STEPS 100   /* what a change of coroutine counts for there */
 #define INSTRUCTION_NS 10
 
 /* ThreadSanitizer holds signals back until the thread calls into libc, which a Lua loop never
@@ -48,7 +50,7 @@ static void hook(lua_State *L, lua_Debug *ar);
 
 static void set_hook(struct crier_budget *b, lua_State *L)
 {
-    lua_sethook(L, hook, LUA_MASKCOUNT, b->raised == 1 ? GRACE : 1);
+    lua_sethook(L, hook, LUA_MASKCOUNT, b->raised == 1 && b->late < 2 ? GRACE : 1);
 }
 
 static int64_t thread_cpu(void)
@@ -75,8 +77,10 @@ static void on_tick(int signo)
     }
     /* Also when it was over before: the hook may have been set on a state that had just been
      * left. */
-    if (inner->over && !counts(inner->vm))
+    if (inner->over && !counts(inner->vm)) {
+        inner->late++;
         set_hook(inner, inner->running);
+    }
     errno = saved;
 }
 
@@ -105,6 +109,7 @@ static int raise_over(lua_State *L, struct crier_budget *b)
         lua_pushfstring(L, "%s%s used more than %s of CPU time (%s)", lua_tostring(L, -1), b->what,
                         crier_duration_text(b->limit, limit), b->limit_name);
         b->message = crier_strdup(lua_tostring(L, -1));
+        b->traceback = crier_lua_stack(L);
     } else {
         lua_pushstring(L, b->message);
     }
@@ -115,8 +120,12 @@ static void charge(struct crier_budget *inner, int64_t steps)
 {
     for (struct crier_budget *b = inner; b; b = b->outer) {
         b->counted += steps * INSTRUCTION_NS;
-        if (b->limit > 0 && b->counted / 1000 >= b->limit)
+        int64_t us = b->counted / 1000;
+        if (b->limit > 0 && us >= b->limit) {
             b->over = 1;
+            if (us - b->limit >= 2 * TICK_NS / 1000)
+                b->late = 2;
+        }
     }
 }
 
@@ -128,7 +137,14 @@ static void hook(lua_State *L, lua_Debug *ar)
     if (b && counts(vm))
         charge(b, lua_gethookcount(L));
     if (b && b->over) {
-        raise_over(L, b);
+        if (b->raised == 0 || !lua_isyieldable(L))
+            raise_over(L, b);
+        /* An error would be caught again, maybe at each of 100,000 nested pcalls. A yield passes
+         * them all, and b->killed tells whoever resumed this state. */
+        b->raised++;
+        set_hook(b, L);
+        b->killed = true;
+        lua_yield(L, 0);
         return;
     }
     /* A hook left behind by a stretch that is over. */
@@ -172,7 +188,8 @@ void crier_budget_leave(struct crier_budget *b)
 void crier_budget_fini(struct crier_budget *b)
 {
     free(b->message);
-    b->message = NULL;
+    free(b->traceback);
+    b->message = b->traceback = NULL;
 }
 
 struct crier_budget *crier_budget_top(void)
@@ -184,6 +201,9 @@ void crier_budget_switch(struct crier_budget *b, lua_State *to)
 {
     b->running = to;
     atomic_signal_fence(memory_order_seq_cst);
+    /* A coroutine that ends within COUNT_STEP would cost nothing. */
+    if (counts(b->vm))
+        charge(b, SWITCH_STEPS);
     if (b->over)
         set_hook(b, to);
 }

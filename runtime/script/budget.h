@@ -22,10 +22,13 @@ struct crier_budget {
     volatile int64_t since;        /**< the CPU clock at the first tick; 0: none came yet */
     volatile int64_t limit;        /**< 0: no bound */
     volatile sig_atomic_t over;
+    volatile sig_atomic_t late;    /**< ticks since it was over */
     int raised;
     int64_t counted;               /**< virtual time: used so far, nanoseconds */
     const char *what, *limit_name; /**< for the message; borrowed */
     char *message;                 /**< the first one raised; later ones repeat it */
+    char *traceback;               /**< of the first one */
+    bool killed;                   /**< the yield under way is the hook's: never to be resumed */
     bool can_wait;                 /**< every coroutine on the way out can yield */
     bool was_capped;
 };

@@ -28,15 +28,31 @@ static void add_level(struct crier_buf *out, const lua_Debug *ar)
         crier_buf_printf(out, "the function at line %d", ar->linedefined);
 }
 
-int crier_lua_traceback(lua_State *L)
+/* lua_getstack walks the levels, so: by doubling and halving. */
+static int depth_of(lua_State *L)
+{
+    lua_Debug ar;
+    int has = -1, has_not = 1;
+    while (lua_getstack(L, has_not, &ar)) {
+        has = has_not;
+        has_not *= 2;
+    }
+    while (has + 1 < has_not) {
+        int middle = has + (has_not - has) / 2;
+        if (lua_getstack(L, middle, &ar))
+            has = middle;
+        else
+            has_not = middle;
+    }
+    return has_not;
+}
+
+char *crier_lua_stack(lua_State *L)
 {
     enum { FIRST = 12, LAST = 10 };
-    struct crier_vm *vm = crier_vm_of(L);
     struct crier_buf out = {0};
     lua_Debug ar;
-    int depth = 0;
-    while (lua_getstack(L, depth, &ar))
-        depth++;
+    int depth = depth_of(L);
     for (int level = 0; level < depth; level++) {
         if (level == FIRST && depth > FIRST + LAST) {
             crier_buf_printf(&out, "\n... (%d levels left out)", depth - FIRST - LAST);
@@ -47,8 +63,14 @@ int crier_lua_traceback(lua_State *L)
         if (is_users(&ar))
             add_level(&out, &ar);
     }
+    return crier_buf_take(&out);
+}
+
+int crier_lua_traceback(lua_State *L)
+{
+    struct crier_vm *vm = crier_vm_of(L);
     free(vm->traceback);
-    vm->traceback = crier_buf_take(&out);
+    vm->traceback = crier_lua_stack(L);
     if (lua_type(L, 1) != LUA_TSTRING && luaL_callmeta(L, 1, "__tostring") &&
         lua_type(L, -1) == LUA_TSTRING)
         return 1;
@@ -102,10 +124,12 @@ static int judge(struct crier_vm *vm, lua_State *L, struct crier_budget *b, bool
     } else if (b->over) {
         error->code = CRIER_ELIMIT;
         free(error->message);
+        free(error->traceback);
         error->message = b->message ? b->message
                                     : crier_asprintf("%s used too much CPU time (%s)", b->what,
                                                      b->limit_name);
-        b->message = NULL;
+        error->traceback = b->traceback ? b->traceback : crier_strdup("");
+        b->message = b->traceback = NULL;
     }
     return error->code;
 }
@@ -255,9 +279,9 @@ static bool go_on(struct crier_call *call, int nargs)
     call->on_stack = false;
     vm->running = outer;
     time_spent(vm, call->what, began, &call->spent);
-    bool ended = status != LUA_YIELD;
+    bool ended = status != LUA_YIELD || b.killed;
     if (ended) {
-        if (status != LUA_OK)
+        if (status != LUA_OK && !b.killed)
             call->status = status;
         finish(call, &b, results);
     }
@@ -383,4 +407,20 @@ void crier_call_cancel(struct crier_call *call)
     if (call->cancel_wait)
         call->cancel_wait(call, call->wait_arg);
     crier_call_resume(call, 0);
+}
+
+void crier_vm_cancel_all(struct crier_vm *vm)
+{
+    /* A cancelled call may end, or start others; each is cancelled once. */
+    bool again = true;
+    while (again) {
+        again = false;
+        for (struct crier_call *call = vm->alive; call; call = call->next) {
+            if (!call->cancelled) {
+                crier_call_cancel(call);
+                again = true;
+                break;
+            }
+        }
+    }
 }

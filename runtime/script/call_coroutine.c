@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * The script's coroutines. They do what Lua's do, and besides: the budget knows which one runs; a
- * wait for the host inside one yields through all of them to the loop and comes back inside; and a
- * finalizer runs in a state of its own, because Lua turns hooks off in the state that collects.
+ * wait for the host inside one yields through all of them to the loop and comes back inside. And what
+ * Lua runs with hooks off is put where they work: a finalizer in a state of its own, xpcall's handler
+ * only for errors that are not the hook's.
  */
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -40,6 +41,13 @@ static int step(lua_State *L, lua_State *co, int narg)
 {
     int results = 0;
     int status = run(L, co, narg, &results);
+    struct crier_budget *b = crier_budget_top();
+    if (b && b->killed) {
+        b->killed = false;
+        *extra(co) |= CRIER_CO_HOST;
+        lua_pushstring(L, b->message);
+        return FAILED;
+    }
     if (status == LUA_YIELD && crier_vm_of(L)->host_yield) {
         *extra(co) |= CRIER_CO_HOST;
         return WAITS;
@@ -68,6 +76,10 @@ static int start_step(lua_State *L, lua_State *co, int narg)
         return FAILED;
     }
     lua_xmove(L, co, narg);
+    if (*extra(co) & CRIER_CO_NEW) { /* the function is body's first argument */
+        *extra(co) &= ~(uintptr_t)CRIER_CO_NEW;
+        narg++;
+    }
     return step(L, co, narg);
 }
 
@@ -171,6 +183,8 @@ static int body_end(lua_State *L, int status, lua_KContext ctx)
  * hooks in this state, so that its to-be-closed variables are within the budget too. */
 static int body(lua_State *L)
 {
+    if (lua_gettop(L) == 0) /* an earlier resume failed before it started */
+        return luaL_error(L, "cannot resume dead coroutine");
     return body_end(L, lua_pcallk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, 0, body_end), 0);
 }
 
@@ -178,6 +192,7 @@ static int l_create(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TFUNCTION);
     lua_State *co = lua_newthread(L);
+    *extra(co) |= CRIER_CO_NEW;
     lua_pushcfunction(co, body);
     lua_pushvalue(L, 1);
     lua_xmove(L, co, 1);
@@ -258,6 +273,46 @@ static int l_close(lua_State *L)
     return 2;
 }
 
+/* --- xpcall ------------------------------------------------------------------------------- */
+
+/* Upvalue 1: the script's handler. An error that the budget's hook raises is handled with hooks
+ * off, so that a handler that loops would never end: it is not called then. */
+static int l_handler(lua_State *L)
+{
+    struct crier_budget *b = crier_budget_top();
+    lua_settop(L, 1);
+    if (b && b->over)
+        return 1;
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+static int xpcall_end(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)ctx;
+    if (status == LUA_OK || status == LUA_YIELD)
+        return lua_gettop(L) - 1; /* all but the handler */
+    lua_pushboolean(L, 0);
+    lua_insert(L, -2);
+    return 2;
+}
+
+static int l_xpcall(lua_State *L)
+{
+    int nargs = lua_gettop(L) - 2;
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    lua_pushvalue(L, 2);
+    lua_pushcclosure(L, l_handler, 1);
+    lua_replace(L, 2);
+    lua_pushboolean(L, 1);
+    lua_pushvalue(L, 1);
+    lua_rotate(L, 3, 2); /* f, handler, true, f, arguments */
+    lua_remove(L, 1);
+    return xpcall_end(L, lua_pcallk(L, nargs, LUA_MULTRET, 1, 0, xpcall_end), 0);
+}
+
 /* --- finalizers --------------------------------------------------------------------------- */
 
 /* Upvalue 1: the script's __gc function. */
@@ -329,4 +384,5 @@ void crier_open_coroutine(lua_State *L)
     luaL_newlib(L, functions);
     lua_setglobal(L, "coroutine");
     lua_register(L, "setmetatable", l_setmetatable);
+    lua_register(L, "xpcall", l_xpcall);
 }

@@ -13,15 +13,16 @@
 #define crier_lua_close_thread(co, from) ((void)(from), lua_resetthread(co))
 #endif
 
-/* A state's extra space holds the vm's address; its low bit says that the coroutine belongs to the
- * host (a call's own, or one that waits for the host), and that the script must not resume or
- * close it. */
+/* A state's extra space holds the vm's address and these bits. HOST: the coroutine belongs to the
+ * host (a call's own, or one that waits for the host), and the script must not resume or close it.
+ * NEW: one of the script's that has not been started. */
 #define CRIER_CO_HOST 1u
+#define CRIER_CO_NEW 2u
 #define CRIER_CO_FLAGS 7u
 
 /* Open the libraries, minus what would take the host down. */
 void crier_stdlib_open(struct crier_vm *vm);
-/* `coroutine`, setmetatable: with the tables' functions replaced in the globals. */
+/* The globals `coroutine`, setmetatable and xpcall. */
 void crier_open_coroutine(lua_State *L);
 
 /* Load a file as a function onto L's stack; or push a message and return another status than
@@ -37,6 +38,8 @@ int crier_run(struct crier_vm *vm, struct crier_call *call, int nargs, int nresu
 /* Message and code from the error value on top of L (left there) and vm->traceback. */
 void crier_lua_error_fill(struct crier_vm *vm, lua_State *L, int status, const char *what,
                           struct crier_lua_error *error);
+/* The user's functions on L's stack, one a line; the caller's to free. */
+char *crier_lua_stack(lua_State *L);
 /* lua_pcall's message handler: keeps a trimmed traceback in vm->traceback. */
 int crier_lua_traceback(lua_State *L);
 void crier_call_pool_free(struct crier_vm *vm);
