@@ -17,7 +17,7 @@
 #include "base/json.h"
 #include "sink/registry.h"
 
-/* How long a write waits for a reader that is slow, before the framework takes over. */
+/* How long a write waits for a reader that is slow, before it becomes the framework's business. */
 #define WAIT_MS 250
 #define TEXT_MAX 120 /* bytes of what a message said */
 
@@ -35,6 +35,10 @@ static unsigned decode(const char *s, size_t len, size_t *bytes)
     if (p[0] >= 0xe0 && p[0] < 0xf0 && len >= 3) {
         *bytes = 3;
         return (p[0] & 0x0fu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu);
+    }
+    if (p[0] >= 0xf0 && len >= 4) {
+        *bytes = 4;
+        return 0x10000; /* none of those up there is harmful */
     }
     return p[0];
 }
@@ -302,10 +306,10 @@ void crier_console_line(const struct crier_record *record, const struct crier_zo
 /* ---- the sink ---- */
 
 struct console {
-    int fd;
-    bool own_fd;    /* a description of our own that never blocks */
+    int fd; /* our own */
     bool socket, nonblocking;
     bool json, color;
+    int wait_ms;
     const struct crier_zone *zone;
     struct time_text time;
     struct crier_buf out;
@@ -325,21 +329,17 @@ static const struct crier_option options[] = {
  * every process that shares it. */
 static void open_stream(struct console *c, int fd)
 {
-    struct stat st;
+    struct stat st = {0};
     char path[32];
-    c->fd = fd;
-    if (fstat(fd, &st) != 0)
-        return;
-    c->nonblocking = S_ISREG(st.st_mode);
-    c->socket = S_ISSOCK(st.st_mode);
-    if (!S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode))
-        return;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    int own = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    if (own >= 0) {
-        c->fd = own;
-        c->own_fd = c->nonblocking = true;
+    c->fd = -1;
+    if (fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        c->fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     }
+    c->nonblocking = c->fd >= 0 || S_ISREG(st.st_mode);
+    c->socket = S_ISSOCK(st.st_mode);
+    if (c->fd < 0)
+        c->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
 /* A reader that has gone is EPIPE here, not the end of the process. */
@@ -363,6 +363,7 @@ static int console_open(const struct crier_sink_env *env, const struct crier_opt
     (void)name;
     (void)err;
     c->zone = env->zone;
+    c->wait_ms = crier_clock_is_virtual(env->clock) ? 0 : WAIT_MS;
     c->json = strcmp(format, "json") == 0 || (strcmp(format, "auto") == 0 && !terminal);
     c->color = color->set ? color->i != 0 : terminal && !(no_color && no_color[0]);
     ignore_sigpipe();
@@ -380,7 +381,7 @@ static ssize_t write_some(const struct console *c, const char *data, size_t len)
                      : write(c->fd, data, len);
 }
 
-/* Bytes written before the stream blocked for WAIT_MS or failed; *sys is EAGAIN or the fault, 0
+/* Bytes written before the stream blocked for wait_ms or failed; *sys is EAGAIN or the fault, 0
  * when all went out. */
 static size_t write_all(const struct console *c, const char *data, size_t len, int *sys)
 {
@@ -403,7 +404,7 @@ static size_t write_all(const struct console *c, const char *data, size_t len, i
         if (errno != EAGAIN)
             break;
         struct pollfd poll_fd = {.fd = c->fd, .events = POLLOUT};
-        int rc = poll(&poll_fd, 1, WAIT_MS);
+        int rc = poll(&poll_fd, 1, c->wait_ms);
         if (rc == 0 || (rc < 0 && errno != EINTR))
             break;
         *sys = 0;
@@ -461,7 +462,7 @@ static enum crier_verdict console_write(void *self, struct crier_record *const *
 static void console_close(void *self)
 {
     struct console *c = self;
-    if (c->own_fd)
+    if (c->fd >= 0)
         close(c->fd);
     crier_buf_fini(&c->out);
     free(c);
