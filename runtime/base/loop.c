@@ -35,7 +35,7 @@ struct jobs {
 
 struct crier_loop {
     struct crier_clock *clock;
-    bool stopped, running;
+    bool stopped;
 
     struct entry *heap;
     size_t armed, cap;
@@ -53,7 +53,6 @@ struct crier_loop {
     int64_t offset; /* wall - mono when last seen */
 
     struct crier_inline_worker *workers;
-    struct crier_inline_worker *cursor; /* the worker that is looked at next */
 
     uv_loop_t *uv;
     uv_timer_t uv_timer;
@@ -411,17 +410,12 @@ void crier_loop_remove_worker(struct crier_loop *loop, struct crier_inline_worke
         at = &(*at)->next;
     if (*at)
         *at = worker->next;
-    if (loop->cursor == worker)
-        loop->cursor = worker->next;
 }
 
 static bool step_workers(struct crier_loop *loop, int64_t now)
 {
     bool any = false;
-    loop->cursor = loop->workers;
-    while (loop->cursor && !loop->stopped) {
-        struct crier_inline_worker *w = loop->cursor;
-        loop->cursor = w->next;
+    for (struct crier_inline_worker *w = loop->workers; w && !loop->stopped; w = w->next) {
         if (!atomic_exchange(&w->woken, false) && w->due > now)
             continue;
         w->due = w->step(w->arg, now);
@@ -515,18 +509,16 @@ int64_t crier_loop_wall(struct crier_loop *loop)
 void crier_loop_run(struct crier_loop *loop, int64_t until_mono_us)
 {
     loop->stopped = false;
-    loop->running = true;
     if (loop->uv)
         run_live(loop, until_mono_us);
     else
         run_virtual(loop, until_mono_us);
-    loop->running = false;
 }
 
 void crier_loop_stop(struct crier_loop *loop)
 {
     loop->stopped = true;
-    if (loop->uv && loop->running)
+    if (loop->uv)
         uv_stop(loop->uv);
 }
 

@@ -82,6 +82,8 @@ static void nearest_name(void **state)
         else
             assert_string_equal(near ? near : "(none)", cases[i].near);
     }
+    static const char *const equal[] = {"cat", "bat"};
+    assert_string_equal(crier_nearest("hat", equal, 2), "cat"); /* the first of equals */
     assert_null(crier_nearest("x", NULL, 0));
 }
 

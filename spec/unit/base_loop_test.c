@@ -224,9 +224,13 @@ static void posted_work_keeps_its_order(void **state)
     crier_loop_post(w.loop, posted, &c);
     crier_loop_run(w.loop, CRIER_NEVER);
     assert_string_equal(w.out.data, "m(b)!"); /* the rest waits for the next run */
+    crier_loop_run(w.loop, crier_loop_now(w.loop) + 2000);
+    assert_string_equal(w.out.data, "m(b)!(c)(a)");
     crier_loop_post(w.loop, post_stop, &a);
+    crier_loop_post(w.loop, posted, &c);
     crier_loop_run(w.loop, CRIER_NEVER);
-    assert_string_equal(w.out.data, "m(b)!(c)(a)!");
+    crier_loop_run(w.loop, crier_loop_now(w.loop) + 2000); /* nothing new was posted */
+    assert_string_equal(w.out.data, "m(b)!(c)(a)!(c)");
     struct crier_buf out = {0};
     b.out = &out;
     crier_loop_post(w.loop, post_more, &b); /* freeing runs what is left */

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -189,6 +190,39 @@ static void no_wake_is_lost(void **state)
     pthread_mutex_destroy(&s.lock);
 }
 
+static void pong(void *arg)
+{
+    struct live_step *s = arg;
+    if (s->want-- == 0)
+        crier_loop_stop(s->loop);
+    else
+        crier_worker_wake(s->worker);
+    atomic_fetch_add(&s->steps, 1);
+}
+
+static int64_t ping(void *arg, int64_t now)
+{
+    struct live_step *s = arg;
+    (void)now;
+    int before = s->steps;
+    crier_loop_post(s->loop, pong, s);
+    while (s->steps == before)
+        sched_yield();
+    return CRIER_NEVER;
+}
+
+static void a_wake_during_the_step_counts(void **state)
+{
+    (void)state;
+    struct crier_loop *loop = crier_loop_new(crier_clock_real());
+    struct live_step s = {.loop = loop, .want = 1000};
+    s.worker = crier_worker_start(loop, "ping", ping, &s);
+    crier_loop_run(loop, crier_loop_now(loop) + 60 * CRIER_S);
+    assert_int_equal(s.want, -1);
+    crier_worker_stop(s.worker);
+    crier_loop_free(loop);
+}
+
 static int64_t tick(void *arg, int64_t now)
 {
     struct live_step *s = arg;
@@ -249,6 +283,7 @@ int main(void)
         cmocka_unit_test(virtual_steps_in_order),
         cmocka_unit_test(virtual_work_runs_between_timers),
         cmocka_unit_test(no_wake_is_lost),
+        cmocka_unit_test(a_wake_during_the_step_counts),
         cmocka_unit_test(due_steps_come_by_themselves),
         cmocka_unit_test(stop_joins),
     };
