@@ -119,6 +119,8 @@ static void scopes_of_429(void **state)
     struct crier_ratelimit_stats stats;
     int64_t until;
 
+    assert_int_equal(crier_ratelimit_acquire(rl, TYPING1, 0), 0);
+    limits(rl, TYPING1, "abc", 10, 9, 1.0, 0);
     assert_int_equal(crier_ratelimit_acquire(rl, POST1, 0), 0);
     reply(rl, POST1, 429, "x-ratelimit-scope: shared\nx-ratelimit-bucket: abc\n"
                           "x-ratelimit-limit: 10\nx-ratelimit-remaining: 9\n"
@@ -126,7 +128,7 @@ static void scopes_of_429(void **state)
           "{\"message\":\"m\",\"retry_after\":1336.57,\"global\":false}", 0, &until);
     assert_in_range(until, 1336570000, 1336580000);
     assert_int_equal(crier_ratelimit_acquire(rl, POST1, 100 * CRIER_S), until);
-    assert_int_equal(crier_ratelimit_acquire(rl, TYPING1, 0), 0); /* only that route */
+    assert_int_equal(crier_ratelimit_acquire(rl, TYPING1, 0), 0); /* not even its bucket */
     crier_ratelimit_stats(rl, 0, &stats);
     assert_int_equal(stats.hits_shared, 1);
     assert_int_equal(stats.hits_429, 0);
