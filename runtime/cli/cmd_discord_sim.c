@@ -10,7 +10,7 @@
 #include <uv.h>
 
 #include "base/json.h"
-#include "cli/discord_sim.h"
+#include "cli/cli.h"
 #include "sim/sim.h"
 
 static const char usage[] =

@@ -47,6 +47,8 @@ void crier_sim_user_dms(struct crier_sim *sim, uint64_t id, bool accept);
  *  MANAGE_MESSAGES. CRIER_EINVAL for another name, CRIER_ENOTFOUND for an unknown channel. */
 CRIER_CHECK int crier_sim_deny(struct crier_sim *sim, uint64_t channel, const char *permission,
                                bool deny, struct crier_err *err);
+/** Whether there is a guild, channel or user with this id. */
+bool crier_sim_knows(const struct crier_sim *sim, uint64_t id);
 /** A world file: {"bots":[{token,name,user?}],"guilds":[{id,name,channels:[{id,name,type,
  *  deny?:["SEND_MESSAGES"...]}]}],"users":[{id,name,dms?:false}]}. Unknown keys are errors with
  *  their place. */

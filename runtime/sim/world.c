@@ -456,3 +456,9 @@ out:
     crier_buf_fini(&text);
     return rc;
 }
+
+bool crier_sim_knows(const struct crier_sim *sim, uint64_t id)
+{
+    return g_hash_table_contains(sim->guilds, &id) || g_hash_table_contains(sim->channels, &id) ||
+           g_hash_table_contains(sim->users, &id);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/load.h"
+
+static void summary(const struct crier_generation *gen)
+{
+    printf("%s: %u bot%s, %u guild%s and user%s, %u message%s, %u sink%s, %u route%s\n", gen->file,
+           gen->bots->len, gen->bots->len == 1 ? "" : "s", gen->targets->len,
+           gen->targets->len == 1 ? "" : "s", gen->targets->len == 1 ? "" : "s", gen->messages->len,
+           gen->messages->len == 1 ? "" : "s", gen->sinks->len, gen->sinks->len == 1 ? "" : "s",
+           gen->rules->len, gen->rules->len == 1 ? "" : "s");
+    printf("%d error%s, %d warning%s\n", gen->diags.errors, gen->diags.errors == 1 ? "" : "s",
+           gen->diags.warnings, gen->diags.warnings == 1 ? "" : "s");
+}
+
+int crier_cmd_check(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'}, {"strict", no_argument, NULL, 's'}, {NULL, 0, NULL, 0}};
+    bool json = false, strict = false, color = false;
+    int opt;
+    opterr = 0;
+    optind = 1;
+    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (opt == 'j')
+            json = true;
+        else if (opt == 's')
+            strict = true;
+        else
+            return crier_usage_option("check", argv);
+    }
+    if (optind + 1 != argc)
+        return crier_usage("check", optind == argc ? "which script?" : "one script at a time");
+    struct crier_generation *gen;
+    int code = crier_load_script(argv[optind], NULL, &gen);
+    if (code != 0)
+        return code;
+    enum crier_diag_format format =
+        json ? CRIER_DIAG_JSON : crier_diag_format_for(stdout, &color);
+    crier_diags_print(&gen->diags, stdout, format, color);
+    if (!json)
+        summary(gen);
+    if (gen->diags.errors || (strict && gen->diags.warnings))
+        code = CRIER_EXIT_CONFIG;
+    crier_generation_unref(gen);
+    return code;
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Commands that talk to a running host: status, reload.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/control.h"
+#include "base/duration.h"
+#include "cli/cli.h"
+
+struct client_args {
+    const char *state, *file;
+    bool json, all;
+};
+
+static int parse(const char *name, int argc, char **argv, struct client_args *a)
+{
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            {"all", no_argument, NULL, 'a'},
+                                            {"state", required_argument, NULL, 's'},
+                                            {NULL, 0, NULL, 0}};
+    int opt;
+    opterr = 0;
+    optind = 1;
+    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (opt == 'j')
+            a->json = true;
+        else if (opt == 'a' && strcmp(name, "status") == 0)
+            a->all = true;
+        else if (opt == 's')
+            a->state = optarg;
+        else
+            return crier_usage_option(name, argv);
+    }
+    if (argc - optind > 1)
+        return crier_usage(name, "too many arguments");
+    a->file = argv[optind];
+    return 0;
+}
+
+/* Ask; *done is the answer's last line. Negative: not reachable, said on stderr. */
+static int ask(const struct client_args *a, json_t *request, json_t **done)
+{
+    struct crier_err err = {0};
+    char *folder = crier_client_folder(a->state, a->file);
+    int code = crier_control_call(folder, request, NULL, NULL, done, &err);
+    json_decref(request);
+    free(folder);
+    if (code < 0) {
+        fprintf(stderr, "crier: %s\n", err.text);
+        return code == CRIER_EDENIED ? CRIER_EXIT_REFUSED : CRIER_EXIT_UNREACHABLE;
+    }
+    const char *error = json_string_value(json_object_get(*done, "error"));
+    if (error && !a->json)
+        fprintf(stderr, "crier: %s\n", error);
+    return code;
+}
+
+static void print_json(json_t *done)
+{
+    json_object_del(done, "done");
+    json_object_del(done, "code");
+    char *text = json_dumps(done, JSON_COMPACT);
+    puts(text);
+    free(text);
+}
+
+static const char *str(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
+}
+
+static int64_t num(const json_t *o, const char *key)
+{
+    return json_integer_value(json_object_get(o, key));
+}
+
+static const char *short_duration(double seconds, char out[48])
+{
+    int64_t us = (int64_t)(seconds * 1e6);
+    us -= us % (us > 3600 * CRIER_S ? 60 * CRIER_S : us > 10 * CRIER_S ? CRIER_S : CRIER_MS);
+    return crier_duration_text(us, out);
+}
+
+static void print_status(const json_t *s)
+{
+    char text[48];
+    size_t i;
+    json_t *o;
+    printf("crier %s  up %s  config %s (generation %" PRId64 ", %" PRId64 " reload%s)  pid %" PRId64
+           "%s\n",
+           str(s, "version"), short_duration(json_real_value(json_object_get(s, "up")), text),
+           str(s, "config"), num(s, "generation"), num(s, "reloads"),
+           num(s, "reloads") == 1 ? "" : "s", num(s, "pid"),
+           json_is_true(json_object_get(s, "sim")) ? "  simulator" : "");
+    if (*str(s, "last_error"))
+        printf("last reload was refused: %s\n", str(s, "last_error"));
+    if (num(s, "draining"))
+        printf("%" PRId64 " older generation(s) still ending\n", num(s, "draining"));
+    printf("\n%-10s %-16s %-11s %9s %8s %6s %s\n", "BOT", "ACCOUNT", "STATE", "REQUESTS", "PENDING",
+           "429", "INVALID/10MIN");
+    json_array_foreach(json_object_get(s, "bots"), i, o)
+        printf("%-10s %-16s %-11s %9" PRId64 " %8" PRId64 " %6" PRId64 " %" PRId64 "/10000\n",
+               str(o, "name"), str(o, "account"), str(o, "state"), num(o, "requests"),
+               num(o, "pending"), num(o, "hits_429"), num(o, "invalid_10min"));
+    printf("\n%-12s %-9s %10s %10s %8s %8s %s\n", "SINK", "KIND", "ACCEPTED", "WRITTEN", "QUEUED",
+           "DROPPED", "STATE");
+    json_array_foreach(json_object_get(s, "sinks"), i, o)
+        printf("%-12s %-9s %10" PRId64 " %10" PRId64 " %8" PRId64 " %8" PRId64 " %s%s\n",
+               str(o, "name"), str(o, "kind"), num(o, "accepted"), num(o, "written"),
+               num(o, "queued") + num(o, "spilled"), num(o, "dropped"),
+               json_is_true(json_object_get(o, "failing")) ? "FAILING: " : "ok",
+               json_is_true(json_object_get(o, "failing")) ? str(o, "error") : "");
+    printf("\n%-24s %-11s %8s %8s %8s %s\n", "MESSAGE", "MODE", "SENT", "FAILED", "SKIPPED", "NEXT");
+    struct crier_zone *zone = NULL;
+    if (crier_zone_open(NULL, &zone, NULL) != 0)
+        zone = NULL;
+    json_array_foreach(json_object_get(s, "messages"), i, o) {
+        char due[32] = "ended";
+        const json_t *t = json_object_get(o, "due");
+        if (t && zone)
+            crier_time_human(zone, (int64_t)(json_real_value(t) * 1e6), due);
+        printf("%-24s %-11s %8" PRId64 " %8" PRId64 " %8" PRId64 " %s\n", str(o, "name"),
+               str(o, "mode"), num(o, "sent"), num(o, "failed"), num(o, "skipped"), due);
+    }
+    if (num(s, "messages_total") > (int64_t)json_array_size(json_object_get(s, "messages")))
+        printf("... %" PRId64 " in all (--all)\n", num(s, "messages_total"));
+    crier_zone_unref(zone);
+}
+
+int crier_cmd_status(int argc, char **argv)
+{
+    struct client_args a = {0};
+    int code = parse("status", argc, argv, &a);
+    if (code != 0)
+        return code;
+    json_t *done = NULL;
+    code = ask(&a, json_pack("{s:s, s:b}", "cmd", "status", "all", a.all), &done);
+    if (done && a.json)
+        print_json(done);
+    else if (done && code == 0)
+        print_status(done);
+    json_decref(done);
+    return code;
+}
+
+static void print_problems(const json_t *done)
+{
+    size_t i;
+    json_t *o;
+    json_array_foreach(json_object_get(done, "problems"), i, o) {
+        if (strcmp(str(o, "severity"), "note") == 0)
+            continue;
+        int64_t line = num(o, "line"), column = num(o, "column");
+        fprintf(stderr, "%s", str(o, "file"));
+        if (line)
+            fprintf(stderr, ":%" PRId64, line);
+        if (column)
+            fprintf(stderr, ":%" PRId64, column);
+        fprintf(stderr, ": %s%s%s%s", strcmp(str(o, "severity"), "warning") == 0 ? "warning: " : "",
+                str(o, "object"), *str(o, "object") ? ": " : "", str(o, "text"));
+        if (*str(o, "help"))
+            fprintf(stderr, " (%s)", str(o, "help"));
+        fputc('\n', stderr);
+    }
+}
+
+int crier_cmd_reload(int argc, char **argv)
+{
+    struct client_args a = {0};
+    char took[48];
+    int code = parse("reload", argc, argv, &a);
+    if (code != 0)
+        return code;
+    json_t *done = NULL;
+    code = ask(&a, json_pack("{s:s}", "cmd", "reload"), &done);
+    if (done && a.json) {
+        print_json(done);
+    } else if (done && code == 0) {
+        print_problems(done);
+        printf("%sreloaded %s -> %s in %s: %" PRId64 " added, %" PRId64 " changed, %" PRId64
+               " removed, %" PRId64 " kept\n",
+               str(done, "diff"), str(done, "from"), str(done, "to"),
+               short_duration(json_real_value(json_object_get(done, "took")), took),
+               num(done, "added"), num(done, "changed"), num(done, "removed"), num(done, "kept"));
+    } else if (done) {
+        print_problems(done);
+        if (*str(done, "running"))
+            fprintf(stderr, "reload refused: config %s keeps running\n", str(done, "running"));
+    }
+    json_decref(done);
+    return code;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/cli.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "script/declare.h"
+
+const struct crier_command crier_commands[] = {
+    {"run", crier_cmd_run, "FILE [--watch] [--sim] [--for T]", "run a bot",
+     "  --watch            reload when a file that the script loaded changes\n"
+     "  --sim              send to the built-in Discord simulator: no token, no network\n"
+     "  --sim-url URL      send to a `crier discord-sim` that runs at this loopback address\n"
+     "  --sim-allow HOST   let crier.http reach this host in --sim (may be repeated)\n"
+     "  --sim-no-limits    the simulator sets no rate limits\n"
+     "  --world FILE       guilds, channels and users of the simulator\n"
+     "  --transcript       at the end, draw the simulator's channels\n"
+     "  --for T            stop after a while, such as 20s or 5m\n"
+     "  --state DIR        state folder (default: .crier beside FILE)\n"
+     "  --json             problems as JSON, one object a line\n"
+     "SIGTERM or SIGINT stops in order, a second one at once; SIGHUP reloads; SIGUSR1 reopens "
+     "files.\n"},
+    {"check", crier_cmd_check, "FILE [--json] [--strict]", "find what is wrong in a script",
+     "  --json             one problem a line as JSON\n"
+     "  --strict           warnings count as errors\n"
+     "Nothing is sent and nothing is written. Exit code 78 when there are errors.\n"},
+    {"plan", crier_cmd_plan, "FILE [--next N] [--json]", "what will be sent, and when",
+     "  --next N           how many sends (default 10)\n"
+     "  --state DIR        state folder: due times are those of the stopped or running bot\n"
+     "  --json             one send a line as JSON\n"},
+    {"status", crier_cmd_status, "[FILE] [--state DIR] [--json]", "how a running bot is doing",
+     "  --all              every message, not only the first hundred\n"
+     "  --json             one JSON object\n"},
+    {"reload", crier_cmd_reload, "[FILE] [--state DIR] [--json]",
+     "load the script anew into the running bot",
+     "Prints what was added (+), changed (~) and removed (-), or why the reload was refused; then "
+     "the old script keeps running and the exit code is 78.\n"},
+    {"discord-sim", crier_cmd_discord_sim, "[--port N] [--world FILE]",
+     "the Discord simulator alone, as an HTTP server on loopback",
+     "  --port N           port (default: a free one)\n"
+     "  --world FILE       guilds, channels and users\n"
+     "  --seed N           ids that are the same in every run\n"
+     "  --no-limits        no rate limits\n"
+     "  --any-token        accept every token\n"
+     "  --json             say the address as JSON\n"},
+    {"help", crier_cmd_help, "[COMMAND | sink KIND | NAME] [--json]", "this, or the options of something",
+     "crier help run; crier help TextMESSAGE; crier help sink json; crier help --json: everything "
+     "that a script may say.\n"},
+    {"version", crier_cmd_version, "", "the version", ""},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+const struct crier_command *crier_command_find(const char *name)
+{
+    for (const struct crier_command *c = crier_commands; c->name; c++) {
+        if (strcmp(c->name, name) == 0)
+            return c;
+    }
+    return NULL;
+}
+
+int crier_usage(const char *command, const char *fmt, ...)
+{
+    const struct crier_command *c = crier_command_find(command);
+    va_list ap;
+    va_start(ap, fmt);
+    fprintf(stderr, "crier %s: ", command);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "\nusage: crier %s %s   (crier help %s)\n", command, c ? c->synopsis : "", command);
+    return CRIER_EXIT_USAGE;
+}
+
+int crier_usage_option(const char *command, char **argv)
+{
+    const char *word = argv[optind - 1];
+    if (word && word[0] == '-')
+        return crier_usage(command, "unknown option or missing value: %s", word);
+    return crier_usage(command, "unknown option");
+}
+
+static bool has_host(const char *folder)
+{
+    char *socket = crier_path_join(folder, "control.sock"), *pointer = crier_path_join(folder, "control.path");
+    bool yes = access(socket, F_OK) == 0 || access(pointer, F_OK) == 0;
+    free(socket);
+    free(pointer);
+    return yes;
+}
+
+char *crier_client_folder(const char *state, const char *file)
+{
+    const char *env = getenv("CRIER_STATE");
+    char *folder;
+    if (state) {
+        folder = crier_strdup(state);
+    } else if (file) {
+        const char *slash = strrchr(file, '/');
+        char *dir = slash ? crier_strndup(file, (size_t)(slash - file) + 1) : crier_strdup(".");
+        folder = crier_path_join(dir, ".crier");
+        free(dir);
+    } else {
+        folder = crier_strdup(env && *env ? env : ".crier");
+    }
+    if (!has_host(folder)) {
+        char *sim = crier_path_join(folder, "sim");
+        if (has_host(sim)) {
+            free(folder);
+            return sim;
+        }
+        free(sim);
+    }
+    return folder;
+}
+
+int crier_cmd_version(int argc, char **argv)
+{
+    (void)argv;
+    if (argc > 1)
+        return crier_usage("version", "takes no arguments");
+    printf("crier %s\n", CRIER_VERSION);
+    return 0;
+}
+
+/* --- help -------------------------------------------------------------------------------- */
+
+static void overview(void)
+{
+    puts("crier runs Discord bots that are Lua scripts: scheduled messages, and a log of "
+         "everything.\n");
+    for (const struct crier_command *c = crier_commands; c->name; c++)
+        printf("  crier %-12s %-38s %s\n", c->name, c->synopsis, c->summary);
+    puts("\nTry it: crier run bot.lua --sim --for 20s --transcript");
+    puts("Options of a command: crier help run; of what a script declares: crier help "
+         "TextMESSAGE");
+    size_t n;
+    const struct crier_topic *topics = crier_topics(&n);
+    printf("A script declares:");
+    for (size_t i = 0; i < n; i++)
+        printf(" %s", topics[i].name);
+    putchar('\n');
+}
+
+static void print_topic(const struct crier_topic *t)
+{
+    struct crier_buf b = {0};
+    crier_options_help(t->options, t->count, false, &b);
+    printf("crier.%s: %s\n\n%s", t->name, t->help, b.data ? b.data : "");
+    if (strncmp(t->name, "sink.", 5) == 0) {
+        puts("\nand as every sink:\n");
+        crier_buf_clear(&b);
+        crier_options_help(crier_sink_common_options, crier_sink_common_count, false, &b);
+        fputs(b.data, stdout);
+    }
+    crier_buf_fini(&b);
+}
+
+static void print_json(void)
+{
+    size_t n;
+    const struct crier_topic *topics = crier_topics(&n);
+    for (size_t i = 0; i < n; i++) {
+        struct crier_buf b = {0};
+        crier_options_help(topics[i].options, topics[i].count, true, &b);
+        printf("{\"name\":\"%s\",\"options\":%s}\n", topics[i].name, b.data ? b.data : "[]");
+        crier_buf_fini(&b);
+    }
+}
+
+static int no_such(const char *word)
+{
+    const char *names[96];
+    size_t n = 0, topics_n;
+    for (const struct crier_command *c = crier_commands; c->name; c++)
+        names[n++] = c->name;
+    const struct crier_topic *topics = crier_topics(&topics_n);
+    for (size_t i = 0; i < topics_n; i++)
+        names[n++] = topics[i].name;
+    const char *near = crier_nearest(word, names, n);
+    if (near)
+        return crier_usage("help", "nothing is called '%s' (did you mean '%s'?)", word, near);
+    return crier_usage("help", "nothing is called '%s'", word);
+}
+
+int crier_cmd_help(int argc, char **argv)
+{
+    if (argc == 1) {
+        overview();
+        return 0;
+    }
+    if (strcmp(argv[1], "--json") == 0) {
+        print_json();
+        return 0;
+    }
+    char *word = argc > 2 ? crier_asprintf("%s.%s", argv[1], argv[2])
+                          : crier_strdup(strncmp(argv[1], "crier.", 6) == 0 ? argv[1] + 6 : argv[1]);
+    const struct crier_command *c = crier_command_find(word);
+    size_t n;
+    const struct crier_topic *topics = crier_topics(&n);
+    int code = 0;
+    bool found = false;
+    if (c) {
+        printf("crier %s %s\n%s\n\n%s", c->name, c->synopsis, c->summary, c->help);
+        found = true;
+    }
+    for (size_t i = 0; i < n && !found; i++) {
+        if (strcmp(topics[i].name, word) == 0) {
+            print_topic(&topics[i]);
+            found = true;
+        }
+    }
+    if (!found)
+        code = no_such(word);
+    free(word);
+    return code;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The host owns everything that runs: loop, state, sinks, bots, the current generation and the
+ * ones that are still draining; it starts and stops them in order, swaps generations, and answers
+ * the control socket.
+ *
+ * Order of starting: script -> state folder and lock -> state -> simulator -> bots -> sinks ->
+ * swap of the first generation -> control socket, signals, watch. Stopping is the reverse: no new
+ * sends, callbacks and sends under way end (limits.stop), records flushed, state written.
+ *
+ * Thread: [loop].
+ */
+#ifndef CRIER_HOST_H
+#define CRIER_HOST_H
+
+#include "script/generation.h"
+#include "sim/sim.h"
+#include "state/state.h"
+
+struct crier_host_config {
+    const char *file;         /**< the script */
+    const char *state_folder; /**< --state; NULL: as the script says */
+    bool sim;                 /**< --sim: a simulator of our own on loopback */
+    const char *sim_url;      /**< --sim-url: a crier discord-sim that runs already */
+    bool sim_inline;          /**< the simulator's in-process transport instead of its server */
+    bool sim_no_limits;       /**< the simulator answers without rate limits */
+    bool watch;               /**< --watch */
+    int64_t run_for;          /**< --for, microseconds; 0: until stopped */
+    bool json;                /**< machine-readable lines */
+    bool transcript;          /**< at the end, draw the simulator's channels */
+    const char *world;        /**< --world: the simulator's guilds, channels and users */
+    const char *const *sim_allow; /**< --sim-allow: hosts that crier.http may talk to in --sim;
+                                       NULL-terminated, or NULL */
+    struct crier_clock *clock;
+};
+
+struct crier_host; /* opaque */
+
+/** Build, start, run until stopped. Returns the exit code (DESIGN section 3). Everything that went
+ *  wrong has been said on stderr. */
+int crier_host_run(const struct crier_host_config *config);
+
+/* --- for the script's side -------------------------------------------------------------- */
+
+struct crier_loop *crier_host_loop(struct crier_host *host);
+struct crier_state *crier_host_state(struct crier_host *host);
+/** The one builder of records on the loop thread. */
+struct crier_builder *crier_host_builder(struct crier_host *host);
+/** Route a record; consumes the reference. */
+void crier_host_emit(struct crier_host *host, struct crier_record *record);
+/** A system record: logger "system", the text formatted. */
+void crier_host_system(struct crier_host *host, enum crier_level level, const char *what,
+                       const char *fmt, ...) CRIER_PRINTF(4, 5);
+/** A callback failed: a system record with message and traceback. */
+void crier_host_callback_error(struct crier_host *host, const char *what,
+                               const struct crier_lua_error *error);
+/** A callback of this generation has run: its crier.state tables may have changed. */
+void crier_host_touched(struct crier_generation *gen);
+/** Call the current generation's hooks of this name; push leaves one value (the event) on L. */
+void crier_host_hook(struct crier_host *host, const char *event,
+                     void (*push)(lua_State *L, void *arg), void *arg);
+
+/** The message runtime's share of the host (script/message.h). */
+struct crier_poster *crier_host_poster(struct crier_host *host);
+/** The client of a bot, by name; made at the swap that declares it. */
+struct crier_discord *crier_host_client(struct crier_host *host, const char *bot);
+/** Whether its token was accepted, or it has been given up. */
+bool crier_host_bot_ready(struct crier_host *host, const char *bot);
+/** The random generator of the loop thread (periods). */
+struct crier_rng *crier_host_rng(struct crier_host *host);
+bool crier_host_stopping(const struct crier_host *host);
+
+#endif

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * crier.sink.*, crier.sinks, crier.route and queries of sinks.
+ */
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host.h"
+#include "script/declare.h"
+
+const struct crier_option crier_route_options[] = {
+    {"match", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "crier.Match|fun(r: crier.Record): boolean?",
+     "which records: a table of conditions, a function, or crier.otherwise; default all"},
+    {"to", CRIER_OPT_OBJECT, CRIER_OPT_REQUIRED, NULL, NULL, 0, 0, "crier.Sink|crier.Sink[]",
+     "to = files, or { sql, files }"},
+    {"copy", CRIER_OPT_BOOL, 0, "false", NULL, 0, 0, NULL,
+     "does not count as a match for crier.otherwise"},
+};
+const size_t crier_route_count = CRIER_COUNT(crier_route_options);
+
+/* --- sinks ------------------------------------------------------------------------------- */
+
+static void push_sink(lua_State *L, struct crier_declared_sink *s)
+{
+    struct crier_declared_sink **box = lua_newuserdatauv(L, sizeof *box, 0);
+    *box = s;
+    luaL_setmetatable(L, CRIER_MT_SINK);
+}
+
+static struct crier_declared_sink *test_sink(lua_State *L, int idx)
+{
+    struct crier_declared_sink **box = luaL_testudata(L, idx, CRIER_MT_SINK);
+    return box ? *box : NULL;
+}
+
+static const struct crier_declared_sink *find_sink(const struct crier_generation *gen,
+                                                   const char *name)
+{
+    for (guint i = 0; i < gen->sinks->len; i++) {
+        const struct crier_declared_sink *s = gen->sinks->pdata[i];
+        if (strcmp(s->name, name) == 0)
+            return s;
+    }
+    return NULL;
+}
+
+/* Split the argument into the common options and the kind's own: each reader would report the
+ * other's keys as unknown, so one joined table is read and then parted. */
+static void read_options(struct crier_decl *d, const struct crier_sink_driver *driver,
+                         struct crier_declared_sink *s)
+{
+    size_t own = driver->option_count, all = own + crier_sink_common_count;
+    struct crier_option *joined = crier_calloc(all, sizeof *joined);
+    memcpy(joined, driver->options, own * sizeof *joined);
+    memcpy(joined + own, crier_sink_common_options, crier_sink_common_count * sizeof *joined);
+    struct crier_options o;
+    crier_decl_read(d, joined, all, false, &o);
+    crier_options_init(&s->options, driver->options, own);
+    crier_options_init(&s->common, crier_sink_common_options, crier_sink_common_count);
+    for (size_t i = 0; i < all; i++) {
+        struct crier_option_value *to =
+            i < own ? &s->options.values[i] : &s->common.values[i - own];
+        if (o.values[i].set) {
+            struct crier_option_value old = *to;
+            *to = o.values[i];
+            o.values[i] = old;
+        }
+    }
+    crier_options_fini(&o);
+    free(joined);
+}
+
+/* The default path of a json sink is as relative to the script as a given one. */
+static void resolve_paths(struct crier_generation *gen, struct crier_options *o)
+{
+    for (size_t i = 0; i < o->count; i++) {
+        if (o->table[i].type != CRIER_OPT_PATH || !o->values[i].s || o->values[i].s[0] == '/')
+            continue;
+        char *path = crier_path_join(gen->folder, o->values[i].s);
+        free(o->values[i].s);
+        o->values[i].s = path;
+    }
+}
+
+static int l_sink(lua_State *L)
+{
+    const struct crier_sink_driver *driver = lua_touserdata(L, lua_upvalueindex(1));
+    char callee[64];
+    snprintf(callee, sizeof callee, "sink.%s", driver->kind);
+    if (lua_isnone(L, 1))
+        lua_newtable(L);
+    struct crier_decl d;
+    crier_decl_begin(&d, L, 1, callee, "sink", "crier.sink.json { name = \"files\" }");
+    d.callee = callee;
+    struct crier_declared_sink *s = crier_calloc(1, sizeof *s);
+    s->driver = driver;
+    s->file = d.file;
+    s->line = d.line;
+    read_options(&d, driver, s);
+    resolve_paths(d.gen, &s->options);
+    const char *name = crier_options_get(&s->common, "name")->s;
+    s->name = crier_strdup(name ? name : driver->kind);
+    for (const char *p = s->name; *p; p++) {
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", *p)) {
+            crier_decl_problem(&d, CRIER_ERROR, "name", "use letters, digits, '_' and '-'",
+                               "option 'name' holds '%c'", *p);
+            break;
+        }
+    }
+    const struct crier_declared_sink *other = find_sink(d.gen, s->name);
+    if (other)
+        crier_decl_problem(&d, CRIER_ERROR, name ? "name" : NULL, "give each sink a name of its own",
+                           "there is a sink '%s' already (line %d)", s->name, other->line);
+    g_ptr_array_add(d.gen->sinks, s);
+    push_sink(L, s);
+    return 1;
+}
+
+static int l_sinks_index(lua_State *L)
+{
+    const char *name = luaL_checkstring(L, 2);
+    struct crier_generation *gen = crier_generation_of(L);
+    const struct crier_declared_sink *s = find_sink(gen, name);
+    if (s) {
+        push_sink(L, (struct crier_declared_sink *)s);
+        return 1;
+    }
+    const char *names[64];
+    size_t n = 0;
+    for (; n < gen->sinks->len && n < CRIER_COUNT(names); n++)
+        names[n] = ((struct crier_declared_sink *)gen->sinks->pdata[n])->name;
+    const char *near = crier_nearest(name, names, n);
+    if (near)
+        return luaL_error(L, "there is no sink '%s' (did you mean '%s'?)", name, near);
+    return luaL_error(L, "there is no sink '%s'", name);
+}
+
+/* --- queries ----------------------------------------------------------------------------- */
+
+/* A query under way: freed by whichever ends last, the callback's wait or the worker's answer. */
+struct wait {
+    struct crier_call *call; /* NULL: the call has been cancelled */
+    bool count;
+};
+
+static void query_done(void *arg, struct crier_record **hits, size_t count,
+                       const struct crier_err *err)
+{
+    struct wait *w = arg;
+    if (w->call) {
+        lua_State *L = crier_call_stack(w->call);
+        int results = 1;
+        if (err && err->code) {
+            lua_pushnil(L);
+            lua_pushstring(L, err->text);
+            results = 2;
+        } else if (w->count) {
+            lua_pushinteger(L, (lua_Integer)count);
+        } else {
+            lua_createtable(L, (int)count, 0);
+            for (size_t i = 0; i < count; i++) {
+                crier_push_record(L, hits[i]);
+                lua_rawseti(L, -2, (lua_Integer)i + 1);
+            }
+        }
+        crier_call_resume(w->call, results);
+    }
+    for (size_t i = 0; i < count; i++)
+        crier_record_unref(hits[i]);
+    free(hits);
+    free(w);
+}
+
+static void query_cancel(struct crier_call *call, void *arg)
+{
+    (void)call;
+    struct wait *w = arg;
+    w->call = NULL;
+}
+
+/* sink:_query(filter, order, desc, offset, limit, count) -> records or count; nil, message.
+ * lua/crier/query.lua makes filter():order_by():limit():all() of it. */
+static int l_sink_query(lua_State *L)
+{
+    struct crier_declared_sink *s = test_sink(L, 1);
+    if (!s)
+        return luaL_error(L, "sink:filter expects a sink: write sink:filter { ... } with a colon");
+    struct crier_generation *gen = crier_generation_of(L);
+    struct crier_call *call = crier_call_check(L, "sink:filter");
+    if (!s->driver->query) {
+        lua_pushnil(L);
+        lua_pushfstring(L, "sink '%s' (%s) cannot be read", s->name, s->driver->kind);
+        return 2;
+    }
+    luaL_checktype(L, 2, LUA_TTABLE);
+    struct crier_query *q;
+    struct crier_err err = {0};
+    if (crier_query_from_lua(L, 2, gen->zone, &q, &err) != 0)
+        return luaL_error(L, "sink '%s': %s", s->name, err.text);
+    if (lua_type(L, 3) == LUA_TSTRING)
+        crier_query_order(q, lua_tostring(L, 3), lua_toboolean(L, 4));
+    if (lua_isinteger(L, 5) && lua_tointeger(L, 5) > 0)
+        q->offset = (size_t)lua_tointeger(L, 5);
+    if (lua_isinteger(L, 6) && lua_tointeger(L, 6) >= 0)
+        q->limit = (size_t)lua_tointeger(L, 6);
+    struct wait *w = crier_calloc(1, sizeof *w);
+    w->call = call;
+    w->count = lua_toboolean(L, 7);
+    crier_sink_query(s->sink, q, query_done, w);
+    return crier_call_wait(L, query_cancel, w);
+}
+
+static int l_sink_name(lua_State *L)
+{
+    struct crier_declared_sink *s = test_sink(L, 1);
+    lua_pushfstring(L, "sink %s (%s)", s ? s->name : "?", s ? s->driver->kind : "?");
+    return 1;
+}
+
+/* --- routes ------------------------------------------------------------------------------ */
+
+struct match_fn {
+    struct crier_generation *gen;
+    int ref;
+    char *what;
+};
+
+static int run_match(void *arg, struct crier_record *record, struct crier_err *err)
+{
+    struct match_fn *m = arg;
+    struct crier_vm *vm = m->gen->vm;
+    struct crier_lua_error error = {0};
+    lua_rawgeti(vm->L, LUA_REGISTRYINDEX, m->ref);
+    crier_push_record(vm->L, record);
+    int rc = crier_call_now(vm, 1, 1, m->what, m->gen->config.limits.callback, &error);
+    if (rc != 0) {
+        crier_err_set(err, rc, "%s", error.message ? error.message : "failed");
+        crier_lua_error_fini(&error);
+        return rc;
+    }
+    int yes = lua_toboolean(vm->L, -1);
+    lua_pop(vm->L, 1);
+    crier_host_touched(m->gen);
+    return yes;
+}
+
+static void add_target(struct crier_decl *d, int idx, struct crier_rule *rule)
+{
+    struct crier_declared_sink *s = test_sink(d->L, idx);
+    char got[80];
+    if (!s) {
+        crier_decl_problem(d, CRIER_ERROR, "to", "local files = crier.sink.json {...}",
+                           "option 'to' must be a sink or a list of sinks, got %s",
+                           crier_lua_describe(d->L, idx, got, sizeof got));
+        return;
+    }
+    s->routed = true;
+    rule->to = crier_realloc(rule->to, (rule->to_count + 1) * sizeof *rule->to);
+    /* The sink is opened when the whole script has been judged; until then its declaration. */
+    rule->to[rule->to_count++] = (struct crier_sink *)(void *)s;
+}
+
+static int l_route(lua_State *L)
+{
+    struct crier_decl d;
+    crier_decl_begin(&d, L, 1, "route", "route", "crier.route { match = {...}, to = sink }");
+    struct crier_options o;
+    crier_decl_read(&d, crier_route_options, crier_route_count, false, &o);
+    struct crier_rule *rule = crier_calloc(1, sizeof *rule);
+    rule->copy = crier_options_get(&o, "copy")->i;
+    rule->where = crier_asprintf("%s:%d", d.file ? d.file : "?", d.line);
+    crier_options_fini(&o);
+    int type = crier_decl_field(&d, "match");
+    struct crier_err err = {0};
+    if (type == LUA_TLIGHTUSERDATA) {
+        rule->otherwise = true;
+    } else if (type == LUA_TFUNCTION) {
+        struct match_fn *m = crier_calloc(1, sizeof *m);
+        m->gen = d.gen;
+        m->what = crier_asprintf("match of the route at %s", rule->where);
+        m->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+        lua_pushnil(L);
+        rule->match = run_match;
+        rule->arg = m;
+    } else if (type == LUA_TTABLE) {
+        if (crier_query_from_lua(L, lua_gettop(L), d.gen->zone, &rule->query, &err) != 0)
+            crier_decl_problem(&d, CRIER_ERROR, "match", NULL, "option 'match': %s", err.text);
+    } else if (type != LUA_TNIL) {
+        crier_decl_problem(&d, CRIER_ERROR, "match", NULL,
+                           "option 'match' must be a table, a function or crier.otherwise");
+    }
+    lua_pop(L, 1);
+    if (crier_decl_field(&d, "to") == LUA_TTABLE) {
+        int list = lua_gettop(L);
+        size_t n = lua_rawlen(L, list);
+        for (size_t i = 1; i <= n; i++) {
+            lua_rawgeti(L, list, (lua_Integer)i);
+            add_target(&d, lua_gettop(L), rule);
+            lua_pop(L, 1);
+        }
+    } else if (!lua_isnil(L, -1)) {
+        add_target(&d, lua_gettop(L), rule);
+    }
+    lua_pop(L, 1);
+    g_ptr_array_add(d.gen->rules, rule);
+    return 0;
+}
+
+void crier_open_sink(lua_State *L)
+{
+    static const luaL_Reg methods[] = {{"_query", l_sink_query}, {NULL, NULL}};
+    luaL_newmetatable(L, CRIER_MT_SINK);
+    lua_newtable(L);
+    luaL_setfuncs(L, methods, 0);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -4, "_sink"); /* where the sugar adds filter; taken away by init.lua */
+    lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, l_sink_name);
+    lua_setfield(L, -2, "__tostring");
+    lua_pushliteral(L, "locked");
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+
+    lua_newtable(L);
+    for (size_t i = 0; crier_sink_drivers[i]; i++) {
+        lua_pushlightuserdata(L, (void *)crier_sink_drivers[i]);
+        lua_pushcclosure(L, l_sink, 1);
+        lua_setfield(L, -2, crier_sink_drivers[i]->kind);
+    }
+    lua_setfield(L, -2, "sink");
+    lua_newtable(L);
+    lua_newtable(L);
+    lua_pushcfunction(L, l_sinks_index);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
+    lua_setfield(L, -2, "sinks");
+    lua_pushcfunction(L, l_route);
+    lua_setfield(L, -2, "route");
+    static const char otherwise;
+    lua_pushlightuserdata(L, (void *)&otherwise);
+    lua_setfield(L, -2, "otherwise");
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The Lua tables of the module `crier`: who opens them, and the names of their metatables.
+ *
+ * Each crier_open_* adds its functions to the table on top of the stack. Source of the API: DESIGN
+ * section 1; the manual is lua/README.md, the editor stubs are lua/meta/crier.lua.
+ *
+ * Thread: the generation's.
+ */
+#ifndef CRIER_SCRIPT_DECLARE_H
+#define CRIER_SCRIPT_DECLARE_H
+
+#include "script/generation.h"
+#include "script/schema.h"
+
+#define CRIER_MT_SECRET "crier.secret"
+#define CRIER_MT_BOT "crier.bot"
+#define CRIER_MT_TARGET "crier.target"
+#define CRIER_MT_MESSAGE "crier.message"
+#define CRIER_MT_EMBED "crier.EMBED"
+#define CRIER_MT_FILE "crier.FILE"
+#define CRIER_MT_DATA "crier.data"
+#define CRIER_MT_SINK "crier.sink"
+#define CRIER_MT_RECORD "crier.record"
+#define CRIER_MT_OP "crier.operator"
+
+void crier_open_declare(lua_State *L); /**< config bot secret GUILD USER TextMESSAGE ... on */
+void crier_open_content(lua_State *L); /**< EMBED FILE data_function */
+void crier_open_log(lua_State *L);     /**< log */
+void crier_open_sink(lua_State *L);    /**< sink sinks route otherwise and the operators */
+void crier_open_state(lua_State *L);   /**< state */
+
+/** A declaration's option table, for `crier help` and the stubs. */
+struct crier_topic {
+    const char *name; /**< "TextMESSAGE", "sink.json", "config.limits" */
+    const char *help;
+    const struct crier_option *options;
+    size_t count;
+};
+/** All of them; the count is returned through *count. Static. */
+const struct crier_topic *crier_topics(size_t *count);
+
+/** The innermost place in the user's files; file is interned in the generation, NULL when none. */
+void crier_lua_place(lua_State *L, const char **file, int *line);
+
+/** A data value (text, EMBED, FILE, list of those) at idx -> content. What is wrong with it comes
+ *  back in err (code CRIER_EINVAL). nil and functions are not for this function. */
+CRIER_CHECK int crier_content_from_lua(lua_State *L, int idx, const char *folder,
+                                       struct crier_content **out, struct crier_err *err);
+
+/** Push a record as a read-only value. */
+void crier_push_record(lua_State *L, struct crier_record *record);
+/** The record at idx, or NULL. */
+struct crier_record *crier_to_record(lua_State *L, int idx);
+void crier_open_record(lua_State *L); /**< registers the metatable; pushes nothing */
+
+/** Add the members of the table at idx to a record being built. Cycles and depth are cut. */
+void crier_build_lua_fields(struct crier_builder *b, lua_State *L, int idx);
+
+/** A match or filter table at idx -> query; what is wrong in err. */
+CRIER_CHECK int crier_query_from_lua(lua_State *L, int idx, const struct crier_zone *zone,
+                                     struct crier_query **out, struct crier_err *err);
+
+/** Save the crier.state tables that have changed since they were put: compares their JSON. */
+void crier_state_tables_save(struct crier_generation *gen);
+/** At a swap: the old generation's tables, as they are now, into the new one's. */
+void crier_state_tables_move(struct crier_generation *old, struct crier_generation *new_);
+
+#endif

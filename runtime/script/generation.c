@@ -1,0 +1,823 @@
+/* SPDX-License-Identifier: MIT */
+#include "script/generation.h"
+
+#include <lauxlib.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "host.h"
+#include "script/declare.h"
+#include "script/sugar.h"
+
+/* --- small things ------------------------------------------------------------------------ */
+
+struct crier_secret *crier_secret_new(int kind, const char *name)
+{
+    struct crier_secret *secret = crier_calloc(1, sizeof *secret);
+    secret->kind = kind;
+    secret->name = crier_strdup(name);
+    return secret;
+}
+
+static void wipe_free(char *s)
+{
+    if (s)
+        explicit_bzero(s, strlen(s));
+    free(s);
+}
+
+void crier_secret_free(struct crier_secret *secret)
+{
+    if (!secret)
+        return;
+    wipe_free(secret->name);
+    free(secret);
+}
+
+char *crier_secret_read(const struct crier_secret *secret, const char *folder,
+                        struct crier_err *err)
+{
+    if (secret->kind == CRIER_SECRET_TEXT)
+        return crier_strdup(secret->name);
+    if (secret->kind == CRIER_SECRET_ENV) {
+        const char *value = getenv(secret->name);
+        if (!value || !*value) {
+            crier_err_set(err, CRIER_ENOTFOUND, "the environment variable %s is not set",
+                          secret->name);
+            return NULL;
+        }
+        return crier_strdup(value);
+    }
+    if (secret->kind == CRIER_SECRET_CREDENTIAL) {
+        folder = getenv("CREDENTIALS_DIRECTORY");
+        if (!folder) {
+            crier_err_set(err, CRIER_ENOTFOUND,
+                          "there is no credential '%s': $CREDENTIALS_DIRECTORY is not set "
+                          "(LoadCredential= in the systemd unit)", secret->name);
+            return NULL;
+        }
+    }
+    char *path = crier_path_join(folder, secret->name);
+    struct crier_buf b = {0};
+    char *value = NULL;
+    if (crier_file_read(path, 64 * 1024, &b, err) == 0) {
+        while (b.len && strchr(" \t\r\n", b.data[b.len - 1]))
+            b.data[--b.len] = '\0';
+        if (b.len)
+            value = crier_strdup(b.data);
+        else
+            crier_err_set(err, CRIER_ENOTFOUND, "the secret file '%s' is empty", path);
+    }
+    if (b.data)
+        explicit_bzero(b.data, b.cap);
+    crier_buf_fini(&b);
+    free(path);
+    return value;
+}
+
+const char *crier_message_type_name(enum crier_message_type type)
+{
+    return type == CRIER_TEXT_MESSAGE ? "TextMESSAGE" : "DirectMESSAGE";
+}
+
+const char *crier_mode_name(enum crier_mode mode)
+{
+    static const char *const names[] = {"send", "edit", "clear-send"};
+    return names[mode];
+}
+
+const char *crier_message_label(const struct crier_message *m, char *out, size_t cap)
+{
+    if (m->name)
+        snprintf(out, cap, "%s", m->name);
+    else
+        snprintf(out, cap, "%s at %s:%d", crier_message_type_name(m->type), m->file ? m->file : "?",
+                 m->line);
+    return out;
+}
+
+static void problem(struct crier_generation *gen, enum crier_severity severity, const char *file,
+                    int line, const char *object, const char *help, const char *fmt, ...)
+    CRIER_PRINTF(7, 8);
+
+static void problem(struct crier_generation *gen, enum crier_severity severity, const char *file,
+                    int line, const char *object, const char *help, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    crier_diags_add(&gen->diags, severity, file, line, 0, object, text, help);
+}
+
+static void message_problem(struct crier_message *m, enum crier_severity severity,
+                            const char *help, const char *text)
+{
+    char label[120], object[160];
+    snprintf(object, sizeof object, "message '%s'", crier_message_label(m, label, sizeof label));
+    problem(m->gen, severity, m->file, m->line, object, help, "%s", text);
+}
+
+/* "bot.lua:14" -> its parts; file is cut out of where in place. */
+static int split_place(const char *where, char *file, size_t cap)
+{
+    snprintf(file, cap, "%s", where);
+    char *colon = strrchr(file, ':');
+    if (!colon)
+        return 0;
+    *colon = '\0';
+    return atoi(colon + 1);
+}
+
+/* --- freeing ----------------------------------------------------------------------------- */
+
+static void free_bot(void *p)
+{
+    struct crier_bot *bot = p;
+    free(bot->name);
+    crier_secret_free(bot->token);
+    free(bot->api);
+    free(bot->where);
+    free(bot);
+}
+
+static void free_target(void *p)
+{
+    struct crier_target *t = p;
+    free(t->name);
+    free(t->where);
+    g_ptr_array_free(t->messages, TRUE);
+    free(t);
+}
+
+static void free_message(void *p)
+{
+    struct crier_message *m = p;
+    free(m->name);
+    free(m->was);
+    free(m->key);
+    free(m->channels);
+    crier_content_unref(m->content);
+    if (m->mentions) {
+        free(m->mentions->role_ids);
+        free(m->mentions->user_ids);
+        free(m->mentions);
+    }
+    free(m);
+}
+
+static void free_declared_sink(void *p)
+{
+    struct crier_declared_sink *s = p;
+    free(s->name);
+    crier_options_fini(&s->common);
+    crier_options_fini(&s->options);
+    crier_sink_unref(s->sink);
+    free(s);
+}
+
+static void free_rule(void *p)
+{
+    struct crier_rule *rule = p;
+    crier_query_free(rule->query);
+    free(rule->to);
+    free(rule->where);
+    free(rule);
+}
+
+static void free_hook(void *p)
+{
+    struct crier_hook *hook = p;
+    free(hook->event);
+    free(hook->where);
+    free(hook);
+}
+
+static void free_state_table(void *p)
+{
+    struct crier_state_table *t = p;
+    free(t->key);
+    free(t->loaded);
+    free(t->saved);
+    free(t);
+}
+
+static void free_load_log(void *p)
+{
+    struct crier_load_log *log = p;
+    free(log->logger);
+    free(log->text);
+    free(log->where);
+    free(log->fields);
+    free(log);
+}
+
+static void free_srcmap(void *map)
+{
+    crier_srcmap_free(map);
+}
+
+struct crier_generation *crier_generation_ref(struct crier_generation *gen)
+{
+    gen->refs++;
+    return gen;
+}
+
+static void destroy(void *arg)
+{
+    struct crier_generation *gen = arg;
+    if (gen->on_free)
+        gen->on_free(gen);
+    crier_vm_free(gen->vm);
+    crier_router_free(gen->router);
+    g_ptr_array_free(gen->rules, TRUE);
+    g_ptr_array_free(gen->targets, TRUE);
+    g_ptr_array_free(gen->messages, TRUE);
+    g_ptr_array_free(gen->sinks, TRUE);
+    g_ptr_array_free(gen->bots, TRUE);
+    g_ptr_array_free(gen->hooks, TRUE);
+    g_ptr_array_free(gen->states, TRUE);
+    g_ptr_array_free(gen->logs, TRUE);
+    g_hash_table_destroy(gen->srcmaps);
+    g_hash_table_destroy(gen->strings);
+    crier_zone_unref(gen->zone);
+    crier_diags_fini(&gen->diags);
+    free(gen->config.timezone);
+    free(gen->config.node);
+    free(gen->config.state);
+    free(gen->file);
+    free(gen->path);
+    free(gen->folder);
+    free(gen);
+}
+
+void crier_generation_unref(struct crier_generation *gen)
+{
+    if (!gen || --gen->refs > 0)
+        return;
+    if (gen->host)
+        crier_loop_post(crier_host_loop(gen->host), destroy, gen);
+    else
+        destroy(gen);
+}
+
+/* --- identity ---------------------------------------------------------------------------- */
+
+static char *base_key(const struct crier_message *m, const char *name)
+{
+    const struct crier_target *t = m->target;
+    struct crier_buf b = {0};
+    if (t->bot && strcmp(t->bot->name, "bot") != 0)
+        crier_buf_printf(&b, "%s:", t->bot->name);
+    crier_buf_printf(&b, "%s %llu/", t->type == CRIER_GUILD ? "GUILD" : "USER",
+                     (unsigned long long)t->id);
+    if (name) {
+        crier_buf_puts(&b, name);
+    } else {
+        crier_buf_printf(&b, "%s:%s:", crier_message_type_name(m->type), crier_mode_name(m->mode));
+        for (size_t i = 0; i < m->channel_count; i++)
+            crier_buf_printf(&b, "%s%llu", i ? "," : "", (unsigned long long)m->channels[i]);
+    }
+    return crier_buf_take(&b);
+}
+
+void crier_message_keys(struct crier_generation *gen)
+{
+    GHashTable *seen = g_hash_table_new(g_str_hash, g_str_equal);
+    GHashTable *ordinals = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
+    for (guint i = 0; i < gen->messages->len; i++) {
+        struct crier_message *m = gen->messages->pdata[i];
+        if (!m->target)
+            continue;
+        m->key = base_key(m, m->name);
+        if (!m->name) {
+            int n = GPOINTER_TO_INT(g_hash_table_lookup(ordinals, m->key)) + 1;
+            g_hash_table_insert(ordinals, crier_strdup(m->key), GINT_TO_POINTER(n));
+            char *key = crier_asprintf("%s:%d", m->key, n);
+            free(m->key);
+            m->key = key;
+        }
+        struct crier_message *other = g_hash_table_lookup(seen, m->key);
+        if (other) {
+            char text[160];
+            snprintf(text, sizeof text, "there is a message of this name in the same %s already, at %s:%d",
+                     m->target->type == CRIER_GUILD ? "GUILD" : "USER",
+                     other->file ? other->file : "?", other->line);
+            message_problem(m, CRIER_ERROR, "give each a name of its own", text);
+        } else {
+            g_hash_table_insert(seen, m->key, m);
+        }
+    }
+    for (guint i = 0; i < gen->messages->len; i++) {
+        struct crier_message *m = gen->messages->pdata[i];
+        if (!m->was || !m->target)
+            continue;
+        char *old = base_key(m, m->was);
+        if (g_hash_table_contains(seen, old))
+            message_problem(m, CRIER_ERROR, "remove 'was', or rename the other one",
+                            "option 'was' names a message that is declared too");
+        free(old);
+    }
+    g_hash_table_destroy(seen);
+    g_hash_table_destroy(ordinals);
+}
+
+/* --- judging ----------------------------------------------------------------------------- */
+
+static void judge_targets(struct crier_generation *gen, bool sim)
+{
+    GHashTable *seen = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
+    for (guint i = 0; i < gen->targets->len; i++) {
+        struct crier_target *t = gen->targets->pdata[i];
+        char file[256], object[80];
+        int line = split_place(t->where, file, sizeof file);
+        snprintf(object, sizeof object, "%s '%llu'", t->type == CRIER_GUILD ? "GUILD" : "USER",
+                 (unsigned long long)t->id);
+        char *key = crier_asprintf("%s/%s", t->bot ? t->bot->name : "", object);
+        struct crier_target *other = g_hash_table_lookup(seen, key);
+        if (other && t->id)
+            problem(gen, CRIER_ERROR, file, line, object, "put all its messages into one",
+                    "it is declared already, at %s", other->where);
+        g_hash_table_insert(seen, key, t);
+        if (t->messages->len && !t->bot && gen->bots->len == 0)
+            problem(gen, CRIER_ERROR, file, line, object,
+                    "crier.bot { token = crier.secret.env \"DISCORD_TOKEN\" }",
+                    "there are messages to send but no bot");
+        if (!t->logging && t->messages->len)
+            problem(gen, CRIER_NOTE, file, line, object, "logging = true",
+                    "logging is off: its sends make no records");
+    }
+    g_hash_table_destroy(seen);
+    (void)sim;
+}
+
+static void judge_messages(struct crier_generation *gen)
+{
+    for (guint i = 0; i < gen->messages->len; i++) {
+        struct crier_message *m = gen->messages->pdata[i];
+        if (!m->target) {
+            message_problem(m, CRIER_WARNING, "put it into `messages` of a GUILD or USER",
+                            "it belongs to no GUILD or USER and is never sent");
+            continue;
+        }
+        if (!m->name && (m->mode != CRIER_MODE_SEND || m->removal.kind != CRIER_REMOVAL_NONE))
+            message_problem(m, CRIER_NOTE, "name = \"...\"",
+                            "it has no name: its state is lost when its channels or mode change");
+    }
+}
+
+static void judge_bots(struct crier_generation *gen)
+{
+    for (guint i = 0; i < gen->bots->len; i++) {
+        struct crier_bot *bot = gen->bots->pdata[i];
+        struct crier_err err = {0};
+        char file[256], object[120];
+        int line = split_place(bot->where, file, sizeof file);
+        snprintf(object, sizeof object, "bot '%.80s'", bot->name);
+        if (!bot->token)
+            continue;
+        char *token = crier_secret_read(bot->token, gen->folder, &err);
+        if (!token)
+            problem(gen, CRIER_WARNING, file, line, object, NULL, "%s", err.text);
+        wipe_free(token);
+    }
+}
+
+static void default_sinks(struct crier_generation *gen)
+{
+    static const char *const kinds[] = {"console", "json", "memory"};
+    if (gen->sinks->len)
+        return;
+    for (size_t i = 0; i < CRIER_COUNT(kinds); i++) {
+        const struct crier_sink_driver *driver = crier_sink_driver_find(kinds[i]);
+        struct crier_declared_sink *s = crier_calloc(1, sizeof *s);
+        s->driver = driver;
+        s->name = crier_strdup(driver->kind);
+        crier_options_init(&s->options, driver->options, driver->option_count);
+        crier_options_init(&s->common, crier_sink_common_options, crier_sink_common_count);
+        for (size_t j = 0; j < s->options.count; j++) {
+            struct crier_option_value *v = &s->options.values[j];
+            if (s->options.table[j].type == CRIER_OPT_PATH && v->s && v->s[0] != '/') {
+                char *path = crier_path_join(gen->folder, v->s);
+                free(v->s);
+                v->s = path;
+            }
+        }
+        g_ptr_array_add(gen->sinks, s);
+    }
+    problem(gen, CRIER_NOTE, gen->file, 0, NULL, NULL,
+            "no sink is declared: records go to console, json (History) and memory");
+}
+
+static void judge_sinks(struct crier_generation *gen)
+{
+    if (!gen->rules->len)
+        return;
+    for (guint i = 0; i < gen->sinks->len; i++) {
+        struct crier_declared_sink *s = gen->sinks->pdata[i];
+        char object[120];
+        snprintf(object, sizeof object, "sink '%.80s'", s->name);
+        if (!s->routed)
+            problem(gen, CRIER_WARNING, s->file, s->line, object, "crier.route { to = ... }",
+                    "there are routes, but none leads to it");
+    }
+}
+
+/* --- sinks and router -------------------------------------------------------------------- */
+
+/* Sinks outlive generations, so what they borrow lives as long as the process. There is one for
+ * each zone and folder that was ever used: a handful. */
+static const struct crier_sink_env *sink_env(struct crier_generation *gen,
+                                             const struct crier_build *build)
+{
+    static GMutex lock;
+    static GHashTable *envs;
+    char *state = crier_generation_state_folder(gen, build->state_folder, build->sim);
+    char *key = crier_asprintf("%s\n%s\n%s\n%d\n%p", crier_zone_name(gen->zone), gen->folder, state,
+                               build->sim, (void *)build->clock);
+    g_mutex_lock(&lock);
+    if (!envs)
+        envs = g_hash_table_new(g_str_hash, g_str_equal);
+    struct crier_sink_env *env = g_hash_table_lookup(envs, key);
+    if (env) {
+        free(key);
+        free(state);
+    } else {
+        env = crier_calloc(1, sizeof *env);
+        env->clock = build->clock;
+        env->zone = crier_zone_ref(gen->zone);
+        env->folder = crier_strdup(gen->folder);
+        env->state_folder = state;
+        env->sim = build->sim;
+        g_hash_table_insert(envs, key, env);
+    }
+    g_mutex_unlock(&lock);
+    return env;
+}
+
+static const struct crier_declared_sink *previous_sink(const struct crier_generation *previous,
+                                                       const struct crier_declared_sink *s)
+{
+    for (guint i = 0; previous && i < previous->sinks->len; i++) {
+        const struct crier_declared_sink *p = previous->sinks->pdata[i];
+        if (strcmp(p->name, s->name) == 0 && p->driver == s->driver && p->env == s->env &&
+            crier_options_equal(&p->common, &s->common) &&
+            crier_options_equal(&p->options, &s->options))
+            return p;
+    }
+    return NULL;
+}
+
+/* The sink takes its options over; the declaration keeps a reading of its own, for the next
+ * reload's comparison. */
+static void copy_options(const struct crier_options *from, struct crier_options *to)
+{
+    crier_options_init(to, from->table, from->count);
+    for (size_t i = 0; i < from->count; i++) {
+        const struct crier_option_value *v = &from->values[i];
+        struct crier_option_value *w = &to->values[i];
+        free(w->s);
+        *w = *v;
+        w->s = crier_strdup(v->s);
+        w->list = NULL;
+        w->ids = NULL;
+        if (v->list) {
+            w->list = crier_calloc(v->count ? v->count : 1, sizeof *w->list);
+            for (size_t j = 0; j < v->count; j++)
+                w->list[j] = crier_strdup(v->list[j]);
+        }
+        if (v->ids) {
+            w->ids = crier_calloc(v->count ? v->count : 1, sizeof *w->ids);
+            memcpy(w->ids, v->ids, v->count * sizeof *w->ids);
+        }
+    }
+}
+
+static void open_sinks(struct crier_generation *gen, const struct crier_build *build)
+{
+    const struct crier_sink_env *env = sink_env(gen, build);
+    for (guint i = 0; i < gen->sinks->len; i++) {
+        struct crier_declared_sink *s = gen->sinks->pdata[i];
+        s->env = env;
+        const struct crier_declared_sink *p = previous_sink(build->previous, s);
+        if (p) {
+            s->sink = crier_sink_ref(p->sink);
+            s->kept = true;
+            continue;
+        }
+        struct crier_err err = {0};
+        struct crier_options common, options;
+        copy_options(&s->common, &common);
+        copy_options(&s->options, &options);
+        if (crier_sink_open(s->driver, s->name, &common, &options, env, &s->sink, &err) != 0) {
+            char object[120];
+            snprintf(object, sizeof object, "sink '%.80s'", s->name);
+            problem(gen, CRIER_ERROR, s->file, s->line, object, NULL, "cannot open: %s", err.text);
+        }
+    }
+}
+
+static void build_router(struct crier_generation *gen)
+{
+    gen->router = crier_router_new();
+    for (guint i = 0; i < gen->sinks->len; i++) {
+        struct crier_declared_sink *s = gen->sinks->pdata[i];
+        crier_router_add_sink(gen->router, s->sink);
+    }
+    for (guint i = 0; i < gen->rules->len; i++) {
+        struct crier_rule *rule = gen->rules->pdata[i];
+        for (size_t j = 0; j < rule->to_count; j++) {
+            struct crier_declared_sink *s = (void *)rule->to[j];
+            rule->to[j] = crier_sink_ref(s->sink);
+        }
+        struct crier_rule moved = *rule;
+        *rule = (struct crier_rule){0};
+        crier_router_add_rule(gen->router, &moved);
+    }
+}
+
+/* --- building ---------------------------------------------------------------------------- */
+
+char *crier_generation_state_folder(const struct crier_generation *gen, const char *given, bool sim)
+{
+    char *base = given              ? crier_strdup(given)
+                 : gen->config.state ? crier_strdup(gen->config.state)
+                                     : crier_path_join(gen->folder, ".crier");
+    if (!sim)
+        return base;
+    char *path = crier_path_join(base, "sim");
+    free(base);
+    return path;
+}
+
+char *crier_generation_stored_state(struct crier_generation *gen, const char *key)
+{
+    const struct crier_build *build = gen->build;
+    if (!build || !build->state_get)
+        return NULL;
+    char *folder = crier_generation_state_folder(gen, build->state_folder, build->sim);
+    char *json = build->state_get(build->arg, folder, key);
+    free(folder);
+    return json;
+}
+
+static int l_open_all(lua_State *L)
+{
+    lua_newtable(L);
+    crier_open_record(L);
+    crier_open_declare(L);
+    crier_open_content(L);
+    crier_open_log(L);
+    crier_open_sink(L);
+    crier_open_state(L);
+    crier_open_wait(L);
+    if (luaL_loadbufferx(L, crier_sugar_init, crier_sugar_init_len, "=crier", "t") != LUA_OK)
+        return lua_error(L);
+    lua_pushvalue(L, -2);
+    lua_call(L, 1, 1);
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_pushvalue(L, -2);
+    lua_setfield(L, -2, "crier");
+    return 0;
+}
+
+/* "bot.lua:14: text" -> a diagnostic at its place. */
+static void lua_problem(struct crier_generation *gen, const struct crier_lua_error *error)
+{
+    const char *text = error->message ? error->message : "failed";
+    char file[256] = "";
+    int line = 0;
+    const char *at = text;
+    while ((at = strchr(at, ':'))) {
+        char *end;
+        long n = strtol(at + 1, &end, 10);
+        if (n > 0 && *end == ':' && (size_t)(at - text) < sizeof file) {
+            snprintf(file, sizeof file, "%.*s", (int)(at - text), text);
+            line = (int)n;
+            text = end + 1;
+            while (*text == ' ')
+                text++;
+            break;
+        }
+        at++;
+    }
+    crier_diags_add(&gen->diags, CRIER_ERROR, *file ? file : gen->file, line, 0, NULL, text, NULL);
+}
+
+static void hash_files(struct crier_generation *gen)
+{
+    uLong crc = crc32(0, NULL, 0);
+    for (size_t i = 0; i < gen->vm->file_count; i++) {
+        struct crier_buf b = {0};
+        if (crier_file_read(gen->vm->files[i], 64 << 20, &b, NULL) == 0)
+            crc = crc32(crc, (const Bytef *)b.data, (uInt)b.len);
+        crier_buf_fini(&b);
+    }
+    snprintf(gen->hash, sizeof gen->hash, "%04lx", (unsigned long)((crc ^ (crc >> 16)) & 0xffff));
+}
+
+static struct crier_generation *new_generation(const struct crier_build *build)
+{
+    struct crier_generation *gen = crier_calloc(1, sizeof *gen);
+    gen->refs = 1;
+    gen->build = build;
+    gen->file = crier_strdup(build->file);
+    char resolved[PATH_MAX];
+    gen->path = crier_strdup(realpath(build->file, resolved) ? resolved : build->file);
+    const char *slash = strrchr(gen->path, '/');
+    gen->folder = slash && slash != gen->path
+                      ? crier_strndup(gen->path, (size_t)(slash - gen->path))
+                      : crier_strdup(slash ? "/" : ".");
+    gen->virtual_time = crier_clock_is_virtual(build->clock);
+    gen->config.limits = (struct crier_limits){
+        .callback = 250 * CRIER_MS, .memory = 256LL << 20, .load = 5 * CRIER_S,
+        .drain = 300 * CRIER_S, .stop = 10 * CRIER_S};
+    gen->bots = g_ptr_array_new_with_free_func(free_bot);
+    gen->targets = g_ptr_array_new_with_free_func(free_target);
+    gen->messages = g_ptr_array_new_with_free_func(free_message);
+    gen->sinks = g_ptr_array_new_with_free_func(free_declared_sink);
+    gen->rules = g_ptr_array_new_with_free_func(free_rule);
+    gen->hooks = g_ptr_array_new_with_free_func(free_hook);
+    gen->states = g_ptr_array_new_with_free_func(free_state_table);
+    gen->logs = g_ptr_array_new_with_free_func(free_load_log);
+    gen->srcmaps = g_hash_table_new_full(g_str_hash, g_str_equal, free, free_srcmap);
+    gen->strings = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
+    struct crier_err err = {0};
+    if (crier_zone_open(NULL, &gen->zone, &err) != 0 && crier_zone_open("UTC", &gen->zone, &err) != 0)
+        problem(gen, CRIER_ERROR, gen->file, 0, NULL, NULL, "no time zone: %s", err.text);
+    struct crier_vm_config config = {
+        .chunkname = gen->file, .folder = gen->folder, .memory = gen->config.limits.memory,
+        .virtual_time = gen->virtual_time, .clock = build->clock, .seed = 1};
+    gen->vm = crier_vm_new(&config);
+    gen->vm->owner = gen;
+    gen->vm->loading = true;
+    return gen;
+}
+
+void crier_generation_open(struct crier_generation *gen, const struct crier_build *build)
+{
+    open_sinks(gen, build);
+    if (gen->diags.errors == 0)
+        build_router(gen);
+}
+
+struct crier_generation *crier_generation_build(const struct crier_build *build)
+{
+    struct crier_generation *gen = new_generation(build);
+    struct crier_lua_error error = {0};
+    lua_State *L = gen->vm->L;
+    lua_pushcfunction(L, l_open_all);
+    if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
+        problem(gen, CRIER_ERROR, gen->file, 0, NULL, NULL, "crier's own Lua failed: %s",
+                lua_tostring(L, -1));
+        lua_pop(L, 1);
+        goto out;
+    }
+    if (crier_vm_run_file(gen->vm, gen->path, gen->config.limits.load, &error) != 0) {
+        lua_problem(gen, &error);
+        crier_lua_error_fini(&error);
+    }
+    hash_files(gen);
+    crier_message_keys(gen);
+    judge_targets(gen, build->sim);
+    judge_messages(gen);
+    judge_bots(gen);
+    judge_sinks(gen);
+    default_sinks(gen);
+    if (gen->diags.errors == 0 && build->open_sinks)
+        crier_generation_open(gen, build);
+    /* What loading left behind is garbage by now; the declarations are C's. */
+    lua_gc(L, LUA_GCCOLLECT);
+out:
+    gen->vm->loading = false;
+    gen->build = NULL;
+    return gen;
+}
+
+/* --- diff -------------------------------------------------------------------------------- */
+
+static void line(struct crier_buf *out, char sign, const char *noun, const char *name,
+                 const char *detail)
+{
+    crier_buf_printf(out, "%c %s %-20s %s\n", sign, noun, name, detail);
+}
+
+static void describe_changes(const struct crier_message *a, const struct crier_message *b,
+                             struct crier_buf *out)
+{
+    char from[128], to[128];
+    crier_period_text(&a->period, from);
+    crier_period_text(&b->period, to);
+    if (strcmp(from, to) != 0)
+        crier_buf_printf(out, "%s%s -> %s", out->len ? ", " : "", from, to);
+    if (a->mode != b->mode)
+        crier_buf_printf(out, "%smode %s -> %s", out->len ? ", " : "", crier_mode_name(a->mode),
+                         crier_mode_name(b->mode));
+    if (a->channel_count != b->channel_count ||
+        (a->channel_count &&
+         memcmp(a->channels, b->channels, a->channel_count * sizeof *a->channels) != 0))
+        crier_buf_printf(out, "%schannels", out->len ? ", " : "");
+    if (memcmp(&a->removal, &b->removal, sizeof a->removal) != 0)
+        crier_buf_printf(out, "%sremove_after", out->len ? ", " : "");
+    if (memcmp(&a->start, &b->start, sizeof a->start) != 0)
+        crier_buf_printf(out, "%sstart_in", out->len ? ", " : "");
+    bool data = !a->content != !b->content;
+    if (a->content && b->content)
+        data = g_strcmp0(a->content->text, b->content->text) != 0 ||
+               g_strcmp0(a->content->embeds, b->content->embeds) != 0 ||
+               a->content->file_count != b->content->file_count;
+    if (data)
+        crier_buf_printf(out, "%sdata", out->len ? ", " : "");
+    if (a->target->logging != b->target->logging)
+        crier_buf_printf(out, "%slogging", out->len ? ", " : "");
+}
+
+static GHashTable *by_key(const struct crier_generation *gen)
+{
+    GHashTable *map = g_hash_table_new(g_str_hash, g_str_equal);
+    for (guint i = 0; i < gen->messages->len; i++) {
+        struct crier_message *m = gen->messages->pdata[i];
+        if (m->key)
+            g_hash_table_insert(map, m->key, m);
+    }
+    return map;
+}
+
+static void diff_messages(const struct crier_generation *old, const struct crier_generation *new_,
+                          struct crier_buf *out, struct crier_diff_counts *counts)
+{
+    GHashTable *before = by_key(old), *after = by_key(new_);
+    char label[120], where[200];
+    for (guint i = 0; i < new_->messages->len; i++) {
+        const struct crier_message *m = new_->messages->pdata[i];
+        if (!m->key)
+            continue;
+        const struct crier_message *was = g_hash_table_lookup(before, m->key);
+        crier_message_label(m, label, sizeof label);
+        snprintf(where, sizeof where, "(%s:%d)", m->file ? m->file : "?", m->line);
+        if (!was) {
+            counts->added++;
+            line(out, '+', "message", label, where);
+            continue;
+        }
+        struct crier_buf changes = {0};
+        describe_changes(was, m, &changes);
+        if (changes.len) {
+            counts->changed++;
+            line(out, '~', "message", label, changes.data);
+        } else {
+            counts->kept++;
+        }
+        crier_buf_fini(&changes);
+    }
+    for (guint i = 0; i < old->messages->len; i++) {
+        const struct crier_message *m = old->messages->pdata[i];
+        if (m->key && !g_hash_table_contains(after, m->key)) {
+            counts->removed++;
+            line(out, '-', "message", crier_message_label(m, label, sizeof label), "");
+        }
+    }
+    g_hash_table_destroy(before);
+    g_hash_table_destroy(after);
+}
+
+static const struct crier_declared_sink *sink_named(const struct crier_generation *gen,
+                                                    const char *name)
+{
+    for (guint i = 0; i < gen->sinks->len; i++) {
+        const struct crier_declared_sink *s = gen->sinks->pdata[i];
+        if (strcmp(s->name, name) == 0)
+            return s;
+    }
+    return NULL;
+}
+
+void crier_generation_diff(const struct crier_generation *old, const struct crier_generation *new_,
+                           struct crier_buf *out, struct crier_diff_counts *counts)
+{
+    *counts = (struct crier_diff_counts){0};
+    diff_messages(old, new_, out, counts);
+    for (guint i = 0; i < new_->sinks->len; i++) {
+        const struct crier_declared_sink *s = new_->sinks->pdata[i];
+        if (s->kept) {
+            counts->kept++;
+        } else if (sink_named(old, s->name)) {
+            counts->changed++;
+            line(out, '~', "sink", s->name, "reopened");
+        } else {
+            counts->added++;
+            line(out, '+', "sink", s->name, "");
+        }
+    }
+    for (guint i = 0; i < old->sinks->len; i++) {
+        const struct crier_declared_sink *s = old->sinks->pdata[i];
+        if (!sink_named(new_, s->name)) {
+            counts->removed++;
+            line(out, '-', "sink", s->name, "");
+        }
+    }
+}

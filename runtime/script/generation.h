@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A generation: everything that one evaluation of the user's script declared, with the Lua state
+ * that its functions live in. It is built apart from the running bot (crier_generation_build, on a
+ * builder thread for a reload), judged whole, and only then swapped in by the host; until the swap
+ * nothing that runs has been touched (DESIGN section 4).
+ *
+ * Ownership: the generation owns its declarations and its vm. It is refcounted by what is under
+ * way in it (a send, a callback): the host holds one reference; an old generation is freed when
+ * its last callback has ended.
+ *
+ * Thread: the builder's until it is handed over, then [loop].
+ */
+#ifndef CRIER_SCRIPT_GENERATION_H
+#define CRIER_SCRIPT_GENERATION_H
+
+#include <glib.h>
+
+#include "base/diag.h"
+#include "base/duration.h"
+#include "base/option.h"
+#include "discord/client.h"
+#include "record/build.h"
+#include "sched/period.h"
+#include "script/srcmap.h"
+#include "script/vm.h"
+#include "sink/router.h"
+#include "sink/sink.h"
+
+struct crier_host;
+
+/** crier.config */
+struct crier_limits {
+    int64_t callback; /**< CPU microseconds of a callback between two waits; 0: no limit */
+    int64_t memory;   /**< bytes of a Lua state */
+    int64_t load;     /**< CPU microseconds for loading */
+    int64_t drain;    /**< microseconds that an old generation may take to end */
+    int64_t stop;     /**< microseconds to finish and flush at the end */
+};
+extern const struct crier_option crier_limits_options[];
+extern const size_t crier_limits_count;
+
+struct crier_config {
+    char *timezone;  /**< NULL: the machine's */
+    char *node;      /**< NULL: the host name */
+    char *state;     /**< state folder, absolute; NULL: .crier in the script's folder */
+    struct crier_limits limits;
+    bool native_modules;
+    bool given;
+    int line;
+};
+
+/** crier.secret.env/file/credential: where a secret is, never what it is. */
+struct crier_secret {
+    enum { CRIER_SECRET_ENV, CRIER_SECRET_FILE, CRIER_SECRET_CREDENTIAL, CRIER_SECRET_TEXT } kind;
+    char *name; /**< variable, path or credential; TEXT: the secret itself */
+};
+struct crier_secret *crier_secret_new(int kind, const char *name);
+void crier_secret_free(struct crier_secret *secret);
+/** Read it now: NULL and err ("the environment variable DISCORD_TOKEN is not set") when it cannot
+ *  be had. The caller wipes and frees. */
+char *crier_secret_read(const struct crier_secret *secret, const char *folder,
+                        struct crier_err *err);
+
+/** crier.bot */
+struct crier_bot {
+    char *name; /**< "bot" when the script gives none */
+    struct crier_secret *token;
+    char *api;
+    int per_second; /**< requests a second over all routes */
+    char *where;
+};
+
+enum crier_target_type { CRIER_GUILD, CRIER_USER };
+
+/** crier.GUILD, crier.USER */
+struct crier_target {
+    enum crier_target_type type;
+    uint64_t id;
+    char *name; /**< overrides Discord's; may be NULL */
+    bool logging;
+    struct crier_bot *bot;
+    GPtrArray *messages; /**< struct crier_message, borrowed from the generation's list */
+    char *where;
+};
+
+enum crier_message_type { CRIER_TEXT_MESSAGE, CRIER_DIRECT_MESSAGE };
+enum crier_mode { CRIER_MODE_SEND, CRIER_MODE_EDIT, CRIER_MODE_CLEAR_SEND };
+const char *crier_message_type_name(enum crier_message_type type);
+const char *crier_mode_name(enum crier_mode mode);
+
+/** crier.TextMESSAGE, crier.DirectMESSAGE: as declared. What happens to it over time is in its
+ *  struct crier_msgstate, which outlives generations. */
+struct crier_message {
+    struct crier_timer timer;
+    struct crier_generation *gen;
+    struct crier_target *target; /**< NULL until a GUILD or USER names it */
+    enum crier_message_type type;
+    enum crier_mode mode;
+    char *name;   /**< NULL when unnamed */
+    char *was;    /**< former name */
+    char *key;    /**< identity: see crier_message_key */
+    uint64_t *channels;
+    size_t channel_count;
+    struct crier_period period;
+    struct crier_start start;
+    struct crier_removal removal;
+    struct crier_content *content; /**< constant data, or */
+    int data_fn;                   /**< registry ref of the function, 0 none */
+    int data_args;                 /**< registry ref of a list of bound arguments {n=, ...}, 0 none */
+    int ctx;                       /**< registry ref of the ctx table, 0 until first called */
+    struct crier_mentions *mentions; /**< NULL: nobody */
+    const char *file;              /**< interned; the place of the declaration */
+    int line;
+    struct crier_msgstate *state;  /**< set when the generation is swapped in */
+};
+
+/** A declared sink: opened, or taken over from the running generation. */
+struct crier_declared_sink {
+    char *name;
+    const struct crier_sink_driver *driver;
+    struct crier_options common, options;
+    struct crier_sink *sink; /**< NULL until opened */
+    const struct crier_sink_env *env; /**< where it was opened; lives as long as the process */
+    bool kept;               /**< taken over from the running generation */
+    const char *file;
+    int line;
+    bool routed;             /**< a rule names it */
+};
+
+/** crier.on */
+struct crier_hook {
+    char *event;
+    int fn;
+    char *where;
+};
+
+/** A crier.state table. */
+struct crier_state_table {
+    char *key;
+    int ref;      /**< registry ref of the table */
+    char *loaded; /**< JSON that it was filled from; NULL: it started from `initial` */
+    char *saved;  /**< JSON as last put */
+};
+
+/** crier.log while loading: kept, and made records of when the generation runs. */
+struct crier_load_log {
+    enum crier_level level;
+    int64_t wall;
+    char *logger, *text, *where, *fields; /**< fields: JSON object or NULL */
+};
+
+struct crier_generation {
+    int refs;
+    unsigned number; /**< 1, 2, ... as the host counts them; 0 while building */
+    char *file;      /**< as the user named it: "bot.lua" */
+    char *path;      /**< absolute */
+    char *folder;    /**< absolute */
+    char hash[5];    /**< of the loaded files' bytes: shows in status and reload */
+    struct crier_vm *vm;
+    struct crier_config config;
+    struct crier_zone *zone;
+    struct crier_diags diags;
+    GPtrArray *bots, *targets, *messages, *sinks, *rules, *hooks, *states, *logs;
+    GHashTable *srcmaps; /**< file -> struct crier_srcmap */
+    GHashTable *strings; /**< interned file names */
+    struct crier_router *router;
+    struct crier_host *host; /**< NULL until swapped in */
+    bool retired;            /**< a newer generation has taken over */
+    struct crier_timer state_timer, drain_timer;
+    int64_t state_cost;      /**< what the last saving of crier.state tables took */
+    void (*on_free)(struct crier_generation *gen); /**< the host's */
+    bool virtual_time;
+    const struct crier_build *build; /**< while building */
+};
+
+/** What a build may use. */
+struct crier_build {
+    const char *file;         /**< the script */
+    const char *state_folder; /**< --state; NULL: as the script says */
+    struct crier_clock *clock;
+    bool sim;
+    bool open_sinks;          /**< false for check and plan: nothing is opened or written */
+    struct crier_generation *previous; /**< the running one: its sinks may be taken over. Not
+                                            changed by the build */
+    /** The stored JSON of a crier.state table, malloc'ed, or NULL. Called on the builder thread. */
+    char *(*state_get)(void *arg, const char *state_folder, const char *key);
+    void *arg;
+};
+
+/** Evaluate, validate, open what is new. Always returns a generation, whose diags tell everything
+ *  that is wrong; it may only be swapped in when diags.errors is 0. */
+struct crier_generation *crier_generation_build(const struct crier_build *build);
+/** What `open_sinks` does, later: the first generation opens its sinks when the state folder is
+ *  locked. Faults are added to diags. */
+void crier_generation_open(struct crier_generation *gen, const struct crier_build *build);
+struct crier_generation *crier_generation_ref(struct crier_generation *gen);
+/** The last reference: freed at once, or, once it has run, in the loop's next turn: the caller may
+ *  be one of its own callbacks. */
+void crier_generation_unref(struct crier_generation *gen);
+
+/** The state folder in effect: `given` (--state), else config.state, else .crier beside the
+ *  script; with "/sim" behind it when sim. Caller frees. */
+char *crier_generation_state_folder(const struct crier_generation *gen, const char *given,
+                                    bool sim);
+
+/** The stored JSON of a crier.state table as it was when loading began; malloc'ed, or NULL. */
+char *crier_generation_stored_state(struct crier_generation *gen, const char *key);
+
+/** Identity of a message: "GUILD 863071397207212052/gallery", or without a name
+ *  "USER 1/DirectMESSAGE:send::1" (type, mode, channels, ordinal among equals). */
+void crier_message_keys(struct crier_generation *gen);
+/** For people: "gallery", or "TextMESSAGE at bot.lua:14". Into out; returns out. */
+const char *crier_message_label(const struct crier_message *message, char *out, size_t cap);
+
+/** The diff of two generations, for `reload`: lines "+ message gallery        (bot.lua:45)",
+ *  "~ ...", "- ...". Sets the counts. */
+struct crier_diff_counts {
+    int added, changed, removed, kept;
+};
+void crier_generation_diff(const struct crier_generation *old, const struct crier_generation *new_,
+                           struct crier_buf *out, struct crier_diff_counts *counts);
+
+#endif

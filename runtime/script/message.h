@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One message's way from its due time to its record (DESIGN section 5, "One message"):
+ *
+ *   timer -> late? -> data function -> intent stored -> requests -> outcomes -> record, counters
+ *
+ * What happens to a message over time is its struct crier_msgstate, found by the message's key; it
+ * outlives generations and, in the state store, the process. Before anything is created on Discord
+ * the intent (due time and first attempt) is in the store, so that a restart repeats it under the
+ * same nonce and no message is doubled or lost.
+ *
+ * Thread: [loop].
+ */
+#ifndef CRIER_SCRIPT_MESSAGE_H
+#define CRIER_SCRIPT_MESSAGE_H
+
+#include "script/generation.h"
+
+struct crier_send;
+
+struct crier_channel_state {
+    uint64_t id;      /**< the channel; the DM channel's user for a DirectMESSAGE */
+    uint64_t message; /**< last message sent there, 0: none */
+    int64_t sent;     /**< successful sends */
+};
+
+struct crier_msgstate {
+    char *key;
+    int64_t first;    /**< wall: first start ever */
+    int64_t due;      /**< wall: next due time */
+    int64_t last;     /**< wall: the due time that was last sent or skipped; 0: none yet */
+    uint64_t sent, failed, skipped; /**< occurrences */
+    bool ended;
+    char *period;     /**< as text, to see a change */
+    char *removal;    /**< as text, to see a change */
+    struct crier_channel_state *channels;
+    size_t channel_count;
+    int64_t intent_due, intent_at; /**< a create that was under way: due time, first attempt */
+    struct crier_send *send;       /**< under way now */
+};
+
+struct crier_poster; /* opaque; one a host */
+
+struct crier_poster *crier_poster_new(struct crier_host *host);
+void crier_poster_free(struct crier_poster *poster);
+/** Read the stored states. */
+void crier_poster_load(struct crier_poster *poster);
+/** Take a generation's messages on: states found or begun, timers armed. restarted: the process
+ *  has just started, so what fell due before it is skipped, and intents are taken up again. */
+void crier_poster_adopt(struct crier_poster *poster, struct crier_generation *gen, bool restarted);
+/** A generation is replaced: its timers stop; what is under way ends by itself. */
+void crier_poster_retire(struct crier_poster *poster, struct crier_generation *gen);
+/** Sends under way. */
+size_t crier_poster_pending(const struct crier_poster *poster);
+/** Called whenever a send has ended (the host waits for the last at its stop). */
+void crier_poster_on_idle(struct crier_poster *poster, void (*fn)(void *arg), void *arg);
+/** A bot is ready (its token was accepted), or never will be: sends that wait for it go on. */
+void crier_poster_bot_ready(struct crier_poster *poster, const char *bot);
+/** Give up what is under way, of one generation or (NULL) of all: data functions and requests are
+ *  cancelled, outcomes recorded. */
+void crier_poster_cancel(struct crier_poster *poster, const struct crier_generation *gen);
+/** The wall clock was set: due times of durations shift with it. */
+void crier_poster_clock_set(struct crier_poster *poster, struct crier_generation *gen,
+                            int64_t jump_us);
+
+/** Totals, for status. */
+struct crier_poster_stats {
+    uint64_t sent, failed, skipped; /**< occurrences since this start */
+    int64_t late_max;               /**< microseconds between due and start of a send */
+};
+void crier_poster_stats(const struct crier_poster *poster, struct crier_poster_stats *out);
+
+#endif

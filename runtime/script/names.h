@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Names of guilds, channels and users as Discord has them, read when they are first needed and
+ * kept fresh. What cannot be read is shown by its id; nothing waits for long because of a name.
+ *
+ * Thread: [loop].
+ */
+#ifndef CRIER_SCRIPT_NAMES_H
+#define CRIER_SCRIPT_NAMES_H
+
+#include "discord/client.h"
+#include "script/generation.h"
+
+struct crier_names; /* opaque */
+
+struct crier_names *crier_names_new(struct crier_loop *loop);
+/** No fetch may be under way: the clients were freed first. */
+void crier_names_free(struct crier_names *names);
+
+/** The name, or NULL while it is not known. Borrowed until the next fetch. */
+const char *crier_names_get(const struct crier_names *names, uint64_t id);
+/** See to it that the names of a target and of these channels are known, or known to be out of
+ *  reach, then call done(arg) once: at once when there is nothing to fetch. */
+void crier_names_want(struct crier_names *names, struct crier_discord *client,
+                      const struct crier_target *target, const uint64_t *channels, size_t count,
+                      void (*done)(void *arg), void *arg);
+
+#endif

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Records as Lua values, Lua values as a record's fields, and Lua tables as queries.
+ */
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "script/declare.h"
+
+/* --- records in Lua ---------------------------------------------------------------------- */
+
+static void push_value(lua_State *L, const struct crier_value *v)
+{
+    char text[32];
+    switch (v->type) {
+    case CRIER_NULL:
+        lua_pushnil(L);
+        break;
+    case CRIER_FALSE:
+    case CRIER_TRUE:
+        lua_pushboolean(L, v->type == CRIER_TRUE);
+        break;
+    case CRIER_INT:
+        lua_pushinteger(L, v->i);
+        break;
+    case CRIER_TIME:
+        lua_pushnumber(L, (lua_Number)v->i / 1e6);
+        break;
+    case CRIER_NUM:
+        lua_pushnumber(L, v->n);
+        break;
+    case CRIER_STR:
+        lua_pushlstring(L, v->s.data, v->s.len);
+        break;
+    case CRIER_SNOWFLAKE:
+        snprintf(text, sizeof text, "%llu", (unsigned long long)v->u);
+        lua_pushstring(L, text);
+        break;
+    case CRIER_ARRAY:
+    case CRIER_OBJECT: {
+        luaL_checkstack(L, 4, "record too deep");
+        lua_newtable(L);
+        struct crier_iter it = crier_values(v);
+        struct crier_value item;
+        lua_Integer n = 0;
+        while (crier_next(&it, &item)) {
+            if (v->type == CRIER_OBJECT)
+                lua_pushlstring(L, item.key.data, item.key.len);
+            push_value(L, &item);
+            if (v->type == CRIER_OBJECT)
+                lua_rawset(L, -3);
+            else
+                lua_rawseti(L, -2, ++n);
+        }
+        break;
+    }
+    }
+}
+
+void crier_push_record(lua_State *L, struct crier_record *record)
+{
+    struct crier_record **box = lua_newuserdatauv(L, sizeof *box, 1);
+    *box = crier_record_ref(record);
+    luaL_setmetatable(L, CRIER_MT_RECORD);
+}
+
+struct crier_record *crier_to_record(lua_State *L, int idx)
+{
+    struct crier_record **box = luaL_testudata(L, idx, CRIER_MT_RECORD);
+    return box ? *box : NULL;
+}
+
+static int l_record_index(lua_State *L)
+{
+    struct crier_record **box = luaL_checkudata(L, 1, CRIER_MT_RECORD);
+    char scratch[32];
+    struct crier_value v;
+    if (lua_type(L, 2) != LUA_TSTRING ||
+        !crier_record_get(*box, lua_tostring(L, 2), &v, scratch)) {
+        lua_pushnil(L);
+        return 1;
+    }
+    if (v.type != CRIER_ARRAY && v.type != CRIER_OBJECT) {
+        push_value(L, &v);
+        return 1;
+    }
+    /* A table is made once, so that r.guild == r.guild. */
+    if (lua_getiuservalue(L, 1, 1) != LUA_TTABLE) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        lua_pushvalue(L, -1);
+        lua_setiuservalue(L, 1, 1);
+    }
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, -2) == LUA_TNIL) {
+        lua_pop(L, 1);
+        push_value(L, &v);
+        lua_pushvalue(L, 2);
+        lua_pushvalue(L, -2);
+        lua_rawset(L, -4);
+    }
+    return 1;
+}
+
+static int l_record_newindex(lua_State *L)
+{
+    return luaL_error(L, "a record is read-only");
+}
+
+static int l_record_gc(lua_State *L)
+{
+    struct crier_record **box = luaL_checkudata(L, 1, CRIER_MT_RECORD);
+    crier_record_unref(*box);
+    *box = NULL;
+    return 0;
+}
+
+static int l_record_tostring(lua_State *L)
+{
+    struct crier_record **box = luaL_checkudata(L, 1, CRIER_MT_RECORD);
+    struct crier_str json = crier_record_json(*box);
+    lua_pushlstring(L, json.data, json.len);
+    return 1;
+}
+
+static int l_record_pairs(lua_State *L)
+{
+    static const char *const common[] = {"id",     "seq",  "time",  "node", "kind", "level",
+                                         "logger", "text", "where", "ok",   "sim"};
+    struct crier_record **box = luaL_checkudata(L, 1, CRIER_MT_RECORD);
+    lua_getglobal(L, "next");
+    lua_newtable(L);
+    for (size_t i = 0; i < CRIER_COUNT(common); i++) {
+        char scratch[32];
+        struct crier_value v;
+        if (crier_record_get(*box, common[i], &v, scratch)) {
+            push_value(L, &v);
+            lua_setfield(L, -2, common[i]);
+        }
+    }
+    struct crier_iter it = crier_record_fields(*box);
+    struct crier_value v;
+    while (crier_next(&it, &v)) {
+        lua_pushlstring(L, v.key.data, v.key.len);
+        push_value(L, &v);
+        lua_rawset(L, -3);
+    }
+    lua_pushnil(L);
+    return 3;
+}
+
+void crier_open_record(lua_State *L)
+{
+    static const luaL_Reg meta[] = {
+        {"__index", l_record_index},       {"__newindex", l_record_newindex},
+        {"__gc", l_record_gc},             {"__tostring", l_record_tostring},
+        {"__pairs", l_record_pairs},       {NULL, NULL},
+    };
+    luaL_newmetatable(L, CRIER_MT_RECORD);
+    lua_pushliteral(L, "locked");
+    lua_setfield(L, -2, "__metatable");
+    luaL_setfuncs(L, meta, 0);
+    lua_pop(L, 1);
+}
+
+/* --- fields from Lua --------------------------------------------------------------------- */
+
+enum { MAX_DEPTH = 60 };
+
+static void build_table(struct crier_builder *b, lua_State *L, int idx, int depth);
+
+static void build_value(struct crier_builder *b, lua_State *L, int idx, const char *key,
+                        size_t klen, int depth)
+{
+    switch (lua_type(L, idx)) {
+    case LUA_TNIL:
+        crier_build_null(b, key, klen);
+        return;
+    case LUA_TBOOLEAN:
+        crier_build_bool(b, key, klen, lua_toboolean(L, idx));
+        return;
+    case LUA_TNUMBER:
+        if (lua_isinteger(L, idx))
+            crier_build_int(b, key, klen, lua_tointeger(L, idx));
+        else
+            crier_build_num(b, key, klen, lua_tonumber(L, idx));
+        return;
+    case LUA_TSTRING: {
+        size_t len;
+        const char *s = lua_tolstring(L, idx, &len);
+        crier_build_str(b, key, klen, s, len);
+        return;
+    }
+    case LUA_TTABLE: {
+        if (depth >= MAX_DEPTH || !lua_checkstack(L, 8)) {
+            crier_build_str(b, key, klen, "[too deep]", 10);
+            return;
+        }
+        bool array = lua_rawlen(L, idx) > 0;
+        crier_build_open(b, key, klen, array ? CRIER_ARRAY : CRIER_OBJECT);
+        if (array) {
+            size_t n = lua_rawlen(L, idx);
+            for (size_t i = 1; i <= n; i++) {
+                lua_rawgeti(L, idx, (lua_Integer)i);
+                build_value(b, L, lua_gettop(L), NULL, 0, depth + 1);
+                lua_pop(L, 1);
+            }
+        } else {
+            build_table(b, L, idx, depth + 1);
+        }
+        crier_build_close(b);
+        return;
+    }
+    case LUA_TUSERDATA: {
+        struct crier_record *record = crier_to_record(L, idx);
+        if (record) {
+            char id[27];
+            crier_record_id(record, id);
+            crier_build_str(b, key, klen, id, 26);
+            return;
+        }
+        if (luaL_testudata(L, idx, CRIER_MT_SECRET)) {
+            crier_build_str(b, key, klen, "*****", 5);
+            return;
+        }
+    } /* fall through */
+    default: {
+        char text[80];
+        crier_lua_describe(L, idx, text, sizeof text);
+        crier_build_str(b, key, klen, text, strlen(text));
+    }
+    }
+}
+
+static void build_table(struct crier_builder *b, lua_State *L, int idx, int depth)
+{
+    lua_pushnil(L);
+    while (lua_next(L, idx)) {
+        int value = lua_gettop(L);
+        size_t klen;
+        const char *key;
+        char number[40];
+        if (lua_type(L, -2) == LUA_TSTRING) {
+            key = lua_tolstring(L, -2, &klen);
+        } else {
+            if (lua_isinteger(L, -2))
+                snprintf(number, sizeof number, "%lld", (long long)lua_tointeger(L, -2));
+            else if (lua_type(L, -2) == LUA_TNUMBER)
+                snprintf(number, sizeof number, "%.14g", lua_tonumber(L, -2));
+            else
+                snprintf(number, sizeof number, "%s", luaL_typename(L, -2));
+            key = number;
+            klen = strlen(number);
+        }
+        build_value(b, L, value, key, klen, depth);
+        lua_settop(L, value - 1);
+    }
+}
+
+void crier_build_lua_fields(struct crier_builder *b, lua_State *L, int idx)
+{
+    luaL_checkstack(L, 8, "too many values");
+    build_table(b, L, lua_absindex(L, idx), 0);
+}
+
+/* --- queries ----------------------------------------------------------------------------- */
+
+/* An operator is a table made by lua/crier/query.lua: { op = "gt", value... } with the operator's
+ * metatable. */
+static bool read_const(lua_State *L, int idx, struct crier_value *v)
+{
+    *v = (struct crier_value){0};
+    switch (lua_type(L, idx)) {
+    case LUA_TNIL:
+        v->type = CRIER_NULL;
+        return true;
+    case LUA_TBOOLEAN:
+        v->type = lua_toboolean(L, idx) ? CRIER_TRUE : CRIER_FALSE;
+        return true;
+    case LUA_TNUMBER:
+        if (lua_isinteger(L, idx)) {
+            v->type = CRIER_INT;
+            v->i = lua_tointeger(L, idx);
+        } else {
+            v->type = CRIER_NUM;
+            v->n = lua_tonumber(L, idx);
+        }
+        return true;
+    case LUA_TSTRING:
+        v->type = CRIER_STR;
+        v->s.data = lua_tolstring(L, idx, &v->s.len);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int add_conditions(lua_State *L, int idx, const char *prefix, struct crier_query *q,
+                          struct crier_err *err, int depth);
+
+static int add_list(lua_State *L, int idx, const char *path, enum crier_op op, lua_Integer first,
+                    struct crier_query *q, struct crier_err *err)
+{
+    lua_Integer n = (lua_Integer)lua_rawlen(L, idx);
+    if (lua_getfield(L, idx, "n") == LUA_TNUMBER)
+        n = lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    size_t count = n >= first ? (size_t)(n - first + 1) : 0;
+    struct crier_value *values = crier_calloc(count ? count : 1, sizeof *values);
+    int top = lua_gettop(L), rc = 0;
+    luaL_checkstack(L, (int)count + 8, "too many values");
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        lua_rawgeti(L, idx, first + (lua_Integer)i);
+        if (!read_const(L, lua_gettop(L), &values[i])) {
+            char got[80];
+            rc = crier_err_set(err, CRIER_EINVAL, "'%s': cannot compare with %s", path,
+                               crier_lua_describe(L, -1, got, sizeof got));
+        }
+    }
+    if (rc == 0)
+        rc = crier_query_add(q, path, op, values, count, err);
+    lua_settop(L, top);
+    free(values);
+    return rc;
+}
+
+static int op_code(const char *name)
+{
+    static const struct {
+        const char *name;
+        enum crier_op op;
+    } ops[] = {
+        {"eq", CRIER_OP_EQ},       {"ne", CRIER_OP_NE},         {"gt", CRIER_OP_GT},
+        {"ge", CRIER_OP_GE},       {"lt", CRIER_OP_LT},         {"le", CRIER_OP_LE},
+        {"range", CRIER_OP_RANGE}, {"one_of", CRIER_OP_ONE_OF}, {"like", CRIER_OP_LIKE},
+        {"any", CRIER_OP_ANY},     {"all", CRIER_OP_ALL},       {"no", CRIER_OP_NO},
+    };
+    for (size_t i = 0; i < CRIER_COUNT(ops); i++) {
+        if (strcmp(ops[i].name, name) == 0)
+            return (int)ops[i].op;
+    }
+    return -1;
+}
+
+static bool is_operator(lua_State *L, int idx, char op[16])
+{
+    if (lua_type(L, idx) != LUA_TTABLE || luaL_getmetafield(L, idx, "__name") == LUA_TNIL)
+        return false;
+    bool yes = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), CRIER_MT_OP) == 0;
+    lua_pop(L, 1);
+    if (yes) {
+        lua_getfield(L, idx, "op");
+        snprintf(op, 16, "%s", lua_tostring(L, -1) ? lua_tostring(L, -1) : "");
+        lua_pop(L, 1);
+    }
+    return yes;
+}
+
+static int add_group(lua_State *L, int idx, enum crier_op op, struct crier_query *q,
+                     struct crier_err *err, int depth)
+{
+    int rc = crier_query_open(q, op, err);
+    size_t n = lua_rawlen(L, idx);
+    for (size_t i = 1; i <= n && rc == 0; i++) {
+        lua_rawgeti(L, idx, (lua_Integer)i);
+        if (lua_type(L, -1) != LUA_TTABLE) {
+            rc = crier_err_set(err, CRIER_EINVAL, "crier.any, all and no take tables of conditions");
+        } else {
+            rc = crier_query_open(q, CRIER_OP_ALL, err);
+            if (rc == 0)
+                rc = add_conditions(L, lua_gettop(L), "", q, err, depth + 1);
+            if (rc == 0)
+                crier_query_close(q);
+        }
+        lua_pop(L, 1);
+    }
+    if (rc == 0)
+        crier_query_close(q);
+    return rc;
+}
+
+static int add_one(lua_State *L, int idx, const char *path, struct crier_query *q,
+                   struct crier_err *err, int depth)
+{
+    char op[16];
+    struct crier_value v;
+    if (read_const(L, idx, &v))
+        return crier_query_add(q, path, CRIER_OP_EQ, &v, 1, err);
+    if (lua_type(L, idx) != LUA_TTABLE)
+        return crier_err_set(err, CRIER_EINVAL, "'%s': cannot compare with a %s", path,
+                             luaL_typename(L, idx));
+    if (is_operator(L, idx, op))
+        return add_list(L, idx, path, (enum crier_op)op_code(op), 1, q, err);
+    if (lua_rawlen(L, idx) > 0) /* kind = { "task", "event" } */
+        return add_list(L, idx, path, CRIER_OP_ONE_OF, 1, q, err);
+    char *prefix = crier_asprintf("%s.", path);
+    int rc = add_conditions(L, idx, prefix, q, err, depth + 1); /* guild = { id = ... } */
+    free(prefix);
+    return rc;
+}
+
+static int add_conditions(lua_State *L, int idx, const char *prefix, struct crier_query *q,
+                          struct crier_err *err, int depth)
+{
+    char op[16];
+    int rc = 0;
+    if (depth > 14)
+        return crier_err_set(err, CRIER_ELIMIT, "conditions are nested too deeply");
+    luaL_checkstack(L, 10, "conditions nested too deeply");
+    if (is_operator(L, idx, op)) {
+        int code = op_code(op);
+        if (code != CRIER_OP_ANY && code != CRIER_OP_ALL && code != CRIER_OP_NO)
+            return crier_err_set(err, CRIER_EINVAL, "crier.%s stands behind a field: x = crier.%s(...)",
+                                 op, op);
+        return add_group(L, idx, (enum crier_op)code, q, err, depth);
+    }
+    lua_pushnil(L);
+    while (rc == 0 && lua_next(L, idx)) {
+        int value = lua_gettop(L);
+        if (lua_type(L, -2) != LUA_TSTRING) {
+            rc = crier_err_set(err, CRIER_EINVAL,
+                               "conditions have names: { kind = \"message\" }");
+        } else {
+            char *path = crier_asprintf("%s%s", prefix, lua_tostring(L, -2));
+            rc = add_one(L, value, path, q, err, depth);
+            free(path);
+        }
+        lua_settop(L, value - (rc == 0 ? 1 : 2));
+    }
+    return rc;
+}
+
+int crier_query_from_lua(lua_State *L, int idx, const struct crier_zone *zone,
+                         struct crier_query **out, struct crier_err *err)
+{
+    struct crier_query *q = crier_query_new((struct crier_zone *)zone);
+    int rc = add_conditions(L, lua_absindex(L, idx), "", q, err, 0);
+    if (rc == 0)
+        *out = q;
+    else
+        crier_query_free(q);
+    return rc;
+}

@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: MIT */
+#include "script/schema.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "script/declare.h"
+
+struct crier_generation *crier_generation_of(lua_State *L)
+{
+    return crier_vm_of(L)->owner;
+}
+
+const char *crier_lua_describe(lua_State *L, int idx, char *out, size_t cap)
+{
+    switch (lua_type(L, idx)) {
+    case LUA_TSTRING: {
+        const char *s = lua_tostring(L, idx);
+        snprintf(out, cap, "the string \"%.40s%s\"", s, strlen(s) > 40 ? "..." : "");
+        break;
+    }
+    case LUA_TNUMBER:
+        if (lua_isinteger(L, idx))
+            snprintf(out, cap, "the number %lld", (long long)lua_tointeger(L, idx));
+        else
+            snprintf(out, cap, "the number %.14g", lua_tonumber(L, idx));
+        break;
+    case LUA_TBOOLEAN:
+        snprintf(out, cap, "%s", lua_toboolean(L, idx) ? "true" : "false");
+        break;
+    case LUA_TNIL:
+    case LUA_TNONE:
+        snprintf(out, cap, "nil");
+        break;
+    case LUA_TUSERDATA:
+        if (luaL_getmetafield(L, idx, "__name") == LUA_TSTRING) {
+            snprintf(out, cap, "a %s", lua_tostring(L, -1));
+            lua_pop(L, 1);
+            break;
+        }
+        snprintf(out, cap, "a userdata");
+        break;
+    default:
+        snprintf(out, cap, "a %s", luaL_typename(L, idx));
+    }
+    return out;
+}
+
+static const char *intern(struct crier_generation *gen, const char *s)
+{
+    const char *have = g_hash_table_lookup(gen->strings, s);
+    if (have)
+        return have;
+    char *copy = crier_strdup(s);
+    g_hash_table_add(gen->strings, copy);
+    return copy;
+}
+
+/* The innermost frame that runs the user's source: sugar that is built in has chunk names that
+ * start with '='. */
+void crier_lua_place(lua_State *L, const char **file, int *line)
+{
+    lua_Debug ar;
+    *file = NULL;
+    *line = 0;
+    for (int level = 1; lua_getstack(L, level, &ar); level++) {
+        if (lua_getinfo(L, "Sl", &ar) && ar.currentline > 0 && ar.source[0] == '@') {
+            *file = intern(crier_generation_of(L), ar.source + 1);
+            *line = ar.currentline;
+            return;
+        }
+    }
+}
+
+static struct crier_srcmap *srcmap_for(struct crier_generation *gen, const char *file)
+{
+    if (!file)
+        return NULL;
+    struct crier_srcmap *map = g_hash_table_lookup(gen->srcmaps, file);
+    if (!map) {
+        char *path = strcmp(file, gen->file) == 0 ? crier_strdup(gen->path)
+                                                  : crier_path_join(gen->folder, file);
+        map = crier_srcmap_load(path);
+        free(path);
+        if (map)
+            g_hash_table_insert(gen->srcmaps, crier_strdup(file), map);
+    }
+    return map;
+}
+
+static void label(struct crier_decl *d, const char *noun)
+{
+    lua_State *L = d->L;
+    const char *name = NULL;
+    if (lua_getfield(L, d->table, "name") == LUA_TSTRING)
+        name = lua_tostring(L, -1);
+    else if (lua_pop(L, 1), lua_getfield(L, d->table, "snowflake") == LUA_TSTRING ||
+                                lua_isinteger(L, -1))
+        name = lua_tostring(L, -1);
+    if (name)
+        snprintf(d->object, sizeof d->object, "%s '%.120s'", noun, name);
+    else
+        snprintf(d->object, sizeof d->object, "%s", noun);
+    lua_pop(L, 1);
+}
+
+void crier_decl_begin(struct crier_decl *d, lua_State *L, int arg, const char *callee,
+                      const char *noun, const char *usage)
+{
+    struct crier_vm *vm = crier_vm_of(L);
+    if (!vm->loading)
+        luaL_error(L, "crier.%s declares: it is only available while the script loads", callee);
+    if (lua_type(L, arg) != LUA_TTABLE) {
+        char got[80];
+        luaL_error(L, "crier.%s expects a table, got %s: %s", callee,
+                   crier_lua_describe(L, arg, got, sizeof got), usage);
+    }
+    *d = (struct crier_decl){.gen = vm->owner, .L = L, .table = arg, .callee = callee};
+    crier_lua_place(L, &d->file, &d->line);
+    label(d, noun);
+}
+
+void crier_decl_problem(struct crier_decl *d, enum crier_severity severity, const char *key,
+                        const char *help, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    int line = d->line, column = 0;
+    struct crier_srcmap *map = srcmap_for(d->gen, d->file);
+    if (map && !(key && crier_srcmap_key(map, d->line, d->callee, key, &line, &column))) {
+        line = d->line;
+        crier_srcmap_call(map, d->line, d->callee, &line, &column);
+    }
+    crier_diags_add(&d->gen->diags, severity, d->file, line, column, d->object, text, help);
+}
+
+static bool wrong_type(struct crier_decl *d, int idx, const char *key, const char *wanted)
+{
+    char got[80];
+    crier_decl_problem(d, CRIER_ERROR, key, NULL, "option '%s' must be %s, got %s", key, wanted,
+                       crier_lua_describe(d->L, idx, got, sizeof got));
+    return false;
+}
+
+bool crier_read_snowflake(struct crier_decl *d, int idx, const char *key, uint64_t *out)
+{
+    lua_State *L = d->L;
+    if (lua_type(L, idx) == LUA_TNUMBER && !lua_isinteger(L, idx)) {
+        char text[80];
+        snprintf(text, sizeof text, "write it as a string: \"%.0f\" (check the digits)",
+                 lua_tonumber(L, idx));
+        crier_decl_problem(d, CRIER_ERROR, key, text,
+                           "option '%s': the snowflake %.14g is a float, which has lost digits "
+                           "(floats are exact only below 2^53)",
+                           key, lua_tonumber(L, idx));
+        return false;
+    }
+    if (lua_isinteger(L, idx)) {
+        lua_Integer v = lua_tointeger(L, idx);
+        if (v <= 0) {
+            crier_decl_problem(d, CRIER_ERROR, key, NULL,
+                               "option '%s': a snowflake is a positive number, got %lld", key,
+                               (long long)v);
+            return false;
+        }
+        *out = (uint64_t)v;
+        return true;
+    }
+    if (lua_type(L, idx) != LUA_TSTRING)
+        return wrong_type(d, idx, key, "a snowflake such as \"863071397207212052\"");
+    const char *s = lua_tostring(L, idx);
+    size_t len = strlen(s);
+    errno = 0;
+    char *end;
+    unsigned long long v = len && len <= 20 && s[0] >= '0' && s[0] <= '9' ? strtoull(s, &end, 10)
+                                                                         : 0;
+    if (!v || *end || errno || v > INT64_MAX) {
+        crier_decl_problem(d, CRIER_ERROR, key,
+                           "in Discord: Settings, Advanced, Developer Mode, then Copy ID",
+                           "option '%s': \"%.40s\" is not a snowflake (1 to 19 digits)", key, s);
+        return false;
+    }
+    *out = v;
+    return true;
+}
+
+bool crier_read_duration(struct crier_decl *d, int idx, const char *key, int64_t *out_us)
+{
+    struct crier_err err = {0};
+    int rc;
+    if (lua_type(d->L, idx) == LUA_TNUMBER)
+        rc = crier_duration_from_seconds(lua_tonumber(d->L, idx), out_us, &err);
+    else if (lua_type(d->L, idx) == LUA_TSTRING)
+        rc = crier_duration_parse(lua_tostring(d->L, idx), out_us, &err);
+    else
+        return wrong_type(d, idx, key, "a duration such as \"10s\" or \"1m30s\"");
+    if (rc != 0)
+        crier_decl_problem(d, CRIER_ERROR, key, NULL, "option '%s': %s", key, err.text);
+    return rc == 0;
+}
+
+static bool in_bounds(struct crier_decl *d, const struct crier_option *opt, int64_t v)
+{
+    if ((opt->min || opt->max) && (v < opt->min || (opt->max && v > opt->max))) {
+        if (opt->type == CRIER_OPT_DURATION) {
+            char lo[48], hi[48];
+            crier_decl_problem(d, CRIER_ERROR, opt->name, NULL,
+                               "option '%s' must be at least %s%s%s", opt->name,
+                               crier_duration_text(opt->min, lo), opt->max ? " and at most " : "",
+                               opt->max ? crier_duration_text(opt->max, hi) : "");
+        } else if (opt->max) {
+            crier_decl_problem(d, CRIER_ERROR, opt->name, NULL,
+                               "option '%s' must be from %lld to %lld, got %lld", opt->name,
+                               (long long)opt->min, (long long)opt->max, (long long)v);
+        } else {
+            crier_decl_problem(d, CRIER_ERROR, opt->name, NULL,
+                               "option '%s' must be at least %lld, got %lld", opt->name,
+                               (long long)opt->min, (long long)v);
+        }
+        return false;
+    }
+    return true;
+}
+
+static bool read_enum(struct crier_decl *d, int idx, const struct crier_option *opt,
+                      struct crier_option_value *v)
+{
+    char wanted[200];
+    crier_option_type_text(opt, wanted, sizeof wanted);
+    if (lua_type(d->L, idx) != LUA_TSTRING)
+        return wrong_type(d, idx, opt->name, wanted);
+    const char *s = lua_tostring(d->L, idx);
+    char *words = crier_strdup(opt->choices), *save = NULL;
+    const char *names[32];
+    size_t n = 0;
+    for (char *w = strtok_r(words, " ", &save); w && n < CRIER_COUNT(names);
+         w = strtok_r(NULL, " ", &save))
+        names[n++] = w;
+    bool found = false;
+    for (size_t i = 0; i < n && !found; i++) {
+        if (strcmp(names[i], s) == 0) {
+            v->i = (int64_t)i;
+            free(v->s);
+            v->s = crier_strdup(s);
+            found = true;
+        }
+    }
+    if (!found) {
+        const char *near = crier_nearest(s, names, n);
+        char help[80];
+        snprintf(help, sizeof help, "did you mean \"%s\"?", near ? near : "");
+        crier_decl_problem(d, CRIER_ERROR, opt->name, near ? help : NULL,
+                           "option '%s' must be %s, got \"%.40s\"", opt->name, wanted, s);
+    }
+    free(words);
+    return found;
+}
+
+static bool read_strings(struct crier_decl *d, int idx, const struct crier_option *opt,
+                         struct crier_option_value *v)
+{
+    lua_State *L = d->L;
+    if (lua_type(L, idx) == LUA_TSTRING) {
+        v->list = crier_malloc(sizeof *v->list);
+        v->list[0] = crier_strdup(lua_tostring(L, idx));
+        v->count = 1;
+        return true;
+    }
+    if (lua_type(L, idx) != LUA_TTABLE)
+        return wrong_type(d, idx, opt->name, "a string or a list of strings");
+    size_t n = lua_rawlen(L, idx);
+    v->list = crier_calloc(n ? n : 1, sizeof *v->list);
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, idx, (lua_Integer)i + 1);
+        if (lua_type(L, -1) != LUA_TSTRING) {
+            wrong_type(d, -1, opt->name, "a list of strings");
+            lua_pop(L, 1);
+            return false;
+        }
+        v->list[v->count++] = crier_strdup(lua_tostring(L, -1));
+        lua_pop(L, 1);
+    }
+    return true;
+}
+
+static bool read_snowflakes(struct crier_decl *d, int idx, const struct crier_option *opt,
+                            struct crier_option_value *v)
+{
+    lua_State *L = d->L;
+    if (lua_type(L, idx) != LUA_TTABLE) {
+        v->ids = crier_malloc(sizeof *v->ids);
+        if (!crier_read_snowflake(d, idx, opt->name, v->ids))
+            return false;
+        v->count = 1;
+        return true;
+    }
+    size_t n = lua_rawlen(L, idx);
+    v->ids = crier_calloc(n ? n : 1, sizeof *v->ids);
+    bool ok = true;
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, idx, (lua_Integer)i + 1);
+        if (crier_read_snowflake(d, lua_gettop(L), opt->name, &v->ids[v->count])) {
+            for (size_t j = 0; j < v->count; j++) {
+                if (v->ids[j] == v->ids[v->count]) {
+                    crier_decl_problem(d, CRIER_ERROR, opt->name, NULL,
+                                       "option '%s' names %llu twice", opt->name,
+                                       (unsigned long long)v->ids[j]);
+                    ok = false;
+                    break;
+                }
+            }
+            v->count++;
+        } else {
+            ok = false;
+        }
+        lua_pop(L, 1);
+    }
+    return ok;
+}
+
+static bool read_secret(struct crier_decl *d, int idx, const struct crier_option *opt,
+                        struct crier_option_value *v)
+{
+    (void)v;
+    if (lua_type(d->L, idx) == LUA_TSTRING) {
+        crier_decl_problem(d, CRIER_WARNING, opt->name,
+                           "keep it out of the script: crier.secret.env \"DISCORD_TOKEN\"",
+                           "option '%s' is written in the script itself", opt->name);
+        return true;
+    }
+    if (!luaL_testudata(d->L, idx, CRIER_MT_SECRET))
+        return wrong_type(d, idx, opt->name,
+                          "a secret such as crier.secret.env \"DISCORD_TOKEN\"");
+    return true;
+}
+
+static bool read_value(struct crier_decl *d, int idx, const struct crier_option *opt,
+                       struct crier_option_value *v)
+{
+    lua_State *L = d->L;
+    struct crier_err err = {0};
+    switch (opt->type) {
+    case CRIER_OPT_STRING:
+        if (lua_type(L, idx) != LUA_TSTRING)
+            return wrong_type(d, idx, opt->name, "a string");
+        free(v->s);
+        v->s = crier_strdup(lua_tostring(L, idx));
+        return true;
+    case CRIER_OPT_PATH:
+        if (lua_type(L, idx) != LUA_TSTRING || !*lua_tostring(L, idx))
+            return wrong_type(d, idx, opt->name, "a path");
+        free(v->s);
+        v->s = crier_path_join(d->gen->folder, lua_tostring(L, idx));
+        return true;
+    case CRIER_OPT_BOOL:
+        if (lua_type(L, idx) != LUA_TBOOLEAN)
+            return wrong_type(d, idx, opt->name, "true or false");
+        v->i = lua_toboolean(L, idx);
+        return true;
+    case CRIER_OPT_INT:
+        if (!lua_isinteger(L, idx))
+            return wrong_type(d, idx, opt->name, "an integer");
+        v->i = lua_tointeger(L, idx);
+        return in_bounds(d, opt, v->i);
+    case CRIER_OPT_NUMBER:
+        if (lua_type(L, idx) != LUA_TNUMBER)
+            return wrong_type(d, idx, opt->name, "a number");
+        v->n = lua_tonumber(L, idx);
+        return true;
+    case CRIER_OPT_DURATION:
+        return crier_read_duration(d, idx, opt->name, &v->i) && in_bounds(d, opt, v->i);
+    case CRIER_OPT_SIZE:
+        if (lua_isinteger(L, idx)) {
+            v->i = lua_tointeger(L, idx);
+        } else if (lua_type(L, idx) != LUA_TSTRING) {
+            return wrong_type(d, idx, opt->name, "a size such as \"64MiB\"");
+        } else if (crier_size_parse(lua_tostring(L, idx), &v->i, &err) != 0) {
+            crier_decl_problem(d, CRIER_ERROR, opt->name, NULL, "option '%s': %s", opt->name,
+                               err.text);
+            return false;
+        }
+        return in_bounds(d, opt, v->i);
+    case CRIER_OPT_ENUM:
+        return read_enum(d, idx, opt, v);
+    case CRIER_OPT_STRINGS:
+        return read_strings(d, idx, opt, v);
+    case CRIER_OPT_SNOWFLAKE: {
+        uint64_t id = 0;
+        bool ok = crier_read_snowflake(d, idx, opt->name, &id);
+        v->i = (int64_t)id;
+        return ok;
+    }
+    case CRIER_OPT_SNOWFLAKES:
+        return read_snowflakes(d, idx, opt, v);
+    case CRIER_OPT_SECRET:
+        return read_secret(d, idx, opt, v);
+    case CRIER_OPT_FUNCTION:
+        if (lua_type(L, idx) != LUA_TFUNCTION)
+            return wrong_type(d, idx, opt->name, "a function");
+        return true;
+    case CRIER_OPT_OBJECT:
+        return true;
+    }
+    return false;
+}
+
+static const struct crier_option *find(const struct crier_option *table, size_t count,
+                                       const char *name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(table[i].name, name) == 0)
+            return &table[i];
+    }
+    return NULL;
+}
+
+static void unknown_key(struct crier_decl *d, const struct crier_option *table, size_t count,
+                        const char *key)
+{
+    const char *names[64];
+    size_t n = count < CRIER_COUNT(names) ? count : CRIER_COUNT(names);
+    for (size_t i = 0; i < n; i++)
+        names[i] = table[i].name;
+    const char *near = crier_nearest(key, names, n);
+    char help[512];
+    if (near) {
+        snprintf(help, sizeof help, "did you mean '%s'?", near);
+    } else {
+        size_t at = (size_t)snprintf(help, sizeof help, "known: ");
+        for (size_t i = 0; i < n && at < sizeof help; i++)
+            at += (size_t)snprintf(help + at, sizeof help - at, "%s%s", i ? ", " : "", names[i]);
+    }
+    crier_decl_problem(d, CRIER_ERROR, key, help, "unknown option '%.60s'", key);
+}
+
+void crier_decl_read(struct crier_decl *d, const struct crier_option *table, size_t count,
+                     bool allow_list, struct crier_options *out)
+{
+    lua_State *L = d->L;
+    crier_options_init(out, table, count);
+    bool told_list = false;
+    lua_pushnil(L);
+    while (lua_next(L, d->table)) {
+        int value = lua_gettop(L);
+        if (lua_type(L, -2) != LUA_TSTRING) {
+            if (!allow_list && !told_list) {
+                told_list = true;
+                crier_decl_problem(d, CRIER_ERROR, NULL, NULL,
+                                   "crier.%s takes named options only, got an item without a name",
+                                   d->callee);
+            }
+        } else {
+            const char *key = lua_tostring(L, -2);
+            const struct crier_option *opt = find(table, count, key);
+            if (!opt) {
+                unknown_key(d, table, count, key);
+            } else {
+                struct crier_option_value *v = &out->values[opt - table];
+                if ((opt->flags & CRIER_OPT_OR_FALSE) && lua_type(L, value) == LUA_TBOOLEAN &&
+                    !lua_toboolean(L, value))
+                    v->off = v->set = true;
+                else
+                    v->set = read_value(d, value, opt, v);
+            }
+        }
+        lua_settop(L, value - 1);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!(table[i].flags & CRIER_OPT_REQUIRED) || out->values[i].set)
+            continue;
+        lua_getfield(L, d->table, table[i].name);
+        if (lua_isnil(L, -1)) {
+            char what[200];
+            crier_decl_problem(d, CRIER_ERROR, NULL, table[i].help, "option '%s' (%s) is missing",
+                               table[i].name, crier_option_type_text(&table[i], what, sizeof what));
+        }
+        lua_pop(L, 1);
+    }
+}
+
+int crier_decl_field(struct crier_decl *d, const char *key)
+{
+    return lua_getfield(d->L, d->table, key);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Reading a declaration's table by its option table, with diagnostics that name place, object,
+ * fault and remedy. Every problem of a table is reported; a value that is wrong is left unset.
+ *
+ * Thread: the generation's.
+ */
+#ifndef CRIER_SCRIPT_SCHEMA_H
+#define CRIER_SCRIPT_SCHEMA_H
+
+#include "script/generation.h"
+
+/** One declaration being read. */
+struct crier_decl {
+    struct crier_generation *gen;
+    lua_State *L;
+    int table;          /**< stack index of the argument table */
+    const char *callee; /**< "TextMESSAGE", "sink.json": as the source has it */
+    const char *file;   /**< interned */
+    int line;
+    char object[160];   /**< "message 'gallery'" */
+};
+
+/** The generation of a state. */
+struct crier_generation *crier_generation_of(lua_State *L);
+/** Start reading: the argument at index 1 (arg) must be a table, else a Lua error that shows
+ *  `usage`. noun: "message"; the label is completed by the table's name or snowflake. Raises when
+ *  the script is not loading. */
+void crier_decl_begin(struct crier_decl *d, lua_State *L, int arg, const char *callee,
+                      const char *noun, const char *usage);
+/** Report at the place of `key` in the table (NULL: the call itself). */
+void crier_decl_problem(struct crier_decl *d, enum crier_severity severity, const char *key,
+                        const char *help, const char *fmt, ...) CRIER_PRINTF(5, 6);
+/** Read all options; unknown keys, wrong types, missing ones are reported. `out` is initialised
+ *  here. Positional items (1..n) are reported unless allow_list. */
+void crier_decl_read(struct crier_decl *d, const struct crier_option *table, size_t count,
+                     bool allow_list, struct crier_options *out);
+/** Push the field `key` of the table; returns its type (LUA_TNIL: absent). */
+int crier_decl_field(struct crier_decl *d, const char *key);
+
+/** Value readers, also for what is nested. They report under `key` and return false. */
+bool crier_read_snowflake(struct crier_decl *d, int idx, const char *key, uint64_t *out);
+bool crier_read_duration(struct crier_decl *d, int idx, const char *key, int64_t *out_us);
+
+/** What a value is, for messages: `the string "yes"`, `the number 3`, `a table`. */
+const char *crier_lua_describe(lua_State *L, int idx, char *out, size_t cap);
+
+#endif
