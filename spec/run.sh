@@ -115,7 +115,11 @@ finish() {
 
 if [ "$install" -eq 1 ]; then
     . spec/support/packages.sh
-    packages_ensure "${yes[@]}" "${PACKAGES_BUILD[@]}" "${PACKAGES_TEST[@]}"
+    if ! packages_ensure "${yes[@]}" "${PACKAGES_BUILD[@]}" "${PACKAGES_TEST[@]}"; then
+        : >"$tmp/out"
+        broke 'installing packages'
+        finish
+    fi
 fi
 
 echo "Building in $build ..."
