@@ -39,12 +39,12 @@ struct request {
     struct crier_buf payload;
     char nonce[26];
 
-    int64_t since;      /* ready to go since; its time until the start is `waited` */
-    int64_t next_at;    /* not before */
+    int64_t since;   /* ready to go since; its time until the start is `waited` */
+    int64_t next_at; /* not before */
     int64_t not_after;
-    int64_t maybe_at;   /* first attempt that may have been executed; CRIER_NEVER: none */
+    int64_t maybe_at; /* first attempt that may have been executed; CRIER_NEVER: none */
     int64_t started;
-    int failures;       /* in a row, for the back-off */
+    int failures; /* in a row, for the back-off */
     struct crier_timer deadline;
     struct call *call;
     bool canceled;
@@ -89,9 +89,9 @@ struct crier_discord {
     uint64_t last_id;
     int in_flight;
     bool delivering;
-    uint64_t self;    /* our user id; 0: not known yet */
-    int64_t skew;     /* server's wall time - ours */
-    int bans;         /* in a row */
+    uint64_t self; /* our user id; 0: not known yet */
+    int64_t skew;  /* server's wall time - ours */
+    int bans;      /* in a row */
     int64_t rest_until;
     struct crier_err rest_why;
     bool stopped;
@@ -101,7 +101,7 @@ struct crier_discord {
 
 const char *crier_outcome_name(enum crier_outcome outcome)
 {
-    static const char *const names[] = {"sent", "retry", "drop", "rebuild",
+    static const char *const names[] = {"sent", "retry", "drop",    "rebuild",
                                         "bad",  "stop",  "canceled"};
     return names[outcome];
 }
@@ -112,7 +112,8 @@ static void token_keep(struct crier_discord *d, const char *token)
 {
     size_t len = strlen(token) + 1;
     d->token_size = (len + 4095) / 4096 * 4096;
-    d->token = mmap(NULL, d->token_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    d->token =
+        mmap(NULL, d->token_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (d->token == MAP_FAILED)
         abort();
     mlock(d->token, d->token_size); /* may be refused by ulimit; then it is only not printed */
@@ -269,17 +270,22 @@ static void describe(struct request *r, const struct crier_http_response *res, c
         enum crier_class class_;
         int code;
     } codes[] = {
-        {CRIER_CLASS_OK, CRIER_OK},          {CRIER_CLASS_RETRY, CRIER_ENET},
-        {CRIER_CLASS_LOST, CRIER_ENET},      {CRIER_CLASS_WAIT, CRIER_EBUSY},
-        {CRIER_CLASS_DROP, CRIER_EDENIED},   {CRIER_CLASS_DOUBT, CRIER_EDENIED},
-        {CRIER_CLASS_REBUILD, CRIER_ENOTFOUND}, {CRIER_CLASS_BAD, CRIER_EINVAL},
-        {CRIER_CLASS_STOP, CRIER_EDENIED},   {CRIER_CLASS_BREAK, CRIER_EDENIED},
+        {CRIER_CLASS_OK, CRIER_OK},
+        {CRIER_CLASS_RETRY, CRIER_ENET},
+        {CRIER_CLASS_LOST, CRIER_ENET},
+        {CRIER_CLASS_WAIT, CRIER_EBUSY},
+        {CRIER_CLASS_DROP, CRIER_EDENIED},
+        {CRIER_CLASS_DOUBT, CRIER_EDENIED},
+        {CRIER_CLASS_REBUILD, CRIER_ENOTFOUND},
+        {CRIER_CLASS_BAD, CRIER_EINVAL},
+        {CRIER_CLASS_STOP, CRIER_EDENIED},
+        {CRIER_CLASS_BREAK, CRIER_EDENIED},
     };
     int class_code = CRIER_EINTERNAL;
     for (size_t i = 0; i < CRIER_COUNT(codes); i++)
         if (codes[i].class_ == row->class_)
             class_code = res->status == 404 && codes[i].code == CRIER_EDENIED ? CRIER_ENOTFOUND
-                                                                               : codes[i].code;
+                                                                              : codes[i].code;
     struct crier_buf text = {0};
     const char *message = json_string_value(json_object_get(body, "message"));
     crier_buf_printf(&text, "%d", res->status);
@@ -829,12 +835,12 @@ static struct crier_request_id enqueue(struct request *r)
 struct crier_request_id crier_discord_create(struct crier_discord *d, uint64_t channel,
                                              struct crier_content *content,
                                              const struct crier_mentions *mentions,
-                                             const char *nonce, int64_t first_us,
-                                             int64_t not_after, crier_discord_done *done, void *arg)
+                                             const char *nonce, int64_t first_us, int64_t not_after,
+                                             crier_discord_done *done, void *arg)
 {
-    struct request *r =
-        request_new(d, CRIER_REQ_CREATE, "POST",
-                    crier_asprintf("/channels/%" PRIu64 "/messages", channel), not_after, done, arg);
+    struct request *r = request_new(d, CRIER_REQ_CREATE, "POST",
+                                    crier_asprintf("/channels/%" PRIu64 "/messages", channel),
+                                    not_after, done, arg);
     r->channel = channel;
     r->content = crier_content_ref(content);
     snprintf(r->nonce, sizeof r->nonce, "%s", nonce);
@@ -846,13 +852,13 @@ struct crier_request_id crier_discord_create(struct crier_discord *d, uint64_t c
 
 struct crier_request_id crier_discord_edit(struct crier_discord *d, uint64_t channel,
                                            uint64_t message, struct crier_content *content,
-                                           const struct crier_mentions *mentions,
-                                           int64_t not_after, crier_discord_done *done, void *arg)
+                                           const struct crier_mentions *mentions, int64_t not_after,
+                                           crier_discord_done *done, void *arg)
 {
-    struct request *r = request_new(
-        d, CRIER_REQ_EDIT, "PATCH",
-        crier_asprintf("/channels/%" PRIu64 "/messages/%" PRIu64, channel, message), not_after,
-        done, arg);
+    struct request *r =
+        request_new(d, CRIER_REQ_EDIT, "PATCH",
+                    crier_asprintf("/channels/%" PRIu64 "/messages/%" PRIu64, channel, message),
+                    not_after, done, arg);
     r->content = crier_content_ref(content);
     crier_request_payload(content, mentions, NULL, &r->payload);
     return enqueue(r);
@@ -862,10 +868,10 @@ struct crier_request_id crier_discord_delete(struct crier_discord *d, uint64_t c
                                              uint64_t message, int64_t not_after,
                                              crier_discord_done *done, void *arg)
 {
-    return enqueue(request_new(
-        d, CRIER_REQ_DELETE, "DELETE",
-        crier_asprintf("/channels/%" PRIu64 "/messages/%" PRIu64, channel, message), not_after,
-        done, arg));
+    return enqueue(
+        request_new(d, CRIER_REQ_DELETE, "DELETE",
+                    crier_asprintf("/channels/%" PRIu64 "/messages/%" PRIu64, channel, message),
+                    not_after, done, arg));
 }
 
 struct crier_request_id crier_discord_open_dm(struct crier_discord *d, uint64_t user,
@@ -881,8 +887,7 @@ struct crier_request_id crier_discord_open_dm(struct crier_discord *d, uint64_t 
 struct crier_request_id crier_discord_get(struct crier_discord *d, const char *path,
                                           int64_t not_after, crier_discord_done *done, void *arg)
 {
-    return enqueue(
-        request_new(d, CRIER_REQ_GET, "GET", crier_strdup(path), not_after, done, arg));
+    return enqueue(request_new(d, CRIER_REQ_GET, "GET", crier_strdup(path), not_after, done, arg));
 }
 
 void crier_discord_cancel(struct crier_discord *d, struct crier_request_id id)

@@ -47,8 +47,8 @@ struct crier_discord_config {
 /** The transport is borrowed. */
 struct crier_discord *crier_discord_new(struct crier_loop *loop, struct crier_transport *transport,
                                         const struct crier_discord_config *config);
-/** Cancels what is queued and under way (their done is called, from within). Not to be called from a
- *  done. */
+/** Cancels what is queued and under way (their done is called, from within). Not to be called
+ *  from a done. */
 void crier_discord_free(struct crier_discord *d);
 
 /** What a request ended with. Borrowed for the callback. */
@@ -56,7 +56,7 @@ struct crier_discord_result {
     enum crier_outcome outcome;
     int status;         /**< last HTTP status; 0: no answer */
     int code;           /**< Discord's JSON error code; 0: none */
-    struct crier_err err; /**< in words, when outcome != CRIER_SENT: "403 50013 Missing Permissions" */
+    struct crier_err err; /**< when outcome != CRIER_SENT: "403 50013 Missing Permissions (...)" */
     json_t *body;       /**< parsed answer; NULL when there is none */
     int requests;       /**< HTTP requests made, retries included */
     int64_t waited;     /**< microseconds spent waiting for rate limits */
@@ -82,8 +82,9 @@ struct crier_content {
 struct crier_content *crier_content_new(void);
 struct crier_content *crier_content_ref(struct crier_content *content);
 void crier_content_unref(struct crier_content *content);
-/** The rules of reference discord.md A3: text of at most 2,000 UTF-16 units, at most 10 embeds with their
- *  limits and 6,000 units in all, at most 10 files, not all empty. The text names the limit. */
+/** The rules of reference discord.md A3: text of at most 2,000 UTF-16 units, at most 10 embeds with
+ *  their limits and 6,000 units in all, at most 10 files, not all empty. The error's text names
+ *  the limit. */
 CRIER_CHECK int crier_content_check(const struct crier_content *content, struct crier_err *err);
 
 /** Who may be pinged: allowed_mentions. All false (and no lists) is the default. */

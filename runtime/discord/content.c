@@ -86,9 +86,8 @@ static int embed_check(const json_t *embed, size_t index, size_t *sum, struct cr
         return rc;
     const json_t *fields = json_object_get(embed, "fields");
     if (json_array_size(fields) > 25)
-        return crier_err_set(err, CRIER_EINVAL,
-                             "embeds[%zu] has %zu fields, Discord allows 25", index,
-                             json_array_size(fields));
+        return crier_err_set(err, CRIER_EINVAL, "embeds[%zu] has %zu fields, Discord allows 25",
+                             index, json_array_size(fields));
     for (size_t i = 0; !rc && i < json_array_size(fields); i++) {
         const json_t *field = json_array_get(fields, i);
         snprintf(place, sizeof place, "embeds[%zu].fields[%zu]", index, i);
@@ -147,7 +146,6 @@ int crier_content_check(const struct crier_content *content, struct crier_err *e
         return crier_err_set(err, CRIER_EINVAL,
                              "the files have %zu bytes in all, Discord allows 25 MiB", bytes);
     if (blank(content->text) && !embeds && !content->file_count)
-        return crier_err_set(err, CRIER_EINVAL,
-                             "nothing to send: no text, no embed and no file");
+        return crier_err_set(err, CRIER_EINVAL, "nothing to send: no text, no embed and no file");
     return 0;
 }

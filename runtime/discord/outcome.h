@@ -28,11 +28,11 @@ enum crier_request_kind {
 
 enum crier_class {
     CRIER_CLASS_OK,
-    CRIER_CLASS_RETRY,   /**< certainly not executed: again with back-off */
-    CRIER_CLASS_LOST,    /**< may have been executed: again under the same nonce, or idempotent */
-    CRIER_CLASS_WAIT,    /**< a rate limit: as told, else row->wait */
-    CRIER_CLASS_DROP,    /**< the target is gone or closed to us */
-    CRIER_CLASS_DOUBT,   /**< an unknown 403 or 404: BAD, from the third in a row of a target DROP */
+    CRIER_CLASS_RETRY, /**< certainly not executed: again with back-off */
+    CRIER_CLASS_LOST,  /**< may have been executed: again under the same nonce, or idempotent */
+    CRIER_CLASS_WAIT,  /**< a rate limit: as told, else row->wait */
+    CRIER_CLASS_DROP,  /**< the target is gone or closed to us */
+    CRIER_CLASS_DOUBT, /**< an unknown 403 or 404: BAD, from the third in a row of a target DROP */
     CRIER_CLASS_REBUILD, /**< the message is gone or cannot be edited: create anew */
     CRIER_CLASS_BAD,     /**< our content or request is at fault */
     CRIER_CLASS_STOP,    /**< the whole client must stop */

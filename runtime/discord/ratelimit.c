@@ -23,13 +23,13 @@
  * those under way may have been counted in it or not, and counting them twice is the safe side. */
 struct bucket {
     char *key;
-    int routes;    /* that point here */
+    int routes; /* that point here */
     int in_flight;
-    bool known;    /* an answer told what holds here */
-    bool limited;  /* ... and it was a limit */
+    bool known;   /* an answer told what holds here */
+    bool limited; /* ... and it was a limit */
     int limit, remaining;
-    int unheard; /* ended without a word on the limit: the server may have counted them */
-    int carried; /* those of them that may count in the next window instead */
+    int unheard;       /* ended without a word on the limit: the server may have counted them */
+    int carried;       /* those of them that may count in the next window instead */
     int64_t silent_at; /* the last of the unheard ended then */
     int64_t reset_lo, reset_hi; /* 0: the window has not begun, or we do not know its end */
     int64_t window; /* longest Reset-After seen: what a window lasts, as far as we know */
@@ -226,7 +226,8 @@ int64_t crier_ratelimit_acquire(struct crier_ratelimit *rl, const char *route, i
     if (held > now)
         return held;
     roll_over(b, now);
-    bool go = b->known ? !b->limited || b->remaining - b->unheard > b->in_flight : b->in_flight == 0;
+    bool go =
+        b->known ? !b->limited || b->remaining - b->unheard > b->in_flight : b->in_flight == 0;
     if (!go && b->reset_hi)
         return b->reset_hi;
     if (!go && b->in_flight)

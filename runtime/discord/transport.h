@@ -54,7 +54,7 @@ struct crier_http_response {
     struct crier_buf body;
     enum crier_http_sent sent;
     struct crier_err err;       /**< CRIER_ENET, CRIER_ETIMEOUT, CRIER_ELIMIT, CRIER_ECANCELED;
-                                     CRIER_ENOTFOUND or CRIER_EIO when a part's file cannot be read */
+                                     CRIER_ENOTFOUND, CRIER_EIO: a part's file cannot be read */
     int64_t latency;            /**< microseconds */
 };
 /** A header's value into out (cut at cap); false when it is absent. Name in lower case. */

@@ -138,10 +138,15 @@ static void on_done(void *arg, const struct crier_discord_result *result)
     assert_false(w->starting);
     struct told *t = &w->told[w->count++];
     const char *id = json_string_value(json_object_get(result->body, "id"));
-    *t = (struct told){.outcome = result->outcome, .status = result->status, .code = result->code,
-                       .requests = result->requests, .waited = result->waited,
-                       .at = crier_loop_now(w->loop), .id = (uint64_t)(uintptr_t)arg,
-                       .body = id && strcmp(id, "77") == 0, .err = result->err};
+    *t = (struct told){.outcome = result->outcome,
+                       .status = result->status,
+                       .code = result->code,
+                       .requests = result->requests,
+                       .waited = result->waited,
+                       .at = crier_loop_now(w->loop),
+                       .id = (uint64_t)(uintptr_t)arg,
+                       .body = id && strcmp(id, "77") == 0,
+                       .err = result->err};
     assert_null(strstr(result->err.text, "secret"));
     assert_null(strstr(result->err.where, "secret"));
     if (result->outcome != CRIER_SENT)
@@ -157,8 +162,10 @@ static void open_world(const struct step *steps, size_t count, int per_second)
     w->fake.loop = w->loop;
     w->fake.steps = steps;
     w->fake.count = count;
-    struct crier_discord_config config = {.name = "main", .api = "https://discord.test/api/v10",
-                                          .token = TOKEN, .global_per_second = per_second,
+    struct crier_discord_config config = {.name = "main",
+                                          .api = "https://discord.test/api/v10",
+                                          .token = TOKEN,
+                                          .global_per_second = per_second,
                                           .rng_seed = 1};
     w->d = crier_discord_new(w->loop, &w->fake.base, &config);
     w->content = crier_content_new();
@@ -228,8 +235,9 @@ static void a_create_is_made_as_discord_wants_it(void **state)
     assert_string_equal(s->method, "POST");
     assert_string_equal(s->url, "https://discord.test/api/v10/channels/5/messages");
     assert_non_null(strstr(s->headers, "Authorization: Bot " TOKEN "\n"));
-    assert_non_null(strstr(s->headers, "User-Agent: DiscordBot (https://github.com/crier-bot/crier, "
-                                       CRIER_VERSION ")\n"));
+    assert_non_null(
+        strstr(s->headers,
+               "User-Agent: DiscordBot (https://github.com/crier-bot/crier, " CRIER_VERSION ")\n"));
     assert_non_null(strstr(s->headers, "Content-Type: application/json\n"));
     assert_non_null(strstr(s->body, "\"nonce\":\"" NONCE "\",\"enforce_nonce\":true"));
     assert_non_null(strstr(s->body, "\"allowed_mentions\":{\"parse\":[]}"));
@@ -240,7 +248,8 @@ static void a_create_is_made_as_discord_wants_it(void **state)
 static void other_requests(void **state)
 {
     (void)state;
-    OPEN({.status = 200, .body = "{\"id\":\"77\"}"}, {.status = 204}, {.status = 200}, {.status = 200});
+    OPEN({.status = 200, .body = "{\"id\":\"77\"}"}, {.status = 204}, {.status = 200},
+         {.status = 200});
     crier_discord_edit(w->d, 5, 6, w->content, NULL, CRIER_NEVER, on_done, NULL);
     run();
     crier_discord_delete(w->d, 5, 6, CRIER_NEVER, on_done, NULL);
@@ -295,15 +304,20 @@ static void answers_become_outcomes(void **state)
         int create, edit, delete_;
         const char *text; /* in the create's (or the edit's) error */
     } cases[] = {
-        {404, "{\"code\":10008,\"message\":\"Unknown Message\"}", S, U, S, "404 10008 Unknown Mess"},
-        {404, "{\"code\":10003,\"message\":\"Unknown Channel\"}", D, D, D, "404 10003 Unknown Chan"},
-        {403, "{\"code\":50001,\"message\":\"Missing Access\"}", D, D, D, "403 50001 Missing Access"},
+        {404, "{\"code\":10008,\"message\":\"Unknown Message\"}", S, U, S,
+         "404 10008 Unknown Mess"},
+        {404, "{\"code\":10003,\"message\":\"Unknown Channel\"}", D, D, D,
+         "404 10003 Unknown Chan"},
+        {403, "{\"code\":50001,\"message\":\"Missing Access\"}", D, D, D,
+         "403 50001 Missing Access"},
         {403, "{\"code\":50013,\"message\":\"Missing Permissions\"}", D, D, D, "50013"},
-        {403, "{\"code\":50007,\"message\":\"Cannot send messages to this user\"}", D, D, D, "50007"},
+        {403, "{\"code\":50007,\"message\":\"Cannot send messages to this user\"}", D, D, D,
+         "50007"},
         {400, "{\"code\":50083,\"message\":\"Thread is archived\"}", B, U, B, "50083"},
-        {400, "{\"code\":50035,\"message\":\"Invalid Form Body\",\"errors\":{\"content\":{\"_errors"
-              "\":[{\"code\":\"BASE_TYPE_MAX_LENGTH\",\"message\":\"Must be 2000 or fewer in "
-              "length.\"}]}}}",
+        {400,
+         "{\"code\":50035,\"message\":\"Invalid Form Body\",\"errors\":{\"content\":{\"_errors"
+         "\":[{\"code\":\"BASE_TYPE_MAX_LENGTH\",\"message\":\"Must be 2000 or fewer in "
+         "length.\"}]}}}",
          B, B, B, "400 50035 Invalid Form Body: content: Must be 2000 or fewer in length."},
         {413, "<html>too large</html>", B, B, B, "413"},
         {405, "{\"code\":0,\"message\":\"405: Method Not Allowed\"}", B, B, B, "405"},
@@ -321,8 +335,9 @@ static void answers_become_outcomes(void **state)
             else
                 crier_discord_delete(w->d, 5, 6, CRIER_NEVER, on_done, NULL);
             run();
-            int expected = kind == 0 ? cases[i].create : kind == 1 ? cases[i].edit
-                                                                    : cases[i].delete_;
+            int expected = kind == 0   ? cases[i].create
+                           : kind == 1 ? cases[i].edit
+                                       : cases[i].delete_;
             assert_int_equal(w->fake.sent, 1);
             assert_int_equal(w->count, 1);
             if ((int)w->told[0].outcome != expected)
@@ -389,13 +404,17 @@ static void the_back_off_ends_at_thirty_seconds(void **state)
 static void rate_limits_are_waited_for(void **state)
 {
     (void)state;
-    OPEN({.status = 200, .headers = "x-ratelimit-bucket: b\nx-ratelimit-limit: 1\n"
-                                    "x-ratelimit-remaining: 0\nx-ratelimit-reset-after: 2.500\n"},
-         {.status = 429, .headers = "x-ratelimit-scope: shared\n", .body = "{\"retry_after\":7.25}"},
-         {.status = 429, .headers = "x-ratelimit-scope: shared\nretry-after: 3\n",
-          .body = "{\"code\":20028,\"message\":\"write limit\"}"},
-         {.status = 429, .headers = "x-ratelimit-scope: shared\n",
-          .body = "{\"code\":20028,\"message\":\"write limit\"}"});
+    OPEN(
+        {.status = 200,
+         .headers = "x-ratelimit-bucket: b\nx-ratelimit-limit: 1\n"
+                    "x-ratelimit-remaining: 0\nx-ratelimit-reset-after: 2.500\n"},
+        {.status = 429, .headers = "x-ratelimit-scope: shared\n", .body = "{\"retry_after\":7.25}"},
+        {.status = 429,
+         .headers = "x-ratelimit-scope: shared\nretry-after: 3\n",
+         .body = "{\"code\":20028,\"message\":\"write limit\"}"},
+        {.status = 429,
+         .headers = "x-ratelimit-scope: shared\n",
+         .body = "{\"code\":20028,\"message\":\"write limit\"}"});
     create(5, 1);
     create(5, 2);
     run();
@@ -414,7 +433,8 @@ static void rate_limits_are_waited_for(void **state)
 static void a_shared_limit_holds_its_route_only(void **state)
 {
     (void)state;
-    OPEN({.status = 429, .headers = "x-ratelimit-scope: shared\n", .body = "{\"retry_after\":100}"});
+    OPEN(
+        {.status = 429, .headers = "x-ratelimit-scope: shared\n", .body = "{\"retry_after\":100}"});
     create(5, 1);
     create(6, 2);
     crier_discord_get(w->d, "/channels/5", CRIER_NEVER, on_done, (void *)3);
@@ -431,7 +451,8 @@ static void a_shared_limit_holds_its_route_only(void **state)
 static void a_global_limit_holds_everything(void **state)
 {
     (void)state;
-    OPEN({.status = 429, .headers = "x-ratelimit-scope: global\nx-ratelimit-global: true\n",
+    OPEN({.status = 429,
+          .headers = "x-ratelimit-scope: global\nx-ratelimit-global: true\n",
           .body = "{\"retry_after\":4.0,\"global\":true}"});
     create(5, 1);
     crier_loop_run(w->loop, CRIER_S);
@@ -462,8 +483,9 @@ static void fifty_a_second(void **state)
 static void order_in_a_route_is_kept_over_retries(void **state)
 {
     (void)state;
-    OPEN({.status = 200, .headers = "x-ratelimit-bucket: b\nx-ratelimit-limit: 5\n"
-                                    "x-ratelimit-remaining: 4\nx-ratelimit-reset-after: 5.000\n"},
+    OPEN({.status = 200,
+          .headers = "x-ratelimit-bucket: b\nx-ratelimit-limit: 5\n"
+                     "x-ratelimit-remaining: 4\nx-ratelimit-reset-after: 5.000\n"},
          {.status = 502}, {.how = DROPPED, .latency = 3 * CRIER_S});
     create(5, 0);
     crier_loop_run(w->loop, 5 * CRIER_MS); /* it is under way when the others come */
@@ -589,8 +611,8 @@ static void an_invalid_token_stops_all(void **state)
 static void a_ban_makes_everything_rest_and_then_probes(void **state)
 {
     (void)state;
-    const struct step ban = {.status = 429, .headers = "server: cloudflare\n",
-                             .body = "error code: 1015"};
+    const struct step ban = {
+        .status = 429, .headers = "server: cloudflare\n", .body = "error code: 1015"};
     OPEN(ban, ban, ban);
     create(5, 1);
     create(6, 2); /* two that hit it together are one ban */
@@ -662,8 +684,9 @@ static void an_unknown_refusal_drops_at_the_third_time(void **state)
 static void too_many_dms_hold_the_opener_only(void **state)
 {
     (void)state;
-    OPEN({.status = 403, .body = "{\"code\":40003,\"message\":\"You are opening direct messages too "
-                                 "fast\"}"});
+    OPEN({.status = 403,
+          .body = "{\"code\":40003,\"message\":\"You are opening direct messages too "
+                  "fast\"}"});
     crier_discord_open_dm(w->d, 1, 20 * CRIER_S, on_done, (void *)1);
     crier_discord_open_dm(w->d, 2, CRIER_NEVER, on_done, (void *)2);
     create(5, 3);
@@ -685,17 +708,18 @@ static void too_many_dms_hold_the_opener_only(void **state)
     "\"embeds\":[]" extra "}"
 #define AFTER ",\"timestamp\":\"2026-09-21T14:13:25.000000+00:00\""
 #define BEFORE ",\"timestamp\":\"2026-09-21T14:12:00.000000+00:00\""
-#define ME {.status = 200, .body = "{\"id\":\"42\",\"bot\":true}"}
+#define ME                                                                                         \
+    {                                                                                              \
+        .status = 200, .body = "{\"id\":\"42\",\"bot\":true}"                                      \
+    }
 
 /* The answers are lost for more than two minutes; then who we are, the channel, and the end. */
 static void reconcile(const char *list, bool again)
 {
-    struct step steps[6] = {{.how = HANGS, .latency = 30 * CRIER_S},
-                            {.how = HANGS, .latency = 50 * CRIER_S},
-                            {.how = HANGS, .latency = 50 * CRIER_S},
-                            ME,
-                            {.status = 200, .body = list},
-                            {.status = 200, .body = "{\"id\":\"78\"}"}};
+    struct step steps[6] = {
+        {.how = HANGS, .latency = 30 * CRIER_S}, {.how = HANGS, .latency = 50 * CRIER_S},
+        {.how = HANGS, .latency = 50 * CRIER_S}, ME,
+        {.status = 200, .body = list},           {.status = 200, .body = "{\"id\":\"78\"}"}};
     open_world(steps, 6, 50);
     create(5, 1);
     create(5, 2); /* does not overtake */
@@ -757,9 +781,11 @@ static void a_wrong_clock_is_reckoned_with(void **state)
 {
     (void)state;
     /* The server's clock is an hour behind ours; its Date says so. */
-    OPEN({.status = 200, .body = "{\"id\":\"42\",\"bot\":true}",
+    OPEN({.status = 200,
+          .body = "{\"id\":\"42\",\"bot\":true}",
           .headers = "date: Mon, 21 Sep 2026 13:13:20 GMT\n"},
-         {.status = 200, .headers = "date: Mon, 21 Sep 2026 13:13:20 GMT\n",
+         {.status = 200,
+          .headers = "date: Mon, 21 Sep 2026 13:13:20 GMT\n",
           .body = "[" MESSAGE("77", ",\"timestamp\":\"2026-09-21T13:10:05.000000+00:00\"") "]"});
     create_at(5, 1, WALL - 200 * CRIER_S, CRIER_NEVER);
     run();

@@ -167,9 +167,12 @@ static void payloads_always_say_who_may_be_pinged(void **state)
                "{\"content\":\"hi\",\"allowed_mentions\":{\"parse\":[\"everyone\"],\"roles\":["
                "\"863071397207212052\",\"7\"]},\"nonce\":\"n\",\"enforce_nonce\":true}");
     /* `parse` and a list of the same kind exclude each other for Discord. */
-    m = (struct crier_mentions){
-        .roles = true, .users = true, .role_ids = ids, .role_count = 2, .user_ids = ids,
-        .user_count = 1};
+    m = (struct crier_mentions){.roles = true,
+                                .users = true,
+                                .role_ids = ids,
+                                .role_count = 2,
+                                .user_ids = ids,
+                                .user_count = 1};
     payload_is(content, &m, NULL,
                "{\"content\":\"hi\",\"embeds\":[],\"attachments\":[],"
                "\"allowed_mentions\":{\"parse\":[\"roles\",\"users\"]}}");
@@ -194,16 +197,16 @@ static void files_make_multipart(void **state)
     content->files[1].path = crier_strdup("/var/log/x");
     struct crier_buf payload = {0};
     crier_request_payload(content, NULL, NULL, &payload);
-    assert_string_equal(payload.data,
-                        "{\"content\":\"pic\",\"embeds\":[],\"attachments\":["
-                        "{\"id\":0,\"filename\":\"a \\\"b\\\".png\"},"
-                        "{\"id\":1,\"filename\":\"log.txt\"}],"
-                        "\"allowed_mentions\":{\"parse\":[]}}");
+    assert_string_equal(payload.data, "{\"content\":\"pic\",\"embeds\":[],\"attachments\":["
+                                      "{\"id\":0,\"filename\":\"a \\\"b\\\".png\"},"
+                                      "{\"id\":1,\"filename\":\"log.txt\"}],"
+                                      "\"allowed_mentions\":{\"parse\":[]}}");
     struct crier_http_request req;
     crier_http_request_init(&req, "PATCH", "http://127.0.0.1/");
     crier_request_body(&req, content, payload.data, payload.len);
     assert_null(req.body);
-    assert_int_equal(req.header_count, 0); /* the transport says multipart/form-data; boundary=... */
+    assert_int_equal(req.header_count,
+                     0); /* the transport says multipart/form-data; boundary=... */
     assert_int_equal(req.part_count, 3);
     assert_string_equal(req.parts[0].name, "payload_json");
     assert_string_equal(req.parts[0].content_type, "application/json");
@@ -245,47 +248,114 @@ static void nonces_repeat_and_differ(void **state)
 static void every_code_has_its_class(void **state)
 {
     (void)state;
-    enum { C = CRIER_REQ_CREATE, E = CRIER_REQ_EDIT, D = CRIER_REQ_DELETE, M = CRIER_REQ_DM,
-           G = CRIER_REQ_GET, O = CRIER_REQ_OTHER, ALL = CRIER_REQ_ANY };
-    enum { OK = CRIER_CLASS_OK, RETRY = CRIER_CLASS_RETRY, LOST = CRIER_CLASS_LOST,
-           WAIT = CRIER_CLASS_WAIT, DROP = CRIER_CLASS_DROP, DOUBT = CRIER_CLASS_DOUBT,
-           REBUILD = CRIER_CLASS_REBUILD, BAD = CRIER_CLASS_BAD, STOP = CRIER_CLASS_STOP,
-           BREAK = CRIER_CLASS_BREAK };
+    enum {
+        C = CRIER_REQ_CREATE,
+        E = CRIER_REQ_EDIT,
+        D = CRIER_REQ_DELETE,
+        M = CRIER_REQ_DM,
+        G = CRIER_REQ_GET,
+        O = CRIER_REQ_OTHER,
+        ALL = CRIER_REQ_ANY
+    };
+    enum {
+        OK = CRIER_CLASS_OK,
+        RETRY = CRIER_CLASS_RETRY,
+        LOST = CRIER_CLASS_LOST,
+        WAIT = CRIER_CLASS_WAIT,
+        DROP = CRIER_CLASS_DROP,
+        DOUBT = CRIER_CLASS_DOUBT,
+        REBUILD = CRIER_CLASS_REBUILD,
+        BAD = CRIER_CLASS_BAD,
+        STOP = CRIER_CLASS_STOP,
+        BREAK = CRIER_CLASS_BREAK
+    };
     static const struct {
         int status, code;
         unsigned kinds;
         int class_, wait;
     } cases[] = {
-        {200, 0, ALL, OK, 0}, {201, 0, ALL, OK, 0}, {204, 0, ALL, OK, 0}, {304, 0, ALL, OK, 0},
+        {200, 0, ALL, OK, 0},
+        {201, 0, ALL, OK, 0},
+        {204, 0, ALL, OK, 0},
+        {304, 0, ALL, OK, 0},
         {200, 50035, ALL, OK, 0}, /* a member `code` of a success means nothing */
-        {0, CRIER_CODE_LOST, ALL, LOST, 0}, {0, CRIER_CODE_NOT_SENT, ALL, RETRY, 0},
-        {429, 0, ALL, WAIT, 0}, {429, 20016, ALL, WAIT, 60}, {429, 20028, ALL, WAIT, 60},
-        {429, 20029, ALL, WAIT, 60}, {429, 20022, ALL, WAIT, 60}, {429, 30046, ALL, WAIT, 60},
-        {429, 40062, ALL, WAIT, 60}, {429, CRIER_CODE_BANNED, ALL, BREAK, 600},
-        {403, 40003, ALL, WAIT, 300}, {403, CRIER_CODE_QUARANTINED, M, WAIT, 3600},
-        {401, 0, ALL, STOP, 0}, {401, 40001, ALL, STOP, 0}, {403, 50014, ALL, STOP, 0},
+        {0, CRIER_CODE_LOST, ALL, LOST, 0},
+        {0, CRIER_CODE_NOT_SENT, ALL, RETRY, 0},
+        {429, 0, ALL, WAIT, 0},
+        {429, 20016, ALL, WAIT, 60},
+        {429, 20028, ALL, WAIT, 60},
+        {429, 20029, ALL, WAIT, 60},
+        {429, 20022, ALL, WAIT, 60},
+        {429, 30046, ALL, WAIT, 60},
+        {429, 40062, ALL, WAIT, 60},
+        {429, CRIER_CODE_BANNED, ALL, BREAK, 600},
+        {403, 40003, ALL, WAIT, 300},
+        {403, CRIER_CODE_QUARANTINED, M, WAIT, 3600},
+        {401, 0, ALL, STOP, 0},
+        {401, 40001, ALL, STOP, 0},
+        {403, 50014, ALL, STOP, 0},
         {403, 40333, ALL, STOP, 0},
-        {403, 50001, ALL, DROP, 0}, {403, 50013, ALL, DROP, 0}, {403, 50007, ALL, DROP, 0},
-        {403, 50278, ALL, DROP, 0}, {403, 50009, ALL, DROP, 0}, {403, 20009, ALL, DROP, 0},
-        {404, 10013, ALL, DROP, 0}, {400, 50033, ALL, DROP, 0}, {404, 10003, ALL, DROP, 0},
+        {403, 50001, ALL, DROP, 0},
+        {403, 50013, ALL, DROP, 0},
+        {403, 50007, ALL, DROP, 0},
+        {403, 50278, ALL, DROP, 0},
+        {403, 50009, ALL, DROP, 0},
+        {403, 20009, ALL, DROP, 0},
+        {404, 10013, ALL, DROP, 0},
+        {400, 50033, ALL, DROP, 0},
+        {404, 10003, ALL, DROP, 0},
         {404, 10004, ALL, DROP, 0},
-        {404, 10008, C | D, OK, 0}, {404, 10008, E | O, REBUILD, 0}, {404, 10008, G | M, BAD, 0},
-        {400, 160002, ALL, BAD, 0}, {403, 160002, ALL, BAD, 0}, {400, 160004, ALL, OK, 0},
-        {403, 160005, ALL, DROP, 0}, {400, 50083, E, REBUILD, 0}, {400, 50083, C | D | O, BAD, 0},
-        {400, 160006, ALL, WAIT, 600}, {400, 160007, ALL, WAIT, 600}, {400, 40033, ALL, OK, 0},
-        {400, 40058, ALL, BAD, 0}, {400, 50008, ALL, BAD, 0}, {400, 50024, ALL, BAD, 0},
-        {400, 40067, ALL, BAD, 0}, {400, 50006, ALL, BAD, 0}, {400, 50035, ALL, BAD, 0},
-        {400, 50109, ALL, BAD, 0}, {400, 30015, ALL, BAD, 0}, {400, 50045, ALL, BAD, 0},
-        {413, 40005, ALL, BAD, 0}, {413, 0, ALL, BAD, 0}, {400, 400001, ALL, BAD, 0},
-        {400, 200000, ALL, BAD, 0}, {400, 200001, ALL, BAD, 0}, {400, 240000, ALL, BAD, 0},
-        {403, 50005, ALL, BAD, 0}, {403, 50021, ALL, BAD, 0}, {403, 50068, ALL, BAD, 0},
-        {400, 30007, ALL, BAD, 0}, {403, 30010, ALL, BAD, 0}, {400, 30003, ALL, BAD, 0},
-        {503, 40004, ALL, RETRY, 5}, {503, 40006, ALL, RETRY, 5}, {500, 130000, ALL, RETRY, 5},
-        {503, 110000, ALL, RETRY, 5}, {502, 0, ALL, RETRY, 0}, {503, 0, ALL, RETRY, 0},
-        {500, 0, ALL, LOST, 0}, {504, 0, ALL, LOST, 0}, {520, 0, ALL, LOST, 0},
-        {522, 0, ALL, LOST, 0}, {524, 0, ALL, LOST, 0}, {404, 10014, ALL, BAD, 0},
-        {405, 0, ALL, BAD, 0}, {400, 0, ALL, BAD, 0}, {400, 99999, ALL, BAD, 0},
-        {403, 99999, ALL, DOUBT, 0}, {404, 0, ALL, DOUBT, 0}, {301, 0, ALL, BAD, 0},
+        {404, 10008, C | D, OK, 0},
+        {404, 10008, E | O, REBUILD, 0},
+        {404, 10008, G | M, BAD, 0},
+        {400, 160002, ALL, BAD, 0},
+        {403, 160002, ALL, BAD, 0},
+        {400, 160004, ALL, OK, 0},
+        {403, 160005, ALL, DROP, 0},
+        {400, 50083, E, REBUILD, 0},
+        {400, 50083, C | D | O, BAD, 0},
+        {400, 160006, ALL, WAIT, 600},
+        {400, 160007, ALL, WAIT, 600},
+        {400, 40033, ALL, OK, 0},
+        {400, 40058, ALL, BAD, 0},
+        {400, 50008, ALL, BAD, 0},
+        {400, 50024, ALL, BAD, 0},
+        {400, 40067, ALL, BAD, 0},
+        {400, 50006, ALL, BAD, 0},
+        {400, 50035, ALL, BAD, 0},
+        {400, 50109, ALL, BAD, 0},
+        {400, 30015, ALL, BAD, 0},
+        {400, 50045, ALL, BAD, 0},
+        {413, 40005, ALL, BAD, 0},
+        {413, 0, ALL, BAD, 0},
+        {400, 400001, ALL, BAD, 0},
+        {400, 200000, ALL, BAD, 0},
+        {400, 200001, ALL, BAD, 0},
+        {400, 240000, ALL, BAD, 0},
+        {403, 50005, ALL, BAD, 0},
+        {403, 50021, ALL, BAD, 0},
+        {403, 50068, ALL, BAD, 0},
+        {400, 30007, ALL, BAD, 0},
+        {403, 30010, ALL, BAD, 0},
+        {400, 30003, ALL, BAD, 0},
+        {503, 40004, ALL, RETRY, 5},
+        {503, 40006, ALL, RETRY, 5},
+        {500, 130000, ALL, RETRY, 5},
+        {503, 110000, ALL, RETRY, 5},
+        {502, 0, ALL, RETRY, 0},
+        {503, 0, ALL, RETRY, 0},
+        {500, 0, ALL, LOST, 0},
+        {504, 0, ALL, LOST, 0},
+        {520, 0, ALL, LOST, 0},
+        {522, 0, ALL, LOST, 0},
+        {524, 0, ALL, LOST, 0},
+        {404, 10014, ALL, BAD, 0},
+        {405, 0, ALL, BAD, 0},
+        {400, 0, ALL, BAD, 0},
+        {400, 99999, ALL, BAD, 0},
+        {403, 99999, ALL, DOUBT, 0},
+        {404, 0, ALL, DOUBT, 0},
+        {301, 0, ALL, BAD, 0},
     };
     for (size_t i = 0; i < CRIER_COUNT(cases); i++) {
         for (unsigned kind = 1; kind <= CRIER_REQ_OTHER; kind <<= 1) {
@@ -324,8 +394,9 @@ static void bans_are_told_from_rate_limits(void **state)
     assert_int_equal(code_of(429, "retry-after: 1\n", limited), 0);
     assert_int_equal(code_of(429, "x-ratelimit-scope: user\n", limited), 0);
     assert_int_equal(code_of(429, "via: 1.1 google\n", limited), 0);
-    assert_int_equal(code_of(403, "", "{\"code\":20026,\"message\":\"Your bot has been flagged by "
-                                      "our anti-spam system\"}"),
+    assert_int_equal(code_of(403, "",
+                             "{\"code\":20026,\"message\":\"Your bot has been flagged by "
+                             "our anti-spam system\"}"),
                      CRIER_CODE_QUARANTINED);
     assert_int_equal(code_of(403, "", "{\"code\":50013,\"message\":\"Missing Permissions\"}"),
                      50013);

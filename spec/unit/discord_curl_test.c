@@ -501,10 +501,12 @@ static void add_part(struct crier_http_request *req, const char *name, const cha
                      const char *type, const char *data, const char *path)
 {
     req->parts = crier_realloc(req->parts, (req->part_count + 1) * sizeof *req->parts);
-    req->parts[req->part_count++] = (struct crier_http_part){
-        .name = crier_strdup(name), .filename = crier_strdup(filename),
-        .content_type = crier_strdup(type), .data = crier_strdup(data),
-        .len = data ? strlen(data) : 0, .path = crier_strdup(path)};
+    req->parts[req->part_count++] = (struct crier_http_part){.name = crier_strdup(name),
+                                                             .filename = crier_strdup(filename),
+                                                             .content_type = crier_strdup(type),
+                                                             .data = crier_strdup(data),
+                                                             .len = data ? strlen(data) : 0,
+                                                             .path = crier_strdup(path)};
 }
 
 static void multipart(void **state)

@@ -122,9 +122,10 @@ static void scopes_of_429(void **state)
     assert_int_equal(crier_ratelimit_acquire(rl, TYPING1, 0), 0);
     limits(rl, TYPING1, "abc", 10, 9, 1.0, 0);
     assert_int_equal(crier_ratelimit_acquire(rl, POST1, 0), 0);
-    reply(rl, POST1, 429, "x-ratelimit-scope: shared\nx-ratelimit-bucket: abc\n"
-                          "x-ratelimit-limit: 10\nx-ratelimit-remaining: 9\n"
-                          "x-ratelimit-reset-after: 1.0\nretry-after: 1337\n",
+    reply(rl, POST1, 429,
+          "x-ratelimit-scope: shared\nx-ratelimit-bucket: abc\n"
+          "x-ratelimit-limit: 10\nx-ratelimit-remaining: 9\n"
+          "x-ratelimit-reset-after: 1.0\nretry-after: 1337\n",
           "{\"message\":\"m\",\"retry_after\":1336.57,\"global\":false}", 0, &until);
     assert_in_range(until, 1336570000, 1336580000);
     assert_int_equal(crier_ratelimit_acquire(rl, POST1, 100 * CRIER_S), until);
