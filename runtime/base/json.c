@@ -71,14 +71,14 @@ static inline uint64_t special(uint64_t x)
 
 /* Length of the valid UTF-8 sequence at s, 0 when there is none (RFC 3629: no overlong forms, no
  * surrogates, nothing above U+10FFFF). */
-static size_t sequence(const unsigned char *s, size_t left)
+static inline size_t sequence(const unsigned char *s, size_t left)
 {
     unsigned c = s[0];
+    if (c >= 0xc2 && c <= 0xdf && left >= 2 && (s[1] & 0xc0) == 0x80)
+        return 2;
     unsigned lo = 0x80, hi = 0xbf;
     size_t n;
-    if (c >= 0xc2 && c <= 0xdf)
-        n = 2;
-    else if (c >= 0xe0 && c <= 0xef)
+    if (c >= 0xe0 && c <= 0xef)
         n = 3;
     else if (c >= 0xf0 && c <= 0xf4)
         n = 4;
@@ -103,7 +103,13 @@ static size_t sequence(const unsigned char *s, size_t left)
     return n;
 }
 
-/* Writes what stands for the byte or sequence at s, at most 6 bytes; *used is its length in s. */
+/* U+2028 and U+2029 end a line in JavaScript. */
+static inline bool line_separator(const unsigned char *s, size_t len)
+{
+    return len == 3 && s[0] == 0xe2 && s[1] == 0x80 && (s[2] == 0xa8 || s[2] == 0xa9);
+}
+
+/* Writes what stands for what cannot be copied, at most 6 bytes; *used is its length in s. */
 static char *escape(char *to, const unsigned char *s, size_t left, size_t *used)
 {
     static const char hex[] = "0123456789abcdef";
@@ -112,23 +118,15 @@ static char *escape(char *to, const unsigned char *s, size_t left, size_t *used)
     };
     unsigned c = s[0];
     *used = 1;
-    if (c >= 0x80) {
-        size_t n = sequence(s, left);
-        if (n == 3 && c == 0xe2 && s[1] == 0x80 && (s[2] == 0xa8 || s[2] == 0xa9)) {
-            memcpy(to, s[2] == 0xa8 ? "\\u2028" : "\\u2029", 6);
-            to += 6;
-        } else if (n) {
-            memcpy(to, s, n);
-            to += n;
-        } else {
-            memcpy(to, "\xef\xbf\xbd", 3);
-            to += 3;
-        }
-        *used = n ? n : 1;
+    if (c >= 0x80 && line_separator(s, left < 3 ? left : 3)) {
+        memcpy(to, s[2] == 0xa8 ? "\\u2028" : "\\u2029", 6);
+        to += 6;
+        *used = 3;
+    } else if (c >= 0x80) {
+        memcpy(to, "\xef\xbf\xbd", 3);
+        to += 3;
     } else if (c == '"' || c == '\\') {
         *to++ = '\\';
-        *to++ = (char)c;
-    } else if (c >= 0x20) {
         *to++ = (char)c;
     } else if (named[c]) {
         *to++ = '\\';
@@ -168,7 +166,12 @@ void crier_json_quote(struct crier_buf *b, const char *s, size_t len)
                 *to++ = (char)*at++;
                 continue;
             }
-            size_t used;
+            size_t used = *at >= 0x80 ? sequence(at, (size_t)(end - at)) : 0;
+            if (used && !line_separator(at, used)) {
+                while (used--)
+                    *to++ = (char)*at++;
+                continue;
+            }
             to = escape(to, at, (size_t)(end - at), &used);
             at += used;
             b->len = (size_t)(to - b->data);
