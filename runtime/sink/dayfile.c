@@ -585,25 +585,16 @@ static int flush(struct crier_dayfile *f, struct crier_err *err)
     return rc;
 }
 
-/* A new file with a gap into which `need` bytes fit; it takes the old one's place. */
-static int grow(struct crier_dayfile *f, int64_t need, struct crier_err *err)
+/* A new file with a gap of this size takes the old one's place. */
+static int set_gap(struct crier_dayfile *f, int64_t gap, const struct stat *st,
+                   struct crier_err *err)
 {
-    struct stat st;
     int fd = -1;
-    if (fstat(f->fd, &st) != 0)
-        return crier_err_sys(err, CRIER_EIO, errno, "cannot read '%s'", f->path);
-    int64_t gap = f->gap * 2;
-    while (gap < st.st_size - f->at && gap < CRIER_DAYFILE_GAP_MAX)
-        gap *= 2;
-    if (gap > CRIER_DAYFILE_GAP_MAX)
-        gap = CRIER_DAYFILE_GAP_MAX;
-    if (gap < need)
-        gap = need;
-    int rc = open_temp(f, st.st_mode & 07777, &fd, err);
+    int rc = open_temp(f, st->st_mode & 07777, &fd, err);
     if (rc != 0)
         return rc;
     if (copy_range(f->fd, 0, f->list_at, fd) != 0 || write_blanks(fd, gap) != 0 ||
-        copy_range(f->fd, f->at, -1, fd) != 0 || fchmod(fd, st.st_mode & 07777) != 0 ||
+        copy_range(f->fd, f->at, -1, fd) != 0 || fchmod(fd, st->st_mode & 07777) != 0 ||
         rename(f->temp, f->path) != 0)
         return drop_temp(f, fd, err);
     close(f->fd);
@@ -612,6 +603,24 @@ static int grow(struct crier_dayfile *f, int64_t need, struct crier_err *err)
     f->at = f->plan_at = f->list_at + gap;
     f->written = true;
     return 0;
+}
+
+/* A larger gap, into which at least `need` bytes fit; just those when the disk has no room. */
+static int grow(struct crier_dayfile *f, int64_t need, struct crier_err *err)
+{
+    struct stat st;
+    if (fstat(f->fd, &st) != 0)
+        return crier_err_sys(err, CRIER_EIO, errno, "cannot read '%s'", f->path);
+    int64_t gap = f->gap;
+    do
+        gap *= 4;
+    while (gap < st.st_size - f->at && gap < CRIER_DAYFILE_GAP_MAX);
+    if (gap > CRIER_DAYFILE_GAP_MAX)
+        gap = CRIER_DAYFILE_GAP_MAX;
+    if (gap < need)
+        gap = need;
+    int rc = set_gap(f, gap, &st, err);
+    return rc != 0 && gap > need ? set_gap(f, need, &st, err) : rc;
 }
 
 /* Where an entry of len bytes (comma included) begins, blanks in front of it not counted. */
