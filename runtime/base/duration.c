@@ -176,8 +176,8 @@ const char *crier_duration_text(int64_t us, char out[48])
 int crier_size_parse(const char *text, int64_t *out_bytes, struct crier_err *err)
 {
     static const struct unit units[] = {
-        {"", 1},          {"B", 1},          {"KB", 1000},      {"MB", 1000000},
-        {"GB", 1000000000}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30},
+        {"", 1},          {"B", 1},         {"KB", 1000},     {"MB", 1000000}, {"GB", 1000000000},
+        {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30},
     };
     const char *p = text;
     int64_t whole;
@@ -384,8 +384,8 @@ static int64_t resolve(const struct crier_zone *zone, int64_t local)
     return last;
 }
 
-int crier_civil_to_wall(const struct crier_zone *zone, const struct crier_civil *c,
-                        int64_t *out_us, struct crier_err *err)
+int crier_civil_to_wall(const struct crier_zone *zone, const struct crier_civil *c, int64_t *out_us,
+                        struct crier_err *err)
 {
     int rc = check_civil(c, err);
     if (rc)

@@ -61,7 +61,7 @@ void crier_json_strn(struct crier_buf *b, const char *s, size_t len)
 
 #define ONES 0x0101010101010101ULL
 #define HIGHS 0x8080808080808080ULL
-#define HAS_ZERO(x) (((x) - ONES) & ~(x) & HIGHS)
+#define HAS_ZERO(x) (((x)-ONES) & ~(x)&HIGHS)
 
 /* Whether one of eight bytes needs more than copying: below 0x20, '"', '\' or above 0x7f. */
 static inline uint64_t special(uint64_t x)

@@ -40,8 +40,8 @@ struct crier_loop {
     struct entry *heap;
     size_t armed, cap;
     uint64_t seq;
-    bool firing;       /* live: timers that are armed now wait for the next turn */
-    int64_t turn;      /* live: the now of the turn */
+    bool firing;  /* live: timers that are armed now wait for the next turn */
+    int64_t turn; /* live: the now of the turn */
     uint64_t wakeups, fired;
 
     pthread_mutex_t lock; /* guards posted only */
@@ -59,8 +59,8 @@ struct crier_loop {
     uv_prepare_t uv_prepare;
     uv_async_t uv_async;
     uv_poll_t uv_clock;
-    int clock_fd;      /* -1: not watched */
-    int64_t uv_key;    /* the key that uv_timer is armed for; CRIER_NEVER: not armed */
+    int clock_fd;   /* -1: not watched */
+    int64_t uv_key; /* the key that uv_timer is armed for; CRIER_NEVER: not armed */
     int open_handles;
     struct crier_timer bound;
 };

@@ -69,9 +69,18 @@ static void nearest_name(void **state)
     const struct {
         const char *word, *near;
     } cases[] = {
-        {"perod", "period"},   {"peroid", "period"}, {"Period", "period"},   {"paht", "path"},
-        {"mod", "mode"},       {"mood", "mode"},     {"chanels", "channels"}, {"startin", "start_in"},
-        {"date", "data"},      {"colour", NULL},     {"x", NULL},            {"", NULL},
+        {"perod", "period"},
+        {"peroid", "period"},
+        {"Period", "period"},
+        {"paht", "path"},
+        {"mod", "mode"},
+        {"mood", "mode"},
+        {"chanels", "channels"},
+        {"startin", "start_in"},
+        {"date", "data"},
+        {"colour", NULL},
+        {"x", NULL},
+        {"", NULL},
         {"channels", "channels"},
         {"a_word_that_is_much_longer_than_any_option_could_be", NULL},
     };

@@ -177,9 +177,9 @@ static void format_of_a_pipe(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain_lines_in_order),    cmocka_unit_test(equal_ones_once),
-        cmocka_unit_test(json_lines),              cmocka_unit_test(nothing_breaks_the_line),
-        cmocka_unit_test(source_and_caret),        cmocka_unit_test(many),
+        cmocka_unit_test(plain_lines_in_order), cmocka_unit_test(equal_ones_once),
+        cmocka_unit_test(json_lines),           cmocka_unit_test(nothing_breaks_the_line),
+        cmocka_unit_test(source_and_caret),     cmocka_unit_test(many),
         cmocka_unit_test(format_of_a_pipe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,8 +106,7 @@ static void durations_from_numbers(void **state)
     assert_int_equal(crier_duration_from_seconds(0.0000014, &us, &err), 0);
     assert_int_equal(us, 1);
     assert_int_equal(crier_duration_from_seconds(-1, &us, &err), CRIER_EINVAL);
-    assert_string_equal(err.text,
-                        "expected a duration, a number of seconds from 0 up, got -1");
+    assert_string_equal(err.text, "expected a duration, a number of seconds from 0 up, got -1");
     assert_int_equal(crier_duration_from_seconds(NAN, &us, &err), CRIER_EINVAL);
     assert_int_equal(crier_duration_from_seconds(INFINITY, &us, &err), CRIER_EINVAL);
     assert_string_equal(err.text, "a duration of inf seconds is too long (at most 10,000 years)");
@@ -121,9 +120,9 @@ static void sizes(void **state)
         const char *in;
         int64_t bytes;
     } cases[] = {
-        {"256MiB", 256 << 20},   {"64KB", 64000}, {"10 MiB", 10 << 20}, {"1.5GiB", 3LL << 29},
-        {"1024", 1024},          {"0B", 0},       {" 3 B ", 3},         {"2GB", 2000000000},
-        {"2MB", 2000000},        {"1KiB", 1024},
+        {"256MiB", 256 << 20}, {"64KB", 64000}, {"10 MiB", 10 << 20}, {"1.5GiB", 3LL << 29},
+        {"1024", 1024},        {"0B", 0},       {" 3 B ", 3},         {"2GB", 2000000000},
+        {"2MB", 2000000},      {"1KiB", 1024},
     };
     for (size_t i = 0; i < CRIER_COUNT(cases); i++) {
         int64_t bytes = -1;
@@ -136,8 +135,10 @@ static void sizes(void **state)
         struct crier_err err = {0};
         assert_int_equal(crier_size_parse(bad[i], &bytes, &err), CRIER_EINVAL);
         char expect[200];
-        snprintf(expect, sizeof expect, "expected a size such as \"64KiB\" or \"256MiB\", got "
-                 "\"%s\" (units are B KB MB GB KiB MiB GiB)", bad[i]);
+        snprintf(expect, sizeof expect,
+                 "expected a size such as \"64KiB\" or \"256MiB\", got "
+                 "\"%s\" (units are B KB MB GB KiB MiB GiB)",
+                 bad[i]);
         assert_string_equal(err.text, expect);
     }
     int64_t bytes;
@@ -263,8 +264,9 @@ static void zones(void **state)
     (void)state;
     struct crier_zone *zone = NULL;
     struct crier_err err = {0};
-    static const char *const bad[] = {"Mars/Base", "Europe", "", "../../etc/passwd", "/etc/passwd",
-                                      "Europe/Ljubljana\n", "Europe/../UTC", "europe ljubljana"};
+    static const char *const bad[] = {"Mars/Base",        "Europe",          "",
+                                      "../../etc/passwd", "/etc/passwd",     "Europe/Ljubljana\n",
+                                      "Europe/../UTC",    "europe ljubljana"};
     for (size_t i = 0; i < CRIER_COUNT(bad); i++) {
         assert_int_equal(crier_zone_open(bad[i], &zone, &err), CRIER_ENOTFOUND);
         assert_null(zone);
@@ -313,16 +315,29 @@ static void datetimes(void **state)
         assert_string_equal(crier_time_rfc3339(wall, text), cases[i].utc);
     }
     static const char *const bad[] = {
-        "",           "2026",          "2026-1-2",         "2026-11-21T",      "2026-11-21T9:00",
-        "21.11.2026", "2026-11-21T09", "2026-11-21T09:00:", "2026-11-21T09:00:00.", "tomorrow",
-        "2026-11-21T09:00 UTC", "2026-11-21T09:00+2", "2026-11-21T09:00+24:00", "2026-11-21 ",
+        "",
+        "2026",
+        "2026-1-2",
+        "2026-11-21T",
+        "2026-11-21T9:00",
+        "21.11.2026",
+        "2026-11-21T09",
+        "2026-11-21T09:00:",
+        "2026-11-21T09:00:00.",
+        "tomorrow",
+        "2026-11-21T09:00 UTC",
+        "2026-11-21T09:00+2",
+        "2026-11-21T09:00+24:00",
+        "2026-11-21 ",
     };
     struct crier_err err = {0};
     int64_t wall = 5;
     for (size_t i = 0; i < CRIER_COUNT(bad); i++) {
         char expect[200];
-        snprintf(expect, sizeof expect, "expected a date such as \"2026-11-21\" or "
-                 "\"2026-11-21T09:00\", got \"%s\"", bad[i]);
+        snprintf(expect, sizeof expect,
+                 "expected a date such as \"2026-11-21\" or "
+                 "\"2026-11-21T09:00\", got \"%s\"",
+                 bad[i]);
         assert_int_equal(crier_datetime_parse(bad[i], zone, &wall, &err), CRIER_EINVAL);
         assert_string_equal(err.text, expect);
     }
@@ -360,11 +375,16 @@ static void texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(durations),      cmocka_unit_test(bad_durations),
-        cmocka_unit_test(durations_from_numbers), cmocka_unit_test(sizes),
-        cmocka_unit_test(gaps_and_folds), cmocka_unit_test(civil_times_round_trip),
-        cmocka_unit_test(civil_fields),   cmocka_unit_test(zones),
-        cmocka_unit_test(datetimes),      cmocka_unit_test(texts),
+        cmocka_unit_test(durations),
+        cmocka_unit_test(bad_durations),
+        cmocka_unit_test(durations_from_numbers),
+        cmocka_unit_test(sizes),
+        cmocka_unit_test(gaps_and_folds),
+        cmocka_unit_test(civil_times_round_trip),
+        cmocka_unit_test(civil_fields),
+        cmocka_unit_test(zones),
+        cmocka_unit_test(datetimes),
+        cmocka_unit_test(texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,9 +50,8 @@ static void commas_come_by_themselves(void **state)
     crier_buf_putc(&b, '\n');
     crier_json_open(&b, '{');
     crier_json_close(&b, '}');
-    assert_string_equal(b.data,
-                        "{\"a\":-1,\"b\":[null,true,false,\"ends in [\",\"\",{},[1],[]],"
-                        "\"c,\":0.5,\"u\":18446744073709551615}\n{}");
+    assert_string_equal(b.data, "{\"a\":-1,\"b\":[null,true,false,\"ends in [\",\"\",{},[1],[]],"
+                                "\"c,\":0.5,\"u\":18446744073709551615}\n{}");
     crier_buf_fini(&b);
 }
 
@@ -91,8 +90,8 @@ static void escapes_at_every_place(void **state)
     (void)state;
     struct crier_buf b = {0};
     static const char bytes[] = {'"', '\\', '\n', 0, 0x1f, (char)0x80, (char)0xff};
-    static const char *const become[] = {"\\\"", "\\\\", "\\n", "\\u0000", "\\u001f",
-                                         "\xef\xbf\xbd", "\xef\xbf\xbd"};
+    static const char *const become[] = {"\\\"",    "\\\\",         "\\n",         "\\u0000",
+                                         "\\u001f", "\xef\xbf\xbd", "\xef\xbf\xbd"};
     for (size_t len = 1; len <= 26; len++) {
         for (size_t at = 0; at < len; at++) {
             for (size_t k = 0; k < CRIER_COUNT(become); k++) {
@@ -118,21 +117,21 @@ static void invalid_utf8_is_replaced(void **state)
     const struct {
         const char *in, *out;
     } cases[] = {
-        {"\x80", BAD},                          /* a continuation alone */
-        {"\xc3", BAD},                          /* cut off */
+        {"\x80", BAD}, /* a continuation alone */
+        {"\xc3", BAD}, /* cut off */
         {"\xe2\x82", BAD BAD},
         {"\xf0\x9f\x8e", BAD BAD BAD},
         {"\xc3(", BAD "("},
-        {"\xc0\xaf", BAD BAD},                  /* overlong */
+        {"\xc0\xaf", BAD BAD}, /* overlong */
         {"\xc1\xbf", BAD BAD},
         {"\xe0\x9f\xbf", BAD BAD BAD},
         {"\xf0\x8f\xbf\xbf", BAD BAD BAD BAD},
-        {"\xed\xa0\x80", BAD BAD BAD},          /* a surrogate */
+        {"\xed\xa0\x80", BAD BAD BAD}, /* a surrogate */
         {"\xed\xbf\xbf", BAD BAD BAD},
-        {"\xf4\x90\x80\x80", BAD BAD BAD BAD},  /* above U+10FFFF */
+        {"\xf4\x90\x80\x80", BAD BAD BAD BAD}, /* above U+10FFFF */
         {"\xf5\x80\x80\x80", BAD BAD BAD BAD},
         {"\xff\xfe", BAD BAD},
-        {"\xc2\x80", "\xc2\x80"},               /* the borders that are good */
+        {"\xc2\x80", "\xc2\x80"}, /* the borders that are good */
         {"\xe0\xa0\x80", "\xe0\xa0\x80"},
         {"\xed\x9f\xbf", "\xed\x9f\xbf"},
         {"\xee\x80\x80", "\xee\x80\x80"},
@@ -171,17 +170,30 @@ static void numbers(void **state)
         double v;
         const char *text;
     } cases[] = {
-        {0, "0.0"},           {-0.0, "-0.0"},          {1, "1.0"},
-        {-12, "-12.0"},       {0.1, "0.1"},            {0.5, "0.5"},
-        {1.25, "1.25"},       {123.456789, "123.456789"},
-        {0.000123, "0.000123"}, {-0.75, "-0.75"},
+        {0, "0.0"},
+        {-0.0, "-0.0"},
+        {1, "1.0"},
+        {-12, "-12.0"},
+        {0.1, "0.1"},
+        {0.5, "0.5"},
+        {1.25, "1.25"},
+        {123.456789, "123.456789"},
+        {0.000123, "0.000123"},
+        {-0.75, "-0.75"},
         {999999999.999999, "999999999.999999"},
-        {1e9, "1000000000.0"}, {123456789012.0, "123456789012.0"},
-        {0.1 + 0.2, "0.30000000000000004"},            {1.0 / 3, "0.3333333333333333"},
-        {1e15, "1e+15"},      {1e300, "1e+300"},       {5e-324, "4.94065645841247e-324"},
-        {1e-7, "1e-07"},      {9007199254740993.0, "9007199254740992.0"},
+        {1e9, "1000000000.0"},
+        {123456789012.0, "123456789012.0"},
+        {0.1 + 0.2, "0.30000000000000004"},
+        {1.0 / 3, "0.3333333333333333"},
+        {1e15, "1e+15"},
+        {1e300, "1e+300"},
+        {5e-324, "4.94065645841247e-324"},
+        {1e-7, "1e-07"},
+        {9007199254740993.0, "9007199254740992.0"},
         {1.7976931348623157e308, "1.7976931348623157e+308"},
-        {NAN, "null"},        {INFINITY, "null"},      {-INFINITY, "null"},
+        {NAN, "null"},
+        {INFINITY, "null"},
+        {-INFINITY, "null"},
     };
     for (size_t i = 0; i < CRIER_COUNT(cases); i++)
         assert_string_equal(number(&b, cases[i].v), cases[i].text);
@@ -225,14 +237,10 @@ static void a_locale_changes_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(commas_come_by_themselves),
-        cmocka_unit_test(integers),
-        cmocka_unit_test(strings_are_escaped),
-        cmocka_unit_test(escapes_at_every_place),
-        cmocka_unit_test(invalid_utf8_is_replaced),
-        cmocka_unit_test(numbers),
-        cmocka_unit_test(numbers_read_back),
-        cmocka_unit_test(a_locale_changes_nothing),
+        cmocka_unit_test(commas_come_by_themselves), cmocka_unit_test(integers),
+        cmocka_unit_test(strings_are_escaped),       cmocka_unit_test(escapes_at_every_place),
+        cmocka_unit_test(invalid_utf8_is_replaced),  cmocka_unit_test(numbers),
+        cmocka_unit_test(numbers_read_back),         cmocka_unit_test(a_locale_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

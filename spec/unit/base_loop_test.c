@@ -78,8 +78,8 @@ static void close_world(struct world *w)
 
 static struct probe probe(struct world *w, char letter)
 {
-    return (struct probe){.timer = {.fire = fire}, .loop = w->loop, .out = &w->out,
-                          .letter = letter};
+    return (struct probe){
+        .timer = {.fire = fire}, .loop = w->loop, .out = &w->out, .letter = letter};
 }
 
 static void fire_in_order_of_due_and_arming(void **state)
@@ -455,7 +455,11 @@ static void posts_from_threads_all_arrive(void **state)
 int main(void)
 {
     static char live[] = "live";
-#define BOTH(test) {#test, test, NULL, NULL, NULL}, {#test " live", test, NULL, NULL, live}
+#define BOTH(test)                                                                                 \
+    {#test, test, NULL, NULL, NULL},                                                               \
+    {                                                                                              \
+#test " live", test, NULL, NULL, live                                                      \
+    }
     const struct CMUnitTest tests[] = {
         BOTH(fire_in_order_of_due_and_arming),
         BOTH(stop_and_move_in_callbacks),

@@ -136,9 +136,20 @@ static void types_as_text(void **state)
 {
     (void)state;
     static const char *const expected[] = {
-        "string", "path", "one of send, edit, clear-send", "boolean", "integer from 1 to 1000",
-        "number", "duration from 1ms to 1h", "size from 1024 up", "string or list of strings",
-        "Discord id", "snowflake|snowflake[]", "duration or false", "function", "integer",
+        "string",
+        "path",
+        "one of send, edit, clear-send",
+        "boolean",
+        "integer from 1 to 1000",
+        "number",
+        "duration from 1ms to 1h",
+        "size from 1024 up",
+        "string or list of strings",
+        "Discord id",
+        "snowflake|snowflake[]",
+        "duration or false",
+        "function",
+        "integer",
     };
     char text[64];
     for (size_t i = 0; i < CRIER_COUNT(table); i++)

@@ -145,8 +145,8 @@ static void ranges(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_and_back),          cmocka_unit_test(bad_texts),
-        cmocka_unit_test(ids_go_up),              cmocka_unit_test(same_seed_same_numbers),
+        cmocka_unit_test(text_and_back), cmocka_unit_test(bad_texts),
+        cmocka_unit_test(ids_go_up),     cmocka_unit_test(same_seed_same_numbers),
         cmocka_unit_test(ranges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,8 +22,8 @@ struct inline_step {
     struct crier_worker *worker;
     struct crier_buf *out;
     char letter;
-    int64_t every;       /* next due = now + every; 0 = only when woken */
-    int left;            /* steps after which it only wants to be woken */
+    int64_t every; /* next due = now + every; 0 = only when woken */
+    int left;      /* steps after which it only wants to be woken */
     struct inline_step *wakes;
 };
 
@@ -123,8 +123,8 @@ struct live_step {
     pthread_mutex_t lock;
     int given, taken; /* guarded by lock */
     atomic_int steps;
-    int64_t due;      /* what the step returns */
-    int64_t early;    /* steps that came before the due time */
+    int64_t due;   /* what the step returns */
+    int64_t early; /* steps that came before the due time */
     int want;
     char name[16];
     bool blocked;
@@ -147,8 +147,8 @@ static int64_t take(void *arg, int64_t now)
     if (all) {
         sigset_t set;
         pthread_sigmask(SIG_BLOCK, NULL, &set);
-        s->blocked = sigismember(&set, SIGTERM) && sigismember(&set, SIGHUP) &&
-                     !sigismember(&set, SIGSEGV);
+        s->blocked =
+            sigismember(&set, SIGTERM) && sigismember(&set, SIGHUP) && !sigismember(&set, SIGSEGV);
         pthread_getname_np(pthread_self(), s->name, sizeof s->name);
         crier_loop_post(s->loop, stop_loop, s->loop);
     }
