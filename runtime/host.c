@@ -469,6 +469,17 @@ static void retire(struct crier_host *host, struct crier_generation *gen)
         terminate(host, host->draining->pdata[0]);
 }
 
+/* A hook's event as a table of texts: name, value, name, value, NULL. */
+static void push_texts(lua_State *L, void *arg)
+{
+    const char *const *texts = arg;
+    lua_newtable(L);
+    for (size_t i = 0; texts[i]; i += 2) {
+        lua_pushstring(L, texts[i + 1]);
+        lua_setfield(L, -2, texts[i]);
+    }
+}
+
 static void on_sink_event(void *arg, struct crier_sink *sink, const char *what, const char *text)
 {
     struct crier_host *host = arg;
@@ -476,10 +487,11 @@ static void on_sink_event(void *arg, struct crier_sink *sink, const char *what, 
     bool bad = strcmp(what, "ok") != 0;
     crier_host_system(host, bad ? CRIER_LEVEL_ERROR : CRIER_INFO, "sink", "sink '%s': %s%s%s", name,
                       what, text && *text ? ": " : "", text ? text : "");
+    const char *texts[] = {"sink", name, "text", text ? text : "", NULL};
     if (strcmp(what, "failing") == 0)
-        crier_host_hook(host, "sink.down", NULL, NULL);
+        crier_host_hook(host, "sink.down", push_texts, texts);
     else if (!bad)
-        crier_host_hook(host, "sink.up", NULL, NULL);
+        crier_host_hook(host, "sink.up", push_texts, texts);
 }
 
 static void emit_load_logs(struct crier_host *host, struct crier_generation *gen)
@@ -623,7 +635,8 @@ static void reload_refused(struct crier_host *host, struct crier_generation *gen
     crier_host_system(host, CRIER_LEVEL_ERROR, "reload.failed",
                       "reload refused, generation %u keeps running: %s", host->current->number,
                       first.data);
-    crier_host_hook(host, "reload.failed", NULL, NULL);
+    const char *texts[] = {"error", first.data ? first.data : "", NULL};
+    crier_host_hook(host, "reload.failed", push_texts, texts);
     answer(host, EXIT_CONFIG,
            json_pack("{s:o, s:s, s:i}", "problems", diags_json(&gen->diags), "running",
                      host->current->hash, "generation", (int)host->current->number));
@@ -654,7 +667,8 @@ static void reload_done(struct build_job *job)
     crier_host_system(host, CRIER_INFO, "reload",
                       "reloaded %s -> %s: %d added, %d changed, %d removed, %d kept", from,
                       gen->hash, counts.added, counts.changed, counts.removed, counts.kept);
-    crier_host_hook(host, "reload", NULL, NULL);
+    const char *texts[] = {"from", from, "to", gen->hash, "diff", diff.data, NULL};
+    crier_host_hook(host, "reload", push_texts, texts);
     answer(host, 0,
            json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:f, s:f, s:i, s:o}", "diff", diff.data,
                      "from", from, "to", gen->hash, "added", counts.added, "changed",
