@@ -294,11 +294,13 @@ bool crier_queue_push(struct crier_queue *q, struct crier_record *record)
 /* ---- taking ---- */
 
 /* The predecessor may have stopped by now. What it left is older than what is in the ring, which
- * therefore has to go behind it. */
+ * therefore has to go behind it. The lock is given up while its spool is looked through; nobody
+ * else opens it as long as spool_held is set. */
 static void adopt(struct crier_queue *q, int64_t now)
 {
     struct crier_spool *spool;
     struct crier_err err = {0};
+    pthread_mutex_unlock(&q->lock);
     int rc = open_spool(q, &spool, &err);
     pthread_mutex_lock(&q->lock);
     if (rc == CRIER_EBUSY) {
@@ -316,7 +318,6 @@ static void adopt(struct crier_queue *q, int64_t now)
             crier_record_unref(record);
         }
     }
-    pthread_mutex_unlock(&q->lock);
 }
 
 /* Reads n entries from the first one that is not acknowledged on. */
@@ -389,9 +390,9 @@ size_t crier_queue_take(struct crier_queue *q, int64_t now, bool hurry,
                         struct crier_record *const **records, int64_t *due)
 {
     *due = CRIER_NEVER;
+    pthread_mutex_lock(&q->lock);
     if (q->flight == 0 && q->spool_held && now >= q->spool_next)
         adopt(q, now);
-    pthread_mutex_lock(&q->lock);
     while (q->flight == 0) {
         if (pending(q) == 0) {
             q->oldest = CRIER_NEVER;
