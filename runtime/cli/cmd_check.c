@@ -8,15 +8,21 @@
 #include "cli/cli.h"
 #include "cli/load.h"
 
+static void count(guint n, const char *noun, const char *end)
+{
+    printf("%u %s%s%s", n, noun, n == 1 ? "" : "s", end);
+}
+
 static void summary(const struct crier_generation *gen)
 {
-    printf("%s: %u bot%s, %u guild%s and user%s, %u message%s, %u sink%s, %u route%s\n", gen->file,
-           gen->bots->len, gen->bots->len == 1 ? "" : "s", gen->targets->len,
-           gen->targets->len == 1 ? "" : "s", gen->targets->len == 1 ? "" : "s", gen->messages->len,
-           gen->messages->len == 1 ? "" : "s", gen->sinks->len, gen->sinks->len == 1 ? "" : "s",
-           gen->rules->len, gen->rules->len == 1 ? "" : "s");
-    printf("%d error%s, %d warning%s\n", gen->diags.errors, gen->diags.errors == 1 ? "" : "s",
-           gen->diags.warnings, gen->diags.warnings == 1 ? "" : "s");
+    printf("%s: ", gen->file);
+    count(gen->bots->len, "bot", ", ");
+    printf("%u guilds and users, ", gen->targets->len);
+    count(gen->messages->len, "message", ", ");
+    count(gen->sinks->len, "sink", ", ");
+    count(gen->rules->len, "route", "\n");
+    count((guint)gen->diags.errors, "error", ", ");
+    count((guint)gen->diags.warnings, "warning", "\n");
 }
 
 int crier_cmd_check(int argc, char **argv)

@@ -347,7 +347,7 @@ static void judge_targets(struct crier_generation *gen, bool sim)
             problem(gen, CRIER_ERROR, file, line, object,
                     "crier.bot { token = crier.secret.env \"DISCORD_TOKEN\" }",
                     "there are messages to send but no bot");
-        if (!t->logging && t->messages->len)
+        if (!t->logging && t->messages->len && t->id)
             problem(gen, CRIER_NOTE, file, line, object, "logging = true",
                     "logging is off: its sends make no records");
     }

@@ -475,11 +475,9 @@ void crier_decl_read(struct crier_decl *d, const struct crier_option *table, siz
         if (!(table[i].flags & CRIER_OPT_REQUIRED) || out->values[i].set)
             continue;
         lua_getfield(L, d->table, table[i].name);
-        if (lua_isnil(L, -1)) {
-            char what[200];
-            crier_decl_problem(d, CRIER_ERROR, NULL, table[i].help, "option '%s' (%s) is missing",
-                               table[i].name, crier_option_type_text(&table[i], what, sizeof what));
-        }
+        if (lua_isnil(L, -1))
+            crier_decl_problem(d, CRIER_ERROR, NULL, table[i].help, "option '%s' is missing",
+                               table[i].name);
         lua_pop(L, 1);
     }
 }
