@@ -423,7 +423,7 @@ static const struct crier_option *find(const struct crier_option *table, size_t 
 static void unknown_key(struct crier_decl *d, const struct crier_option *table, size_t count,
                         const char *key)
 {
-    const char *names[64];
+    const char *names[64] = {NULL};
     size_t n = count < CRIER_COUNT(names) ? count : CRIER_COUNT(names);
     for (size_t i = 0; i < n; i++)
         names[i] = table[i].name;
