@@ -809,12 +809,14 @@ static void cmd_status(struct crier_host *host, struct crier_control_conn *conn,
     crier_poster_stats(host->poster, &st);
     double up = (double)(crier_clock_wall(host->clock) - host->started_wall) / 1e6;
     json_t *extra = json_pack(
-        "{s:s, s:i, s:f, s:s, s:s, s:i, s:i, s:i, s:b, s:i, s:I, s:I, s:I, s:f, s:I, s:o, s:o, s:o}",
+        "{s:s, s:i, s:f, s:s, s:s, s:i, s:i, s:i, s:b, s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:o, s:o, "
+        "s:o}",
         "version", CRIER_VERSION, "pid", (int)getpid(), "up", up, "file", gen->path, "config",
         gen->hash, "generation", (int)gen->number, "reloads", (int)host->reloads, "draining",
         (int)host->draining->len, "sim", host->config->sim || host->config->sim_url, "messages_total",
         (int)gen->messages->len, "sent", (json_int_t)st.sent, "failed", (json_int_t)st.failed,
-        "skipped", (json_int_t)st.skipped, "late_max", (double)st.late_max / 1e6, "lua_memory",
+        "skipped", (json_int_t)st.skipped, "late_max", (double)st.late_max / 1e6, "late_p50",
+        (double)st.late_p50 / 1e6, "late_p99", (double)st.late_p99 / 1e6, "lua_memory",
         (json_int_t)gen->vm->memory_used, "bots", bot_status(host), "sinks", sink_status(host),
         "messages", message_status(host, json_is_true(json_object_get(request, "all"))));
     if (host->last_error)

@@ -15,6 +15,9 @@
 #define RETRY_LEAST (30 * CRIER_S)
 #define RETRY_MOST (3600 * CRIER_S)
 
+/* Counts of latenesses on a logarithmic scale: eight steps for each doubling. */
+enum { LATE_STEPS = 8, LATE_BUCKETS = 40 * LATE_STEPS };
+
 struct crier_poster {
     struct crier_host *host;
     struct crier_names *names;
@@ -23,6 +26,7 @@ struct crier_poster {
     GPtrArray *waiting;   /* sends that wait for their bot */
     GPtrArray *sends;     /* all under way */
     struct crier_poster_stats stats;
+    uint64_t late[LATE_BUCKETS];
     void (*on_idle)(void *arg);
     void *idle_arg;
 };
@@ -104,9 +108,46 @@ void crier_poster_on_idle(struct crier_poster *p, void (*fn)(void *arg), void *a
     p->idle_arg = arg;
 }
 
+static size_t late_bucket(int64_t us)
+{
+    if (us < LATE_STEPS)
+        return us > 0 ? (size_t)us : 0;
+    int doublings = 63 - __builtin_clzll((unsigned long long)us) - 3; /* 2^3 steps */
+    size_t i = (size_t)doublings * LATE_STEPS + (size_t)(us >> doublings);
+    return i < LATE_BUCKETS ? i : LATE_BUCKETS - 1;
+}
+
+static void count_late(struct crier_poster *p, int64_t us)
+{
+    p->late[late_bucket(us)]++;
+    if (us > p->stats.late_max)
+        p->stats.late_max = us;
+}
+
+/* The upper end of the bucket that holds the permille-th lateness. */
+static int64_t late_at(const struct crier_poster *p, uint64_t permille)
+{
+    uint64_t all = 0, seen = 0;
+    for (size_t i = 0; i < LATE_BUCKETS; i++)
+        all += p->late[i];
+    for (size_t i = 0; i < LATE_BUCKETS; i++) {
+        seen += p->late[i];
+        if (!seen || seen * 1000 < all * permille)
+            continue;
+        if (i < LATE_STEPS)
+            return (int64_t)i;
+        int doublings = (int)(i / LATE_STEPS) - 1;
+        int64_t above = ((int64_t)(i % LATE_STEPS) + LATE_STEPS + 1) << doublings;
+        return above - 1 < p->stats.late_max ? above - 1 : p->stats.late_max;
+    }
+    return 0;
+}
+
 void crier_poster_stats(const struct crier_poster *p, struct crier_poster_stats *out)
 {
     *out = p->stats;
+    out->late_p50 = late_at(p, 500);
+    out->late_p99 = late_at(p, 990);
 }
 
 static uint64_t json_id(const json_t *v)
@@ -410,9 +451,7 @@ static void on_due(struct crier_timer *timer)
         save_state(p, st, NULL, NULL);
         return;
     }
-    int64_t late = now - due;
-    if (late > p->stats.late_max)
-        p->stats.late_max = late;
+    count_late(p, now - due);
     begin_send(p, m, due, now);
 }
 

@@ -67,6 +67,8 @@ void crier_poster_clock_set(struct crier_poster *poster, struct crier_generation
 struct crier_poster_stats {
     uint64_t sent, failed, skipped; /**< occurrences since this start */
     int64_t late_max;               /**< microseconds between due and start of a send */
+    int64_t late_p50, late_p99;     /**< the same, of half and of 99 in 100 sends; at most an
+                                         eighth above the truth */
 };
 void crier_poster_stats(const struct crier_poster *poster, struct crier_poster_stats *out);
 
