@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the way from the loop to a driver costs: a push while the worker is awake, the whole way
+ * through a driver that only counts, and the way over the spool. Prints `name value unit`,
+ * tab-separated; the best of five rounds.
+ */
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "record/build.h"
+#include "sink/sink.h"
+
+#define COUNT 1000000
+#define RECORDS 20000
+#define ROUNDS 5
+
+static atomic_bool held;
+
+static int count_open(const struct crier_sink_env *env, const struct crier_options *options,
+                      const char *name, void **self, struct crier_err *err)
+{
+    (void)env, (void)options, (void)name, (void)err;
+    *self = crier_calloc(1, sizeof(uint64_t));
+    return CRIER_OK;
+}
+
+static enum crier_verdict count_write(void *self, struct crier_record *const *records,
+                                      size_t count, size_t *done, struct crier_err *err)
+{
+    (void)records, (void)err;
+    while (atomic_load(&held))
+        usleep(50);
+    *(uint64_t *)self += count;
+    *done = count;
+    return CRIER_WRITTEN;
+}
+
+static void count_close(void *self)
+{
+    free(self);
+}
+
+static const struct crier_sink_driver counting = {
+    .kind = "counting", .kinds = (1u << CRIER_KIND_COUNT) - 1, .overflow = "spill",
+    .open = count_open, .write = count_write, .close = count_close,
+};
+
+static struct crier_record *records[RECORDS];
+static struct crier_loop *loop;
+static struct crier_sink_env env;
+
+static void make_records(void)
+{
+    struct crier_source source;
+    struct crier_builder b;
+    crier_source_init(&source, "web-1", false, NULL);
+    crier_builder_init(&b, &source);
+    for (int i = 0; i < RECORDS; i++) {
+        crier_build_begin(&b, CRIER_KIND_LOG, CRIER_INFO, crier_clock_wall(env.clock));
+        crier_build_text(&b, "the roll went round and the third picture is shown", 50);
+        CRIER_B_STR(&b, "user", "somebody with a name");
+        CRIER_B_INT(&b, "count", i);
+        records[i] = crier_build_end(&b);
+    }
+    crier_builder_fini(&b);
+    crier_source_fini(&source);
+}
+
+static struct crier_sink *open_sink(int64_t queue)
+{
+    struct crier_options common, options;
+    struct crier_sink *sink;
+    struct crier_err err = {0};
+    crier_options_init(&common, crier_sink_common_options, crier_sink_common_count);
+    crier_options_init(&options, NULL, 0);
+    ((struct crier_option_value *)crier_options_get(&common, "queue"))->i = queue;
+    if (crier_sink_open(&counting, "counting", &common, &options, &env, &sink, &err)) {
+        fprintf(stderr, "%s\n", err.text);
+        exit(1);
+    }
+    crier_sink_start(sink, loop);
+    return sink;
+}
+
+static void stop_loop(void *arg)
+{
+    crier_loop_stop(arg);
+}
+
+static void wait_all(struct crier_sink *sink)
+{
+    crier_sink_flush(sink, stop_loop, loop);
+    crier_loop_run(loop, CRIER_NEVER);
+}
+
+static void push_all(struct crier_sink *sink, int n)
+{
+    for (int i = 0; i < n; i++)
+        crier_sink_push(sink, records[i % RECORDS]);
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void memory_way(void)
+{
+    int64_t push = INT64_MAX, all = INT64_MAX;
+    struct crier_sink *sink = open_sink(1 << 20);
+    for (int round = 0; round < ROUNDS; round++) {
+        int64_t start = crier_clock_mono(env.clock);
+        push_all(sink, COUNT);
+        push = least(push, crier_clock_mono(env.clock) - start);
+        wait_all(sink);
+        all = least(all, crier_clock_mono(env.clock) - start);
+    }
+    printf("sink.push\t%.1f\tns\n", (double)push * 1000 / COUNT);
+    printf("sink.end_to_end\t%.3g\trecords/s\n", COUNT * 1e6 / (double)all);
+    crier_sink_unref(sink);
+}
+
+static void spool_way(void)
+{
+    int64_t spill = INT64_MAX, drain = INT64_MAX;
+    struct crier_sink *sink = open_sink(1);
+    for (int round = 0; round < ROUNDS; round++) {
+        atomic_store(&held, true);
+        int64_t start = crier_clock_mono(env.clock);
+        push_all(sink, COUNT);
+        spill = least(spill, crier_clock_mono(env.clock) - start);
+        atomic_store(&held, false);
+        start = crier_clock_mono(env.clock);
+        wait_all(sink);
+        drain = least(drain, crier_clock_mono(env.clock) - start);
+    }
+    printf("sink.spill\t%.1f\tns\n", (double)spill * 1000 / COUNT);
+    printf("sink.from_spool\t%.3g\trecords/s\n", COUNT * 1e6 / (double)drain);
+    crier_sink_unref(sink);
+}
+
+int main(void)
+{
+    char folder[] = "/tmp/crier-bench-XXXXXX";
+    char command[64];
+    if (!mkdtemp(folder))
+        return 1;
+    env = (struct crier_sink_env){.clock = crier_clock_real(), .state_folder = folder};
+    loop = crier_loop_new(env.clock);
+    make_records();
+    memory_way();
+    spool_way();
+    for (int i = 0; i < RECORDS; i++)
+        crier_record_unref(records[i]);
+    crier_loop_free(loop);
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command) != 0;
+}
