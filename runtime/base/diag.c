@@ -55,6 +55,20 @@ void crier_diags_add(struct crier_diags *d, enum crier_severity severity, const 
     d->warnings += severity == CRIER_WARNING;
 }
 
+static void wipe_free(void *p)
+{
+    explicit_bzero(p, strlen(p));
+    free(p);
+}
+
+void crier_diags_hide(struct crier_diags *d, const char *secret)
+{
+    if (!d->hidden)
+        d->hidden = g_ptr_array_new_with_free_func(wipe_free);
+    if (*secret)
+        g_ptr_array_add(d->hidden, crier_strdup(secret));
+}
+
 void crier_diags_fini(struct crier_diags *d)
 {
     for (size_t i = 0; i < d->count; i++)
@@ -62,6 +76,8 @@ void crier_diags_fini(struct crier_diags *d)
     free(d->items);
     if (d->seen)
         g_hash_table_destroy(d->seen);
+    if (d->hidden)
+        g_ptr_array_free(d->hidden, TRUE);
     *d = (struct crier_diags){0};
 }
 
@@ -78,6 +94,8 @@ static int by_place(const void *a, const void *b)
         return order;
     if (x->diag.line != y->diag.line)
         return x->diag.line < y->diag.line ? -1 : 1;
+    if (x->diag.column != y->diag.column)
+        return x->diag.column < y->diag.column ? -1 : 1;
     return x->i < y->i ? -1 : 1;
 }
 
@@ -217,11 +235,18 @@ static void put_source(const struct crier_diag *diag, const struct crier_buf *so
     crier_buf_printf(out, "%s^%s", pal->fault[diag->severity], pal->end);
 }
 
-static void read_source(const char *file, struct crier_buf *source)
+/* Secrets become as many stars, so that the caret keeps its place. */
+static void read_source(const char *file, const GPtrArray *hidden, struct crier_buf *source)
 {
     crier_buf_clear(source);
     if (crier_file_read(file, 16 << 20, source, NULL) != 0)
         crier_buf_clear(source);
+    for (guint i = 0; source->data && hidden && i < hidden->len; i++) {
+        size_t len = strlen(hidden->pdata[i]);
+        char *at = source->data;
+        while ((at = memmem(at, (size_t)(source->data + source->len - at), hidden->pdata[i], len)))
+            memset(at, '*', len);
+    }
 }
 
 void crier_diags_print(struct crier_diags *d, FILE *to, enum crier_diag_format format, bool color)
@@ -238,7 +263,7 @@ void crier_diags_print(struct crier_diags *d, FILE *to, enum crier_diag_format f
             put_line(diag, pal, &out);
         if (format == CRIER_DIAG_TERMINAL && diag->file) {
             if (!open || strcmp(open, diag->file) != 0)
-                read_source(diag->file, &source);
+                read_source(diag->file, d->hidden, &source);
             open = diag->file;
             put_source(diag, &source, pal, &out);
         }

@@ -34,13 +34,16 @@ struct crier_diags {
     size_t count;
     int errors, warnings;
     void *seen; /**< internal: finds equal ones */
+    void *hidden; /**< internal: secrets */
 };
 
 /** Takes copies. A diagnostic that is equal to one already there is not added again. */
 void crier_diags_add(struct crier_diags *d, enum crier_severity severity, const char *file,
                      int line, int column, const char *object, const char *text, const char *help);
+/** Show this text as stars in source lines: a script may hold a token. Takes a copy. */
+void crier_diags_hide(struct crier_diags *d, const char *secret);
 void crier_diags_fini(struct crier_diags *d);
-/** By file and line, stable. */
+/** By file, line and column, stable. */
 void crier_diags_sort(struct crier_diags *d);
 
 /** One line, no newline. Warnings and notes say so behind the place. Control characters in the

@@ -15,9 +15,13 @@ static void count(guint n, const char *noun, const char *end)
 
 static void summary(const struct crier_generation *gen)
 {
+    guint guilds = 0;
+    for (guint i = 0; i < gen->targets->len; i++)
+        guilds += ((const struct crier_target *)gen->targets->pdata[i])->type == CRIER_GUILD;
     printf("%s: ", gen->file);
     count(gen->bots->len, "bot", ", ");
-    printf("%u guilds and users, ", gen->targets->len);
+    count(guilds, "guild", ", ");
+    count(gen->targets->len - guilds, "user", ", ");
     count(gen->messages->len, "message", ", ");
     count(gen->sinks->len, "sink", ", ");
     count(gen->rules->len, "route", "\n");

@@ -165,6 +165,8 @@ static const struct crier_option_value *opt(const struct crier_options *o, const
 
 /* --- secrets ----------------------------------------------------------------------------- */
 
+#define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+
 static int l_secret(lua_State *L)
 {
     static const char *const words[] = {"env", "file", "credential"};
@@ -172,6 +174,9 @@ static int l_secret(lua_State *L)
     if (lua_type(L, 1) != LUA_TSTRING || !*lua_tostring(L, 1))
         return luaL_error(L, "crier.secret.%s expects a name: crier.secret.%s \"%s\"", words[kind],
                           words[kind], kind == 1 ? "/run/secrets/token" : "DISCORD_TOKEN");
+    if (kind == CRIER_SECRET_ENV && lua_tostring(L, 1)[strspn(lua_tostring(L, 1), NAME_CHARS)])
+        return luaL_error(L, "crier.secret.env expects the name of a variable, not the secret "
+                             "itself: crier.secret.env \"DISCORD_TOKEN\"");
     struct crier_secret *secret = crier_secret_new(kind, lua_tostring(L, 1));
     push_handle(L, secret, CRIER_MT_SECRET);
     return 1;
@@ -429,10 +434,22 @@ static struct crier_mentions *read_mentions(struct crier_decl *d)
     m = crier_calloc(1, sizeof *m);
     lua_pushnil(L);
     while (lua_next(L, idx)) {
-        const char *word = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2)
-                           : lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
-        bool list = lua_type(L, -2) == LUA_TSTRING && lua_type(L, -1) == LUA_TTABLE;
-        bool on = !(lua_type(L, -1) == LUA_TBOOLEAN && !lua_toboolean(L, -1));
+        bool keyed = lua_type(L, -2) == LUA_TSTRING;
+        char got[80], word[48];
+        bool list = keyed && lua_type(L, -1) == LUA_TTABLE;
+        bool on = !keyed || lua_toboolean(L, -1);
+        if (keyed || lua_type(L, -1) == LUA_TSTRING)
+            snprintf(word, sizeof word, "%s", lua_tostring(L, keyed ? -2 : -1));
+        else
+            snprintf(word, sizeof word, "%s", crier_lua_describe(L, -1, got, sizeof got));
+        if (keyed && !list && lua_type(L, -1) != LUA_TBOOLEAN) {
+            crier_decl_problem(d, CRIER_ERROR, "mentions", NULL,
+                               "option 'mentions.%.40s' must be true, false or a list of "
+                               "snowflakes, got %s",
+                               word, crier_lua_describe(L, -1, got, sizeof got));
+            lua_pop(L, 1);
+            continue;
+        }
         if (strcmp(word, "everyone") == 0 && !list) {
             m->everyone = on;
         } else if (strcmp(word, "roles") == 0 && list) {
@@ -540,6 +557,25 @@ static int l_voice_message(lua_State *L)
 
 /* --- guilds and users -------------------------------------------------------------------- */
 
+/* What has a key in the list of messages would be passed over in silence. */
+static void named_messages(struct crier_decl *d, int idx, enum crier_message_type wanted)
+{
+    lua_State *L = d->L;
+    lua_pushnil(L);
+    while (lua_next(L, idx)) {
+        if (lua_type(L, -2) == LUA_TSTRING) {
+            char help[80], key[80];
+            snprintf(help, sizeof help, "messages = { crier.%s {...} }",
+                     crier_message_type_name(wanted));
+            snprintf(key, sizeof key, "messages.%.60s", lua_tostring(L, -2));
+            crier_decl_problem(d, CRIER_ERROR, key, help,
+                               "option 'messages' is a list, '%.60s' has no place in it",
+                               lua_tostring(L, -2));
+        }
+        lua_pop(L, 1);
+    }
+}
+
 static void adopt_messages(struct crier_decl *d, struct crier_target *t)
 {
     lua_State *L = d->L;
@@ -552,6 +588,8 @@ static void adopt_messages(struct crier_decl *d, struct crier_target *t)
     }
     enum crier_message_type wanted =
         t->type == CRIER_GUILD ? CRIER_TEXT_MESSAGE : CRIER_DIRECT_MESSAGE;
+    if (type == LUA_TTABLE)
+        named_messages(d, idx, wanted);
     size_t n = type == LUA_TNIL ? 0 : lua_rawlen(L, idx);
     for (size_t i = 1; i <= n; i++) {
         lua_rawgeti(L, idx, (lua_Integer)i);
@@ -564,11 +602,11 @@ static void adopt_messages(struct crier_decl *d, struct crier_target *t)
                                crier_lua_describe(L, -1, got, sizeof got));
         } else if (m->target) {
             crier_decl_problem(d, CRIER_ERROR, "messages", "declare it once for each",
-                               "message %s is in another GUILD or USER already (%s)",
+                               "message '%s' is in another GUILD or USER already (%s)",
                                crier_message_label(m, name, sizeof name), m->target->where);
         } else if (m->type != wanted) {
             crier_decl_problem(d, CRIER_ERROR, "messages", NULL,
-                               "message %s is a %s; a %s takes crier.%s only",
+                               "message '%s' is a %s; a %s takes crier.%s only",
                                crier_message_label(m, name, sizeof name),
                                crier_message_type_name(m->type),
                                t->type == CRIER_GUILD ? "GUILD" : "USER",
@@ -604,16 +642,11 @@ static int declare_target(lua_State *L, enum crier_target_type type)
     adopt_messages(&d, t);
     int bot_type = crier_decl_field(&d, "bot");
     t->bot = test_handle(L, -1, CRIER_MT_BOT);
-    if (!t->bot && bot_type != LUA_TNIL)
+    t->bot_wrong = !t->bot && bot_type != LUA_TNIL;
+    if (t->bot_wrong)
         crier_decl_problem(&d, CRIER_ERROR, "bot", "local b = crier.bot {...}",
                            "option 'bot' must be what crier.bot returned");
     lua_pop(L, 1);
-    if (!t->bot && d.gen->bots->len == 1)
-        t->bot = d.gen->bots->pdata[0];
-    else if (!t->bot && d.gen->bots->len > 1)
-        crier_decl_problem(&d, CRIER_ERROR, NULL, "bot = b",
-                           "there are %u bots: option 'bot' must say which one sends",
-                           d.gen->bots->len);
     crier_options_fini(&o);
     push_handle(L, t, CRIER_MT_TARGET);
     return 1;
@@ -664,7 +697,7 @@ static int l_on(lua_State *L)
                                    hook_names[i]);
         char text[120];
         snprintf(text, sizeof text, "unknown event '%.60s'", name);
-        crier_diags_add(&gen->diags, CRIER_ERROR, file, line, 0, "crier.on", text, help);
+        crier_place_problem(gen, CRIER_ERROR, file, line, "on", NULL, "crier.on", text, help);
         return 0;
     }
     struct crier_hook *hook = crier_calloc(1, sizeof *hook);

@@ -99,27 +99,46 @@ const char *crier_message_label(const struct crier_message *m, char *out, size_t
     return out;
 }
 
-static void problem(struct crier_generation *gen, enum crier_severity severity, const char *file,
-                    int line, const char *object, const char *help, const char *fmt, ...)
-    CRIER_PRINTF(7, 8);
+/* Where a declaration stands: the call of `callee` on a line of a file. */
+struct place {
+    const char *file;
+    int line;
+    const char *callee;
+};
 
-static void problem(struct crier_generation *gen, enum crier_severity severity, const char *file,
-                    int line, const char *object, const char *help, const char *fmt, ...)
+static void problem(struct crier_generation *gen, enum crier_severity severity,
+                    const struct place *at, const char *object, const char *help, const char *fmt,
+                    ...) CRIER_PRINTF(6, 7);
+
+static void problem(struct crier_generation *gen, enum crier_severity severity,
+                    const struct place *at, const char *object, const char *help, const char *fmt,
+                    ...)
 {
     char text[512];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    crier_diags_add(&gen->diags, severity, file, line, 0, object, text, help);
+    crier_place_problem(gen, severity, at->file, at->line, at->callee, NULL, object, text, help);
 }
 
-static void message_problem(struct crier_message *m, enum crier_severity severity,
+static void message_problem(struct crier_message *m, enum crier_severity severity, const char *key,
                             const char *help, const char *text)
 {
     char label[120], object[160];
     snprintf(object, sizeof object, "message '%s'", crier_message_label(m, label, sizeof label));
-    problem(m->gen, severity, m->file, m->line, object, help, "%s", text);
+    crier_place_problem(m->gen, severity, m->file, m->line, crier_message_type_name(m->type), key,
+                        object, text, help);
+}
+
+static void sink_problem(struct crier_generation *gen, enum crier_severity severity,
+                         const struct crier_declared_sink *s, const char *help, const char *text)
+{
+    char object[120], callee[64];
+    snprintf(object, sizeof object, "sink '%.80s'", s->name);
+    snprintf(callee, sizeof callee, "sink.%s", s->driver->kind);
+    crier_place_problem(gen, severity, s->file ? s->file : gen->file, s->line, callee, NULL, object,
+                        text, help);
 }
 
 /* "bot.lua:14" -> its parts; file is cut out of where in place. */
@@ -307,7 +326,7 @@ void crier_message_keys(struct crier_generation *gen)
             snprintf(text, sizeof text, "there is a message of this name in the same %s already, at %s:%d",
                      m->target->type == CRIER_GUILD ? "GUILD" : "USER",
                      other->file ? other->file : "?", other->line);
-            message_problem(m, CRIER_ERROR, "give each a name of its own", text);
+            message_problem(m, CRIER_ERROR, "name", "give each a name of its own", text);
         } else {
             g_hash_table_insert(seen, m->key, m);
         }
@@ -318,7 +337,7 @@ void crier_message_keys(struct crier_generation *gen)
             continue;
         char *old = base_key(m, m->was);
         if (g_hash_table_contains(seen, old))
-            message_problem(m, CRIER_ERROR, "remove 'was', or rename the other one",
+            message_problem(m, CRIER_ERROR, "was", "remove 'was', or rename the other one",
                             "option 'was' names a message that is declared too");
         free(old);
     }
@@ -328,27 +347,41 @@ void crier_message_keys(struct crier_generation *gen)
 
 /* --- judging ----------------------------------------------------------------------------- */
 
+/* The only bot sends for whoever names none, wherever in the script it is declared. */
+static void choose_bots(struct crier_generation *gen)
+{
+    for (guint i = 0; i < gen->targets->len; i++) {
+        struct crier_target *t = gen->targets->pdata[i];
+        if (!t->bot && gen->bots->len == 1)
+            t->bot = gen->bots->pdata[0];
+    }
+}
+
 static void judge_targets(struct crier_generation *gen, bool sim)
 {
     GHashTable *seen = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
     for (guint i = 0; i < gen->targets->len; i++) {
         struct crier_target *t = gen->targets->pdata[i];
         char file[256], object[80];
-        int line = split_place(t->where, file, sizeof file);
+        struct place at = {file, split_place(t->where, file, sizeof file),
+                           t->type == CRIER_GUILD ? "GUILD" : "USER"};
         snprintf(object, sizeof object, "%s '%llu'", t->type == CRIER_GUILD ? "GUILD" : "USER",
                  (unsigned long long)t->id);
         char *key = crier_asprintf("%s/%s", t->bot ? t->bot->name : "", object);
         struct crier_target *other = g_hash_table_lookup(seen, key);
         if (other && t->id)
-            problem(gen, CRIER_ERROR, file, line, object, "put all its messages into one",
+            problem(gen, CRIER_ERROR, &at, object, "put all its messages into one",
                     "it is declared already, at %s", other->where);
         g_hash_table_insert(seen, key, t);
         if (t->messages->len && !t->bot && gen->bots->len == 0)
-            problem(gen, CRIER_ERROR, file, line, object,
+            problem(gen, CRIER_ERROR, &at, object,
                     "crier.bot { token = crier.secret.env \"DISCORD_TOKEN\" }",
                     "there are messages to send but no bot");
+        if (!t->bot && !t->bot_wrong && gen->bots->len > 1)
+            problem(gen, CRIER_ERROR, &at, object, "local b = crier.bot {...}, then bot = b here",
+                    "there are %u bots: option 'bot' must say which one sends", gen->bots->len);
         if (!t->logging && t->messages->len && t->id)
-            problem(gen, CRIER_NOTE, file, line, object, "logging = true",
+            problem(gen, CRIER_NOTE, &at, object, "logging = true",
                     "logging is off: its sends make no records");
     }
     g_hash_table_destroy(seen);
@@ -360,12 +393,12 @@ static void judge_messages(struct crier_generation *gen)
     for (guint i = 0; i < gen->messages->len; i++) {
         struct crier_message *m = gen->messages->pdata[i];
         if (!m->target) {
-            message_problem(m, CRIER_WARNING, "put it into `messages` of a GUILD or USER",
+            message_problem(m, CRIER_WARNING, NULL, "put it into `messages` of a GUILD or USER",
                             "it belongs to no GUILD or USER and is never sent");
             continue;
         }
         if (!m->name && (m->mode != CRIER_MODE_SEND || m->removal.kind != CRIER_REMOVAL_NONE))
-            message_problem(m, CRIER_NOTE, "name = \"...\"",
+            message_problem(m, CRIER_NOTE, NULL, "name = \"...\"",
                             "it has no name: its state is lost when its channels or mode change");
     }
 }
@@ -376,13 +409,13 @@ static void judge_bots(struct crier_generation *gen)
         struct crier_bot *bot = gen->bots->pdata[i];
         struct crier_err err = {0};
         char file[256], object[120];
-        int line = split_place(bot->where, file, sizeof file);
+        struct place at = {file, split_place(bot->where, file, sizeof file), "bot"};
         snprintf(object, sizeof object, "bot '%.80s'", bot->name);
         if (!bot->token)
             continue;
         char *token = crier_secret_read(bot->token, gen->folder, &err);
         if (!token)
-            problem(gen, CRIER_WARNING, file, line, object, NULL, "%s", err.text);
+            problem(gen, CRIER_WARNING, &at, object, NULL, "%s", err.text);
         wipe_free(token);
     }
 }
@@ -409,7 +442,7 @@ static void default_sinks(struct crier_generation *gen)
         }
         g_ptr_array_add(gen->sinks, s);
     }
-    problem(gen, CRIER_NOTE, gen->file, 0, NULL, NULL,
+    problem(gen, CRIER_NOTE, &(struct place){gen->file, 0, NULL}, NULL, NULL,
             "no sink is declared: records go to console, json (History) and memory");
 }
 
@@ -419,11 +452,9 @@ static void judge_sinks(struct crier_generation *gen)
         return;
     for (guint i = 0; i < gen->sinks->len; i++) {
         struct crier_declared_sink *s = gen->sinks->pdata[i];
-        char object[120];
-        snprintf(object, sizeof object, "sink '%.80s'", s->name);
         if (!s->routed)
-            problem(gen, CRIER_WARNING, s->file, s->line, object, "crier.route { to = ... }",
-                    "there are routes, but none leads to it");
+            sink_problem(gen, CRIER_WARNING, s, "crier.route { to = ... }",
+                         "there are routes, but none leads to it");
     }
 }
 
@@ -514,9 +545,9 @@ static void open_sinks(struct crier_generation *gen, const struct crier_build *b
         copy_options(&s->common, &common);
         copy_options(&s->options, &options);
         if (crier_sink_open(s->driver, s->name, &common, &options, env, &s->sink, &err) != 0) {
-            char object[120];
-            snprintf(object, sizeof object, "sink '%.80s'", s->name);
-            problem(gen, CRIER_ERROR, s->file, s->line, object, NULL, "cannot open: %s", err.text);
+            char text[300];
+            snprintf(text, sizeof text, "cannot open: %s", err.text);
+            sink_problem(gen, CRIER_ERROR, s, NULL, text);
         }
     }
 }
@@ -648,7 +679,7 @@ static struct crier_generation *new_generation(const struct crier_build *build)
     gen->strings = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
     struct crier_err err = {0};
     if (crier_zone_open(NULL, &gen->zone, &err) != 0 && crier_zone_open("UTC", &gen->zone, &err) != 0)
-        problem(gen, CRIER_ERROR, gen->file, 0, NULL, NULL, "no time zone: %s", err.text);
+        problem(gen, CRIER_ERROR, &(struct place){gen->file, 0, NULL}, NULL, NULL, "no time zone: %s", err.text);
     struct crier_vm_config config = {
         .chunkname = gen->file, .folder = gen->folder, .memory = gen->config.limits.memory,
         .virtual_time = gen->virtual_time, .clock = build->clock, .seed = 1};
@@ -672,7 +703,7 @@ struct crier_generation *crier_generation_build(const struct crier_build *build)
     lua_State *L = gen->vm->L;
     lua_pushcfunction(L, l_open_all);
     if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
-        problem(gen, CRIER_ERROR, gen->file, 0, NULL, NULL, "crier's own Lua failed: %s",
+        problem(gen, CRIER_ERROR, &(struct place){gen->file, 0, NULL}, NULL, NULL, "crier's own Lua failed: %s",
                 lua_tostring(L, -1));
         lua_pop(L, 1);
         goto out;
@@ -682,6 +713,7 @@ struct crier_generation *crier_generation_build(const struct crier_build *build)
         crier_lua_error_fini(&error);
     }
     hash_files(gen);
+    choose_bots(gen);
     crier_message_keys(gen);
     judge_targets(gen, build->sim);
     judge_messages(gen);

@@ -79,7 +79,8 @@ struct crier_target {
     uint64_t id;
     char *name; /**< overrides Discord's; may be NULL */
     bool logging;
-    struct crier_bot *bot;
+    struct crier_bot *bot; /**< the only one, where the script names none */
+    bool bot_wrong;        /**< what the script names is no bot, and that has been said */
     GPtrArray *messages; /**< struct crier_message, borrowed from the generation's list */
     char *where;
 };

@@ -115,12 +115,28 @@ void crier_decl_begin(struct crier_decl *d, lua_State *L, int arg, const char *c
         luaL_error(L, "crier.%s declares: it is only available while the script loads", callee);
     if (lua_type(L, arg) != LUA_TTABLE) {
         char got[80];
+        /* A string may be a token. */
         luaL_error(L, "crier.%s expects a table, got %s: %s", callee,
-                   crier_lua_describe(L, arg, got, sizeof got), usage);
+                   lua_type(L, arg) == LUA_TSTRING ? "a string"
+                                                   : crier_lua_describe(L, arg, got, sizeof got),
+                   usage);
     }
     *d = (struct crier_decl){.gen = vm->owner, .L = L, .table = arg, .callee = callee};
     crier_lua_place(L, &d->file, &d->line);
     label(d, noun);
+}
+
+void crier_place_problem(struct crier_generation *gen, enum crier_severity severity,
+                         const char *file, int line, const char *callee, const char *key,
+                         const char *object, const char *text, const char *help)
+{
+    int at = line, column = 0;
+    struct crier_srcmap *map = callee ? srcmap_for(gen, file) : NULL;
+    if (map && !(key && crier_srcmap_key(map, line, callee, key, &at, &column))) {
+        at = line;
+        crier_srcmap_call(map, line, callee, &at, &column);
+    }
+    crier_diags_add(&gen->diags, severity, file, at, column, object, text, help);
 }
 
 void crier_decl_problem(struct crier_decl *d, enum crier_severity severity, const char *key,
@@ -131,13 +147,7 @@ void crier_decl_problem(struct crier_decl *d, enum crier_severity severity, cons
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    int line = d->line, column = 0;
-    struct crier_srcmap *map = srcmap_for(d->gen, d->file);
-    if (map && !(key && crier_srcmap_key(map, d->line, d->callee, key, &line, &column))) {
-        line = d->line;
-        crier_srcmap_call(map, d->line, d->callee, &line, &column);
-    }
-    crier_diags_add(&d->gen->diags, severity, d->file, line, column, d->object, text, help);
+    crier_place_problem(d->gen, severity, d->file, d->line, d->callee, key, d->object, text, help);
 }
 
 static bool wrong_type(struct crier_decl *d, int idx, const char *key, const char *wanted)
@@ -156,8 +166,8 @@ bool crier_read_snowflake(struct crier_decl *d, int idx, const char *key, uint64
         snprintf(text, sizeof text, "write it as a string: \"%.0f\" (check the digits)",
                  lua_tonumber(L, idx));
         crier_decl_problem(d, CRIER_ERROR, key, text,
-                           "option '%s': the snowflake %.14g is a float, which has lost digits "
-                           "(floats are exact only below 2^53)",
+                           "option '%s': the snowflake %.14g is a float, and floats lose digits "
+                           "from 2^53 on",
                            key, lua_tonumber(L, idx));
         return false;
     }
@@ -304,11 +314,13 @@ static bool read_snowflakes(struct crier_decl *d, int idx, const struct crier_op
     v->ids = crier_calloc(n ? n : 1, sizeof *v->ids);
     bool ok = true;
     for (size_t i = 0; i < n; i++) {
+        char key[56];
+        snprintf(key, sizeof key, "%.30s[%zu]", opt->name, i + 1);
         lua_rawgeti(L, idx, (lua_Integer)i + 1);
-        if (crier_read_snowflake(d, lua_gettop(L), opt->name, &v->ids[v->count])) {
+        if (crier_read_snowflake(d, lua_gettop(L), key, &v->ids[v->count])) {
             for (size_t j = 0; j < v->count; j++) {
                 if (v->ids[j] == v->ids[v->count]) {
-                    crier_decl_problem(d, CRIER_ERROR, opt->name, NULL,
+                    crier_decl_problem(d, CRIER_ERROR, key, NULL,
                                        "option '%s' names %llu twice", opt->name,
                                        (unsigned long long)v->ids[j]);
                     ok = false;
@@ -329,6 +341,7 @@ static bool read_secret(struct crier_decl *d, int idx, const struct crier_option
 {
     (void)v;
     if (lua_type(d->L, idx) == LUA_TSTRING) {
+        crier_diags_hide(&d->gen->diags, lua_tostring(d->L, idx));
         crier_decl_problem(d, CRIER_WARNING, opt->name,
                            "keep it out of the script: crier.secret.env \"DISCORD_TOKEN\"",
                            "option '%s' is written in the script itself", opt->name);

@@ -31,6 +31,11 @@ void crier_decl_begin(struct crier_decl *d, lua_State *L, int arg, const char *c
 /** Report at the place of `key` in the table (NULL: the call itself). */
 void crier_decl_problem(struct crier_decl *d, enum crier_severity severity, const char *key,
                         const char *help, const char *fmt, ...) CRIER_PRINTF(5, 6);
+/** Report what is found only when the whole script is known: at the place of `key` (NULL: the call
+ *  itself) of the call of `callee` on that line. object and help may be NULL. */
+void crier_place_problem(struct crier_generation *gen, enum crier_severity severity,
+                         const char *file, int line, const char *callee, const char *key,
+                         const char *object, const char *text, const char *help);
 /** Read all options; unknown keys, wrong types, missing ones are reported. `out` is initialised
  *  here. Positional items (1..n) are reported unless allow_list. */
 void crier_decl_read(struct crier_decl *d, const struct crier_option *table, size_t count,

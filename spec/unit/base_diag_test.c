@@ -51,9 +51,9 @@ static void plain_lines_in_order(void **state)
                    "another.lua:9:9: is not there\n"
                    "bot.lua: no place in the file\n"
                    "bot.lua:2: warning: logging is off\n"
+                   "bot.lua:3:1: note: second of line 3\n"
                    "bot.lua:3:5: message 'gallery': unknown option 'perod' (did you mean "
-                   "'period'?)\n"
-                   "bot.lua:3:1: note: second of line 3\n");
+                   "'period'?)\n");
     assert_int_equal(d.errors, 4);
     assert_int_equal(d.warnings, 1);
     crier_diags_fini(&d);
@@ -148,6 +148,18 @@ static void source_and_caret(void **state)
              "     |  \033[31m^\033[0m\n",
              path);
     assert_printed(&d, CRIER_DIAG_TERMINAL, true, expect);
+    crier_diags_fini(&d);
+
+    /* A secret in the source is never shown; the caret keeps its place. */
+    crier_diags_add(&d, CRIER_ERROR, path, 3, 3, "x", "bad", NULL);
+    crier_diags_hide(&d, "en");
+    crier_diags_hide(&d, "");
+    snprintf(expect, sizeof expect,
+             "%s:3:3: x: bad\n"
+             "   3 | **d\n"
+             "     |   ^\n",
+             path);
+    assert_printed(&d, CRIER_DIAG_TERMINAL, false, expect);
     crier_diags_fini(&d);
     unlink(path);
 }
