@@ -249,8 +249,7 @@ struct time_text {
     char text[9];
 };
 
-static const char *time_of_day(struct time_text *cache, const struct crier_zone *zone,
-                               int64_t wall)
+static const char *time_of_day(struct time_text *cache, const struct crier_zone *zone, int64_t wall)
 {
     int64_t second = wall / CRIER_S - (wall % CRIER_S < 0);
     if (cache->text[0] && cache->second == second)
@@ -317,11 +316,18 @@ struct console {
 };
 
 static const struct crier_option options[] = {
-    {.name = "format", .type = CRIER_OPT_ENUM, .def = "auto", .choices = "auto text json",
+    {.name = "format",
+     .type = CRIER_OPT_ENUM,
+     .def = "auto",
+     .choices = "auto text json",
      .help = "auto: text on a terminal, else one JSON object a line"},
-    {.name = "color", .type = CRIER_OPT_BOOL,
+    {.name = "color",
+     .type = CRIER_OPT_BOOL,
      .help = "default: on a terminal, unless NO_COLOR is set"},
-    {.name = "stream", .type = CRIER_OPT_ENUM, .def = "stdout", .choices = "stdout stderr",
+    {.name = "stream",
+     .type = CRIER_OPT_ENUM,
+     .def = "stdout",
+     .choices = "stdout stderr",
      .help = "where to"},
 };
 
@@ -356,8 +362,8 @@ static int console_open(const struct crier_sink_env *env, const struct crier_opt
     struct console *c = crier_calloc(1, sizeof *c);
     const struct crier_option_value *color = crier_options_get(opts, "color");
     const char *format = crier_options_get(opts, "format")->s;
-    int fd = strcmp(crier_options_get(opts, "stream")->s, "stderr") == 0 ? STDERR_FILENO
-                                                                         : STDOUT_FILENO;
+    int fd =
+        strcmp(crier_options_get(opts, "stream")->s, "stderr") == 0 ? STDERR_FILENO : STDOUT_FILENO;
     const char *no_color = getenv("NO_COLOR");
     bool terminal = isatty(fd);
     (void)name;

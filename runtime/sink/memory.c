@@ -11,7 +11,11 @@ struct memory {
 };
 
 static const struct crier_option options[] = {
-    {.name = "max", .type = CRIER_OPT_INT, .def = "10000", .min = 1, .max = 100000000,
+    {.name = "max",
+     .type = CRIER_OPT_INT,
+     .def = "10000",
+     .min = 1,
+     .max = 100000000,
      .help = "records kept; the oldest go first"},
 };
 

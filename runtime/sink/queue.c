@@ -32,18 +32,18 @@ struct crier_queue {
     size_t wake_at;     /* the worker wants to know of that many records */
     int64_t oldest;     /* when the worker first saw the waiting ones; CRIER_NEVER: none */
     struct crier_queue_stats stats;
-    uint64_t entered;   /* records that have got a place in the order */
+    uint64_t entered;               /* records that have got a place in the order */
     uint64_t skew_ring, skew_spool; /* of those, dropped ahead of older ones still there */
     bool news;
     uint64_t untold;
-    uint64_t left;      /* in the spool when it was closed */
+    uint64_t left; /* in the spool when it was closed */
     char trouble[256];
 
     /* The worker's: records in flight are batch[at .. at + flight]. */
     struct crier_record **batch;
     struct crier_spool_entry *entries;
     size_t at;
-    size_t flight;      /* under the lock too, for the books */
+    size_t flight; /* under the lock too, for the books */
     bool from_spool;
 };
 
@@ -198,8 +198,7 @@ static struct crier_record *ring_take(struct crier_queue *q)
     return record;
 }
 
-static void ring_replace_oldest(struct crier_queue *q, struct crier_record *record,
-                                const char *why)
+static void ring_replace_oldest(struct crier_queue *q, struct crier_record *record, const char *why)
 {
     crier_record_unref(ring_take(q));
     if (q->flight)
@@ -339,8 +338,8 @@ static void take_from_spool(struct crier_queue *q)
     struct crier_err err = {0};
     size_t n = 0, found = read_entries(q, q->config.batch);
     pthread_mutex_unlock(&q->lock);
-    while (n < found && crier_record_from_bytes(q->entries[n].data, q->entries[n].len,
-                                                &q->batch[n], &err) == CRIER_OK)
+    while (n < found && crier_record_from_bytes(q->entries[n].data, q->entries[n].len, &q->batch[n],
+                                                &err) == CRIER_OK)
         n++;
     pthread_mutex_lock(&q->lock);
     if (n < found)
@@ -492,8 +491,8 @@ static void save_records(struct crier_queue *q, struct crier_record *const *reco
         entries = crier_calloc(n, sizeof *entries);
         for (size_t i = 0; i < n; i++) {
             struct crier_str bytes = crier_record_bytes(records[i]);
-            entries[i] = (struct crier_spool_entry){crier_record_seq(records[i]), bytes.data,
-                                                    bytes.len};
+            entries[i] =
+                (struct crier_spool_entry){crier_record_seq(records[i]), bytes.data, bytes.len};
         }
         rc = crier_spool_prepend(q->spool, entries, n, &err);
         free(entries);

@@ -24,13 +24,13 @@
 enum crier_overflow { CRIER_SPILL, CRIER_DROP_OLD, CRIER_DROP_NEW };
 
 struct crier_queue_config {
-    size_t size;           /**< of the ring, in records */
-    size_t batch;          /**< records taken at most at once */
-    int64_t flush;         /**< microseconds that a record may wait for its batch to fill */
+    size_t size;   /**< of the ring, in records */
+    size_t batch;  /**< records taken at most at once */
+    int64_t flush; /**< microseconds that a record may wait for its batch to fill */
     enum crier_overflow overflow;
-    const char *folder;    /**< of the spool; NULL: none, what would be spilled is dropped (oldest
-                                first). Made when the first record is spilled */
-    uint64_t spool_bytes;  /**< bound of the spool; 0: its default */
+    const char *folder;   /**< of the spool; NULL: none, what would be spilled is dropped (oldest
+                               first). Made when the first record is spilled */
+    uint64_t spool_bytes; /**< bound of the spool; 0: its default */
     struct crier_clock *clock; /**< borrowed */
 };
 

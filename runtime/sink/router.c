@@ -150,9 +150,8 @@ static int matches(struct crier_router *router, struct rule *rule, const struct 
 static bool without_functions(const struct crier_router *router, const struct crier_record *record)
 {
     struct crier_str logger = crier_record_logger(record);
-    return router->inside > 0 ||
-           (crier_record_kind(record) == CRIER_KIND_SYSTEM && logger.len == 6 &&
-            memcmp(logger.data, "router", 6) == 0);
+    return router->inside > 0 || (crier_record_kind(record) == CRIER_KIND_SYSTEM &&
+                                  logger.len == 6 && memcmp(logger.data, "router", 6) == 0);
 }
 
 static void route(struct crier_router *router, struct way *way)

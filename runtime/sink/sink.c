@@ -89,8 +89,7 @@ static char *file_name(const char *name)
     struct crier_buf b = {0};
     for (const char *p = name; *p; p++) {
         bool plain = (*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') ||
-                     (*p >= 'a' && *p <= 'z') || *p == '_' || *p == '-' ||
-                     (*p == '.' && p != name);
+                     (*p >= 'a' && *p <= 'z') || *p == '_' || *p == '-' || (*p == '.' && p != name);
         if (plain)
             crier_buf_putc(&b, *p);
         else
@@ -114,10 +113,10 @@ static int read_kinds(struct crier_sink *s, struct crier_err *err)
             for (int k = 0; k < CRIER_KIND_COUNT; k++)
                 names[k] = crier_kind_name((enum crier_kind)k);
             const char *near = crier_nearest(v->list[i], names, CRIER_KIND_COUNT);
-            return crier_err_set(err, CRIER_ECONFIG,
-                                 "unknown kind '%s' (%s%s%skinds are log message task event system)",
-                                 v->list[i], near ? "did you mean '" : "", near ? near : "",
-                                 near ? "'? " : "");
+            return crier_err_set(
+                err, CRIER_ECONFIG,
+                "unknown kind '%s' (%s%s%skinds are log message task event system)", v->list[i],
+                near ? "did you mean '" : "", near ? near : "", near ? "'? " : "");
         }
         s->kinds |= 1u << kind;
     }
@@ -435,8 +434,7 @@ void crier_sink_query(struct crier_sink *s, struct crier_query *query, query_don
         add_command(s, c);
         return;
     }
-    crier_err_set(&c->err, CRIER_EINVAL, "sink '%s' (%s) cannot be read", s->name,
-                  s->driver->kind);
+    crier_err_set(&c->err, CRIER_EINVAL, "sink '%s' (%s) cannot be read", s->name, s->driver->kind);
     run_on_loop(s, deliver_command, c);
 }
 
@@ -492,8 +490,8 @@ static void reject(struct crier_sink *s, struct crier_record *record,
     dead_letter_line(s, record, reason, &line);
     if (crier_mkdirs(folder, true, &err) != CRIER_OK ||
         append_line(s->dead_path, &line, &err) != CRIER_OK)
-        snprintf(s->reject_text, sizeof s->reject_text, "%.120s; lost, since %.110s",
-                 reason->text, err.text);
+        snprintf(s->reject_text, sizeof s->reject_text, "%.120s; lost, since %.110s", reason->text,
+                 err.text);
     crier_buf_fini(&line);
     free(folder);
 }
@@ -683,9 +681,12 @@ void crier_sink_stats(struct crier_sink *s, struct crier_sink_stats *out)
 {
     struct crier_queue_stats q;
     crier_queue_stats(s->queue, &q);
-    *out = (struct crier_sink_stats){.accepted = q.accepted, .written = q.written,
-                                     .rejected = q.rejected, .dropped = q.dropped,
-                                     .queued = q.queued, .spilled = q.spilled};
+    *out = (struct crier_sink_stats){.accepted = q.accepted,
+                                     .written = q.written,
+                                     .rejected = q.rejected,
+                                     .dropped = q.dropped,
+                                     .queued = q.queued,
+                                     .spilled = q.spilled};
     pthread_mutex_lock(&s->lock);
     out->retries = s->retries;
     out->failing = s->failing;

@@ -6,7 +6,7 @@
  * batch and says what happened. One record's way:
  *
  *   router [loop] -> crier_sink_push -> bounded queue -> worker takes a batch -> driver->write
- *                                          |  full: spill file (in order), or the sink's overflow policy
+ *                                          |  full: spill file (in order), or the policy
  *
  * Ownership: the queue holds a reference to each record until the driver has answered for it.
  * The loop is never blocked: a push is a mutex, a store and perhaps a wake-up; a full queue spills
@@ -99,8 +99,8 @@ void crier_sink_unref(struct crier_sink *sink);
 
 /** [loop] Whether this sink takes such a record (its `kinds` and `level`) when no rule says so. */
 bool crier_sink_takes(const struct crier_sink *sink, const struct crier_record *record);
-/** [loop] Whether it takes a record that a rule sends it: `level`, and `kinds` where the script gave
- *  them; the driver's own choice of kinds does not count. */
+/** [loop] Whether it takes a record that a rule sends it: by `level`, and by `kinds` where the
+ *  script gave them; the driver's own choice of kinds does not count. */
 bool crier_sink_takes_routed(const struct crier_sink *sink, const struct crier_record *record);
 /** [loop] Hand over a record (a reference is taken). Never blocks. */
 void crier_sink_push(struct crier_sink *sink, struct crier_record *record);

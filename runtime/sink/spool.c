@@ -183,8 +183,12 @@ static int create_segment(struct crier_spool *spool, unsigned number, size_t siz
     struct header *header = (struct header *)map;
     memcpy(header->magic, SEGMENT_MAGIC, sizeof header->magic);
     header->version = VERSION;
-    *out = (struct segment){.number = number, .map = map, .size = size, .writable = true,
-                            .start = sizeof *header, .end = sizeof *header};
+    *out = (struct segment){.number = number,
+                            .map = map,
+                            .size = size,
+                            .writable = true,
+                            .start = sizeof *header,
+                            .end = sizeof *header};
 out:
     if (fd >= 0)
         close(fd);
@@ -379,8 +383,8 @@ static int open_cursor(struct crier_spool *spool, struct crier_err *err)
     if (fstat(spool->cursor_fd, &st) != 0 || (st.st_size < CURSOR_SIZE))
         sys = allocate(spool->cursor_fd, CURSOR_SIZE);
     if (sys == 0) {
-        void *map = mmap(NULL, CURSOR_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, spool->cursor_fd,
-                         0);
+        void *map =
+            mmap(NULL, CURSOR_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, spool->cursor_fd, 0);
         sys = map == MAP_FAILED ? errno : 0;
         spool->cursor = sys ? NULL : map;
     }
@@ -394,8 +398,7 @@ static int open_cursor(struct crier_spool *spool, struct crier_err *err)
     bool ours = memcmp(cursor->magic, CURSOR_MAGIC, sizeof cursor->magic) == 0;
     if (ours && cursor->version > VERSION) {
         rc = newer(err, path, cursor->version);
-    } else if (!ours || cursor->version != VERSION ||
-               !unpack(cursor->position, &number, &offset)) {
+    } else if (!ours || cursor->version != VERSION || !unpack(cursor->position, &number, &offset)) {
         /* From the oldest entry on again: twice is better than never. */
         if (!zeros((const char *)cursor, sizeof *cursor))
             snprintf(spool->fault, sizeof spool->fault,
@@ -426,8 +429,8 @@ static int list_numbers(const struct crier_spool *spool, unsigned **numbers, siz
     while ((entry = readdir(dir))) {
         unsigned number;
         char rest[8];
-        if (strlen(entry->d_name) != 14 ||
-            sscanf(entry->d_name, "%8u%7s", &number, rest) != 2 || strcmp(rest, ".spool") != 0)
+        if (strlen(entry->d_name) != 14 || sscanf(entry->d_name, "%8u%7s", &number, rest) != 2 ||
+            strcmp(rest, ".spool") != 0)
             continue;
         if (*count == cap) {
             cap = cap ? cap * 2 : 8;
@@ -717,8 +720,10 @@ uint64_t crier_spool_count(const struct crier_spool *spool)
 
 void crier_spool_stats(const struct crier_spool *spool, struct crier_spool_stats *out)
 {
-    *out = (struct crier_spool_stats){.entries = spool->entries, .bytes = spool->bytes,
-                                      .segments = spool->count, .damaged = spool->damaged,
+    *out = (struct crier_spool_stats){.entries = spool->entries,
+                                      .bytes = spool->bytes,
+                                      .segments = spool->count,
+                                      .damaged = spool->damaged,
                                       .skipped_bytes = spool->skipped};
     memcpy(out->fault, spool->fault, sizeof out->fault);
 }

@@ -29,8 +29,8 @@ static int count_open(const struct crier_sink_env *env, const struct crier_optio
     return CRIER_OK;
 }
 
-static enum crier_verdict count_write(void *self, struct crier_record *const *records,
-                                      size_t count, size_t *done, struct crier_err *err)
+static enum crier_verdict count_write(void *self, struct crier_record *const *records, size_t count,
+                                      size_t *done, struct crier_err *err)
 {
     (void)records, (void)err;
     while (atomic_load(&held))
@@ -46,8 +46,12 @@ static void count_close(void *self)
 }
 
 static const struct crier_sink_driver counting = {
-    .kind = "counting", .kinds = (1u << CRIER_KIND_COUNT) - 1, .overflow = "spill",
-    .open = count_open, .write = count_write, .close = count_close,
+    .kind = "counting",
+    .kinds = (1u << CRIER_KIND_COUNT) - 1,
+    .overflow = "spill",
+    .open = count_open,
+    .write = count_write,
+    .close = count_close,
 };
 
 static struct crier_record *records[RECORDS];

@@ -105,9 +105,10 @@ static void lines(void **state)
     crier_build_int(&b, NULL, 0, 1);
     crier_build_str(&b, NULL, 0, "a b", 3);
     crier_build_close(&b);
-    expect_line("23:13:20 critical bot  hello  user=Ana  note=\"two \\\"words\\\"\"  none=\"\"  n=-3  "
-                "f=0.5  yes=true  guild=863071397207212052  at=2023-11-14T22:13:20.000000Z  "
-                "list=[1,\"a b\"]\n");
+    expect_line(
+        "23:13:20 critical bot  hello  user=Ana  note=\"two \\\"words\\\"\"  none=\"\"  n=-3  "
+        "f=0.5  yes=true  guild=863071397207212052  at=2023-11-14T22:13:20.000000Z  "
+        "list=[1,\"a b\"]\n");
 
     begin(CRIER_KIND_TASK, CRIER_LEVEL_ERROR, "task", "Task 'x' status: 'fail'");
     CRIER_B_STR(&b, "exc_text", "bot.lua:3: boom\nstack traceback:");
@@ -120,15 +121,17 @@ static void nothing_is_forged(void **state)
 {
     (void)state;
     begin(CRIER_KIND_LOG, CRIER_INFO, "a\x1b[2J",
-          "x\n23:13:20 info fake\r\t\x1b]0;title\x07\x7f \xc2\x9b" "31m \xe2\x80\xae"
+          "x\n23:13:20 info fake\r\t\x1b]0;title\x07\x7f \xc2\x9b"
+          "31m \xe2\x80\xae"
           "evil\xe2\x80\xa8 \xe2\x81\xa6 \xc5\xa1\xf0\x9f\x98\x80");
     CRIER_B_STR(&b, "k\ney", "v\x1b[31m");
     crier_build_open(&b, "o", 1, CRIER_OBJECT);
     crier_build_str(&b, "\x1b", 1, "\xc2\x9b", 2);
     crier_build_close(&b);
-    expect_line("23:13:20 info     a\\x1b[2J  x\\n23:13:20 info fake\\r\\t\\x1b]0;title\\x07\\x7f "
-                "\\x9b31m \\u202eevil\\u2028 \\u2066 \xc5\xa1\xf0\x9f\x98\x80  k\\ney=\"v\\x1b[31m\"  "
-                "o={\"\\u001b\":\"\\x9b\"}\n");
+    expect_line(
+        "23:13:20 info     a\\x1b[2J  x\\n23:13:20 info fake\\r\\t\\x1b]0;title\\x07\\x7f "
+        "\\x9b31m \\u202eevil\\u2028 \\u2066 \xc5\xa1\xf0\x9f\x98\x80  k\\ney=\"v\\x1b[31m\"  "
+        "o={\"\\u001b\":\"\\x9b\"}\n");
 }
 
 static void long_texts_are_cut(void **state)
@@ -276,7 +279,8 @@ static void a_terminal_gets_text(void **state)
     (void)state;
     struct crier_buf out = {0};
     terminal(NULL, -1, &out);
-    assert_string_equal(out.data, "23:13:20 \x1b[32minfo    \x1b[0m t  some text  \x1b[2mi=\x1b[0m1\r\n");
+    assert_string_equal(out.data,
+                        "23:13:20 \x1b[32minfo    \x1b[0m t  some text  \x1b[2mi=\x1b[0m1\r\n");
     terminal("1", -1, &out);
     assert_string_equal(out.data, "23:13:20 info     t  some text  i=2\r\n");
     terminal("1", 1, &out);

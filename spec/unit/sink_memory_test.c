@@ -23,8 +23,8 @@ static void open_memory(int64_t max)
     crier_options_init(&options, crier_sink_memory.options, crier_sink_memory.option_count);
     if (max)
         ((struct crier_option_value *)crier_options_get(&options, "max"))->i = max;
-    assert_int_equal(crier_sink_open(&crier_sink_memory, "mem", &common, &options, &env, &sink,
-                                     NULL), 0);
+    assert_int_equal(
+        crier_sink_open(&crier_sink_memory, "mem", &common, &options, &env, &sink, NULL), 0);
     crier_sink_start(sink, loop);
 }
 
@@ -192,8 +192,8 @@ static void dead_close(void *self)
 
 static void open_dead(bool readable)
 {
-    static struct crier_sink_driver dead = {.kind = "dead", .open = dead_open,
-                                            .write = dead_write, .close = dead_close};
+    static struct crier_sink_driver dead = {
+        .kind = "dead", .open = dead_open, .write = dead_write, .close = dead_close};
     struct crier_options common, options;
     dead.query = readable ? dead_query : NULL;
     crier_options_init(&common, crier_sink_common_options, crier_sink_common_count);
@@ -256,12 +256,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(sees_what_was_pushed),
-        TEST(keeps_the_last),
-        TEST(order_limit_offset),
-        TEST(after_the_stop),
-        TEST(sink_down),
-        TEST(not_readable),
+        TEST(sees_what_was_pushed),    TEST(keeps_the_last), TEST(order_limit_offset),
+        TEST(after_the_stop),          TEST(sink_down),      TEST(not_readable),
         TEST(the_kinds_of_this_build),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -229,12 +229,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(spool_bound),
-        TEST(marks_are_not_early),
-        TEST(disk_refuses),
-        TEST(without_a_folder),
-        TEST(entries_that_are_no_records),
-        TEST(damage_is_told),
+        TEST(spool_bound),      TEST(marks_are_not_early),         TEST(disk_refuses),
+        TEST(without_a_folder), TEST(entries_that_are_no_records), TEST(damage_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

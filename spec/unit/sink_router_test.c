@@ -47,12 +47,20 @@ static void letter_close(void *self)
 }
 
 static const struct crier_sink_driver everything = {
-    .kind = "everything", .kinds = (1u << CRIER_KIND_COUNT) - 1, .overflow = "spill",
-    .open = letter_open, .write = letter_write, .close = letter_close,
+    .kind = "everything",
+    .kinds = (1u << CRIER_KIND_COUNT) - 1,
+    .overflow = "spill",
+    .open = letter_open,
+    .write = letter_write,
+    .close = letter_close,
 };
 static const struct crier_sink_driver messages = {
-    .kind = "messages", .kinds = 1u << CRIER_KIND_MESSAGE, .overflow = "spill",
-    .open = letter_open, .write = letter_write, .close = letter_close,
+    .kind = "messages",
+    .kinds = 1u << CRIER_KIND_MESSAGE,
+    .overflow = "spill",
+    .open = letter_open,
+    .write = letter_write,
+    .close = letter_close,
 };
 
 static struct crier_sink *open_sink(const struct crier_sink_driver *driver, const char *name)

@@ -458,8 +458,8 @@ static void child(struct shared *shared, uint64_t next)
 static void killed(void **state)
 {
     (void)state;
-    struct shared *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
-                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct shared *shared =
+        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     srand((unsigned)time(NULL));
     for (int round = 0; round < 50; round++) {
         shared->appended = shared->acked = 0;

@@ -112,8 +112,14 @@ static void fake_close(void *self)
 }
 
 static const struct crier_sink_driver driver = {
-    .kind = "fake", .kinds = 1u << CRIER_KIND_LOG, .overflow = "spill", .open = fake_open,
-    .write = fake_write, .idle = fake_idle, .reopen = fake_reopen, .close = fake_close,
+    .kind = "fake",
+    .kinds = 1u << CRIER_KIND_LOG,
+    .overflow = "spill",
+    .open = fake_open,
+    .write = fake_write,
+    .idle = fake_idle,
+    .reopen = fake_reopen,
+    .close = fake_close,
 };
 
 /* ---- a host around it ---- */
@@ -452,8 +458,7 @@ static void dead_letters(void **state)
     crier_buf_fini(&text);
 }
 
-static int drop_all(struct fake *f, struct crier_record *const *records, size_t count,
-                    size_t *done)
+static int drop_all(struct fake *f, struct crier_record *const *records, size_t count, size_t *done)
 {
     (void)f;
     (void)records;
