@@ -11,6 +11,7 @@
  *   objects.c   the endpoints that read; Discord's JSON of users, channels, guilds
  *   faults.c    scripted faults
  *   transcript.c  the chat as text, and the dump
+ *   server.c, multipart.c, received.c   the HTTP face; transport_sim.c   the in-process one
  *
  * Thread: [loop].
  */
@@ -267,5 +268,8 @@ const struct sim_fault *sim_fault_take(struct crier_sim *sim, const char *method
 bool sim_fault_executes(const struct sim_fault *fault);
 /* Changes the answer, after the execution if there was one. */
 void sim_fault_apply(struct sim_call *call, const struct sim_fault *fault);
+
+/* received.c: how many bytes a connection has brought so far (Linux 4.2 and later; 0: unknown) */
+uint64_t sim_bytes_received(int fd);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * libwebsockets on the loop's libuv loop. Each request is one struct exchange, from its headers
- * to the last byte of its answer; libwebsockets gives no promise that per-connection memory lives
- * from one request of a connection to the next, so it hangs on the wsi's opaque pointer.
+ * libwebsockets on the loop's libuv loop. A connection has one struct exchange, used for one
+ * request after the other; libwebsockets gives no promise that per-session memory lives from one
+ * request to the next, so it hangs on the wsi's opaque pointer.
  */
 #include "sim/model.h"
 
@@ -35,35 +35,34 @@ struct exchange {
     char *authorization, *user_agent, *content_type;
     struct crier_buf path, body;
     struct crier_buf out; /* LWS_PRE bytes, then the answer */
-    size_t sent;
-    struct crier_timer delay;
-    bool ready, close_after;
+    struct crier_timer delay; /* until the answer goes out */
+    uint64_t received;        /* bytes, when the last answer went out */
+    enum { IDLE, READING, ANSWERED } state;
+    bool close_after;
 };
 
-static void exchange_free(struct exchange *ex)
+static void exchange_reset(struct exchange *ex)
 {
     crier_timer_stop(ex->server->loop, &ex->delay);
-    *ex->link = ex->next;
-    if (ex->next)
-        ex->next->link = ex->link;
     if (ex->authorization)
         explicit_bzero(ex->authorization, strlen(ex->authorization));
     free(ex->authorization);
     free(ex->user_agent);
     free(ex->content_type);
+    ex->authorization = ex->user_agent = ex->content_type = NULL;
     crier_buf_fini(&ex->path);
     crier_buf_fini(&ex->body);
     crier_buf_fini(&ex->out);
-    free(ex);
+    ex->state = IDLE;
 }
 
-static void detach(struct lws *wsi)
+static void exchange_free(struct exchange *ex)
 {
-    struct exchange *ex = lws_get_opaque_user_data(wsi);
-    if (!ex)
-        return;
-    lws_set_opaque_user_data(wsi, NULL);
-    exchange_free(ex);
+    exchange_reset(ex);
+    *ex->link = ex->next;
+    if (ex->next)
+        ex->next->link = ex->link;
+    free(ex);
 }
 
 /* --- the request --------------------------------------------------------------------------- */
@@ -150,9 +149,32 @@ static const char *reason(int status)
     }
 }
 
-/* Headers and body become the bytes that go out, now or when the delay is over. */
-static void respond(struct exchange *ex, const struct crier_sim_answer *ans)
+/* What is left of the answer out; -1: close. libwebsockets keeps what the socket does not take, so
+ * that one write is enough. */
+static int finish(struct exchange *ex)
 {
+    struct lws *wsi = ex->wsi;
+    bool last = ex->close_after;
+    size_t n = ex->out.len - LWS_PRE;
+    if (n && lws_write(wsi, (unsigned char *)ex->out.data + LWS_PRE, n, LWS_WRITE_HTTP_FINAL) < 0)
+        last = true;
+    exchange_reset(ex);
+    ex->received = sim_bytes_received(lws_get_socket_fd(wsi));
+    return last || lws_http_transaction_completed(wsi) ? -1 : 0;
+}
+
+static void on_delay(struct crier_timer *timer)
+{
+    struct exchange *ex = CRIER_CONTAINER(timer, struct exchange, delay);
+    lws_rx_flow_control(ex->wsi, 1);
+    lws_callback_on_writable(ex->wsi);
+}
+
+/* Headers and body become the bytes that go out, at once or after the delay, when nothing is read
+ * meanwhile. -1: close. */
+static int respond(struct exchange *ex, const struct crier_sim_answer *ans)
+{
+    ex->state = ANSWERED;
     bool no_body = ans->status == 204 || ans->status == 304;
     crier_buf_reserve(&ex->out, LWS_PRE);
     ex->out.len = LWS_PRE;
@@ -170,28 +192,21 @@ static void respond(struct exchange *ex, const struct crier_sim_answer *ans)
     if (ans->close == CRIER_SIM_CUT)
         ex->out.len -= (ans->body.len + 1) / 2;
     if (ans->close == CRIER_SIM_RESET) {
-        struct linger now = {.l_onoff = 1};
-        setsockopt(lws_get_socket_fd(ex->wsi), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+        /* Linux sends a reset for this; closing would not do, since libwebsockets says goodbye
+         * first. */
+        struct sockaddr none = {.sa_family = AF_UNSPEC};
+        (void)connect(lws_get_socket_fd(ex->wsi), &none, sizeof none);
     }
     ex->close_after |= ans->close != CRIER_SIM_ANSWER;
-    ex->sent = LWS_PRE;
+    if (ans->delay_us <= 0)
+        return finish(ex);
     lws_set_timeout(ex->wsi, NO_PENDING_TIMEOUT, 0);
-    if (ans->delay_us > 0) {
-        crier_timer_in(ex->server->loop, &ex->delay, ans->delay_us);
-    } else {
-        ex->ready = true;
-        lws_callback_on_writable(ex->wsi);
-    }
+    lws_rx_flow_control(ex->wsi, 0);
+    crier_timer_in(ex->server->loop, &ex->delay, ans->delay_us);
+    return 0;
 }
 
-static void on_delay(struct crier_timer *timer)
-{
-    struct exchange *ex = CRIER_CONTAINER(timer, struct exchange, delay);
-    ex->ready = true;
-    lws_callback_on_writable(ex->wsi);
-}
-
-static void respond_error(struct exchange *ex, int status, const char *text)
+static int respond_error(struct exchange *ex, int status, const char *text)
 {
     struct crier_sim_answer ans = {.status = status};
     crier_buf_puts(&ans.headers, "Content-Type: application/json\r\n");
@@ -201,29 +216,9 @@ static void respond_error(struct exchange *ex, int status, const char *text)
     crier_json_key(&ans.body, "code");
     crier_json_int(&ans.body, 0);
     crier_json_close(&ans.body, '}');
-    respond(ex, &ans);
+    int rc = respond(ex, &ans);
     crier_sim_answer_fini(&ans);
-}
-
-/* More of the answer out; -1: close. */
-static int write_more(struct exchange *ex)
-{
-    struct lws *wsi = ex->wsi;
-    size_t left = ex->out.len - ex->sent;
-    size_t n = left < CHUNK ? left : CHUNK;
-    if (n) {
-        if (lws_write(wsi, (unsigned char *)ex->out.data + ex->sent, n,
-                      n == left ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP) < 0)
-            return -1;
-        ex->sent += n;
-    }
-    if (ex->sent < ex->out.len) {
-        lws_callback_on_writable(wsi);
-        return 0;
-    }
-    bool last = ex->close_after;
-    detach(wsi);
-    return last || lws_http_transaction_completed(wsi) ? -1 : 0;
+    return rc;
 }
 
 /* --- /sim: what tests and people ask the simulator itself ------------------------------------ */
@@ -254,23 +249,11 @@ static void control_transcript(struct crier_sim *sim, const char *query, struct 
                          strstr(query, "color=1") != NULL, b);
 }
 
-static int control_fault(struct exchange *ex)
-{
-    struct crier_err err = {0};
-    struct crier_sim *sim = ex->server->sim;
-    if (strcmp(ex->method, "DELETE") == 0) {
-        crier_sim_faults_clear(sim);
-    } else if (crier_sim_fault(sim, ex->body.len ? ex->body.data : "", &err) != 0) {
-        respond_error(ex, 400, err.text);
-        return -1;
-    }
-    return 0;
-}
-
-static void control(struct exchange *ex)
+static int control(struct exchange *ex)
 {
     struct crier_sim *sim = ex->server->sim;
     struct crier_sim_answer ans = {.status = 200};
+    struct crier_err err = {0};
     char name[32];
     const char *query = strchr(ex->path.data, '?');
     snprintf(name, sizeof name, "%.*s", (int)strcspn(ex->path.data + 5, "?"), ex->path.data + 5);
@@ -287,47 +270,38 @@ static void control(struct exchange *ex)
         control_transcript(sim, query ? query : "", &ans.body);
     } else if (get && strcmp(name, "stats") == 0) {
         control_stats(sim, &ans.body);
-    } else if (!get && strcmp(name, "faults") == 0) {
-        if (control_fault(ex) != 0)
-            return;
+    } else if (strcmp(ex->method, "DELETE") == 0 && strcmp(name, "faults") == 0) {
+        crier_sim_faults_clear(sim);
+        ans.status = 204;
+    } else if (strcmp(ex->method, "POST") == 0 && strcmp(name, "faults") == 0) {
+        if (crier_sim_fault(sim, ex->body.len ? ex->body.data : "", &err) != 0)
+            return respond_error(ex, 400, err.text);
         ans.status = 204;
     } else {
-        respond_error(ex, 404,
-                      "404: there are GET /sim/state, /sim/transcript, /sim/stats, "
-                      "POST and DELETE /sim/faults");
-        return;
+        return respond_error(ex, 404,
+                             "404: there are GET /sim/state, /sim/transcript, /sim/stats, "
+                             "POST and DELETE /sim/faults");
     }
     crier_buf_printf(&ans.headers, "Content-Type: %s\r\n", type);
-    respond(ex, &ans);
+    int rc = respond(ex, &ans);
     crier_sim_answer_fini(&ans);
+    return rc;
 }
 
 /* --- the model's answer --------------------------------------------------------------------- */
 
-static void execute(struct exchange *ex)
+static int execute(struct exchange *ex)
 {
-    if (strncmp(ex->path.data, "/sim/", 5) == 0) {
-        control(ex);
-        return;
-    }
-    if (strcmp(ex->method, "OPTIONS") == 0) {
-        struct crier_sim_answer allowed = {.status = 204};
-        crier_buf_puts(&allowed.headers, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
-        respond(ex, &allowed);
-        crier_sim_answer_fini(&allowed);
-        return;
-    }
     struct crier_http_part *parts = NULL;
     size_t count = 0;
     struct crier_sim_answer ans = {0};
+    if (strncmp(ex->path.data, "/sim/", 5) == 0)
+        return control(ex);
     bool multipart =
         ex->content_type && strncasecmp(ex->content_type, "multipart/form-data", 19) == 0;
     if (multipart && !crier_sim_multipart_parse(ex->content_type, ex->body.data, ex->body.len,
-                                                &parts, &count)) {
-        respond_error(ex, 400, "400: Bad Request");
-        return;
-    }
-    crier_buf_reserve(&ex->body, 0);
+                                                &parts, &count))
+        return respond_error(ex, 400, "400: Bad Request");
     struct crier_sim_request req = {.method = ex->method,
                                     .path = ex->path.data,
                                     .authorization = ex->authorization,
@@ -337,11 +311,17 @@ static void execute(struct exchange *ex)
                                     .body_len = multipart ? 0 : ex->body.len,
                                     .parts = parts,
                                     .part_count = count};
-    crier_sim_handle(ex->server->sim, &req, &ans);
-    crier_buf_fini(&ex->body);
-    respond(ex, &ans);
+    if (strcmp(ex->method, "OPTIONS") == 0) {
+        ans.status = 204;
+        crier_buf_puts(&ans.headers, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
+    } else {
+        crier_sim_handle(ex->server->sim, &req, &ans);
+    }
     crier_sim_multipart_free(parts, count);
+    crier_buf_fini(&ex->body);
+    int rc = respond(ex, &ans);
     crier_sim_answer_fini(&ans);
+    return rc;
 }
 
 /* --- libwebsockets' callback ----------------------------------------------------------------- */
@@ -366,8 +346,15 @@ static int on_headers(struct lws *wsi)
 {
     char *uri;
     int uri_len;
-    detach(wsi);
-    struct exchange *ex = begin(wsi);
+    struct exchange *ex = lws_get_opaque_user_data(wsi);
+    if (!ex)
+        ex = begin(wsi);
+    /* A request that was sent before the last one's answer: libwebsockets 4.1 takes a third such
+     * one for the body of the second and turns in circles. The client has to send it again on a
+     * new connection, as RFC 9112, 9.3.2 expects of clients that do this. */
+    if (ex->received && ex->received == sim_bytes_received(lws_get_socket_fd(wsi)))
+        return -1;
+    ex->state = READING;
     const char *method = method_name(lws_http_get_uri_and_method(wsi, &uri, &uri_len));
     if (!method)
         return -1;
@@ -380,13 +367,14 @@ static int on_headers(struct lws *wsi)
     char *encoding = header(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING);
     char *expect = header(wsi, WSI_TOKEN_HTTP_EXPECT);
     unsigned long long body = length ? strtoull(length, NULL, 10) : 0;
+    int rc = 0;
     if (encoding || body > MAX_BODY) {
         /* What follows on this connection is the body, which nobody will read. */
         ex->close_after = true;
-        respond_error(ex, encoding ? 411 : 413,
-                      encoding ? "411: Length Required" : "413: Payload Too Large");
+        rc = respond_error(ex, encoding ? 411 : 413,
+                           encoding ? "411: Length Required" : "413: Payload Too Large");
     } else if (!body) {
-        execute(ex);
+        rc = execute(ex);
     } else if (expect) {
         static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
         unsigned char buf[LWS_PRE + sizeof go_on];
@@ -396,33 +384,32 @@ static int on_headers(struct lws *wsi)
     free(length);
     free(encoding);
     free(expect);
-    return 0;
+    return rc;
 }
 
 static int callback(struct lws *wsi, enum lws_callback_reasons why, void *user, void *in,
                     size_t len)
 {
-    struct exchange *ex = NULL;
     (void)user;
+    /* Other callbacks come before there is a connection, or when there is none. */
+    bool ours = why == LWS_CALLBACK_HTTP_BODY || why == LWS_CALLBACK_HTTP_BODY_COMPLETION ||
+                why == LWS_CALLBACK_HTTP_WRITEABLE || why == LWS_CALLBACK_CLOSED_HTTP;
+    struct exchange *ex = ours ? lws_get_opaque_user_data(wsi) : NULL;
     switch (why) {
     case LWS_CALLBACK_HTTP:
         return on_headers(wsi);
     case LWS_CALLBACK_HTTP_BODY:
-        ex = lws_get_opaque_user_data(wsi);
-        if (!ex || ex->body.len + len > MAX_BODY)
+        if (!ex || ex->state != READING || ex->body.len + len > MAX_BODY)
             return -1;
         crier_buf_append(&ex->body, in, len);
         return 0;
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
-        ex = lws_get_opaque_user_data(wsi);
-        if (ex && ex->out.len == 0)
-            execute(ex);
-        return 0;
+        return ex && ex->state == READING ? execute(ex) : 0;
     case LWS_CALLBACK_HTTP_WRITEABLE:
-        ex = lws_get_opaque_user_data(wsi);
-        return ex && ex->ready ? write_more(ex) : 0;
+        return ex && ex->state == ANSWERED && !crier_timer_armed(&ex->delay) ? finish(ex) : 0;
     case LWS_CALLBACK_CLOSED_HTTP:
-        detach(wsi);
+        if (ex)
+            exchange_free(ex);
         return 0;
     default:
         return 0;
