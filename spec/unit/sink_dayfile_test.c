@@ -269,6 +269,7 @@ static void test_bad_files_are_kept(void **state)
         "", " ", "{", "not json", "[]", "{}", "null", "\"x\"", "17",
         "{\"name\": \"G\", \"id\": 7, \"type\": \"GUILD\", \"message_history\": [}",
         "{\"name\": \"G\", \"id\": 7, \"type\": \"GUILD\", \"message_history\": [1]}",
+        "{\"name\": \"G\", \"id\": 7, \"type\": \"GUILD\", \"message_history\": [[]]}",
         "{\"name\": \"G\", \"id\": 7, \"type\": \"GUILD\", \"message_history\": {}}",
         "{\"name\": \"G\", \"id\": 7, \"type\": \"GUILD\"}",
         "{\"name\": \"G\", \"id\": \"7\", \"type\": \"GUILD\", \"message_history\": []}",
@@ -293,7 +294,7 @@ static void test_bad_files_are_kept(void **state)
     spill(path, text, len - 3);
     add_one(f, 200);
     assert_entries(path, 1);
-    assert_true(exists("2022/05/23/G.json.old.16"));
+    assert_true(exists("2022/05/23/G.json.old.17"));
     free(text);
     crier_dayfile_free(f);
 }

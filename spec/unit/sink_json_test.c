@@ -88,14 +88,17 @@ static char *without_record(const char *text)
     return crier_buf_take(&out);
 }
 
+#define LONG_ROLL                                                                                  \
+    "http://static1.squarespace.com/static/60503ac20951e15087fbe7b8/60504609ee9c445722c9dd4e/"     \
+    "60e3f9b541eb1b01e8e46854/1627103366283/RalphRoll.gif?format=1500w"
+
 static const char *const rolls[] = {
     "https://i.pinimg.com/originals/b7/fb/80/b7fb80122cf46d0e584f3a0768aef282.gif",
     "https://bit.ly/3sHrjQZ",
     "https://static.wikia.nocookie.net/a1dea591-8a10-4c02-a573-5321c601c129",
     "https://www.gifcen.com/wp-content/uploads/2022/03/rickroll-gif-4.gif",
     "https://bit.ly/3u5D8Dt",
-    "http://static1.squarespace.com/static/60503ac20951e15087fbe7b8/60504609ee9c445722c9dd4e/"
-    "60e3f9b541eb1b01e8e46854/1627103366283/RalphRoll.gif?format=1500w",
+    LONG_ROLL,
     "https://i.imgflip.com/56bhvt.gif",
 };
 
