@@ -306,7 +306,10 @@ static void host_stop(struct crier_host *host, int code);
 static void bot_refused(struct bot *bot, const char *why)
 {
     struct crier_host *host = bot->host;
+    struct crier_err err = {0};
     bot->refused = bot->ready = true;
+    crier_err_set(&err, CRIER_EDENIED, "%s", why);
+    crier_discord_stop(bot->client, &err);
     crier_host_system(host, CRIER_CRITICAL, "bot.refused", "bot '%s': %s", bot->name, why);
     crier_poster_bot_ready(host->poster, bot->name);
     for (guint i = 0; i < host->bots->len; i++) {

@@ -965,6 +965,14 @@ size_t crier_discord_pending(const struct crier_discord *d)
     return g_hash_table_size(d->requests);
 }
 
+void crier_discord_stop(struct crier_discord *d, const struct crier_err *why)
+{
+    if (d->stopped)
+        return;
+    stop(d, why);
+    crier_timer_in(d->loop, &d->pump, 0); /* delivers */
+}
+
 bool crier_discord_stopped(const struct crier_discord *d, struct crier_err *why)
 {
     if (d->stopped && why)

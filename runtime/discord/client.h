@@ -129,6 +129,8 @@ void crier_discord_cancel(struct crier_discord *d, struct crier_request_id id);
 
 /** Requests queued or under way. */
 size_t crier_discord_pending(const struct crier_discord *d);
+/** Make no request any more, for a reason of the owner's: what is queued ends with CRIER_STOP. */
+void crier_discord_stop(struct crier_discord *d, const struct crier_err *why);
 /** After CRIER_STOP: no request is made any more, each ends with CRIER_STOP at once. */
 bool crier_discord_stopped(const struct crier_discord *d, struct crier_err *why);
 

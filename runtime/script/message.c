@@ -306,10 +306,10 @@ static const char *target_name(struct crier_poster *p, const struct crier_target
 }
 
 static void build_head(struct crier_builder *b, struct crier_poster *p, struct crier_message *m,
-                       enum crier_level level)
+                       enum crier_level level, int64_t wall)
 {
     char name[24];
-    crier_build_begin(b, CRIER_KIND_MESSAGE, level, crier_loop_wall(crier_host_loop(p->host)));
+    crier_build_begin(b, CRIER_KIND_MESSAGE, level, wall);
     CRIER_B_STR(b, "name", display_name(m));
     CRIER_B_STR(b, "type", crier_message_type_name(m->type));
     CRIER_B_STR(b, "mode", crier_mode_name(m->mode));
@@ -351,20 +351,47 @@ static void publish(struct crier_poster *p, struct crier_message *m, const char 
         crier_record_unref(record);
 }
 
+/* A skip that waits for the names of its record. */
+struct skip {
+    struct crier_poster *poster;
+    struct crier_message *m;
+    char *reason;
+    uint64_t count;
+    int64_t wall;
+};
+
+static void publish_skip(void *arg)
+{
+    struct skip *k = arg;
+    struct crier_message *m = k->m;
+    struct crier_builder *b = crier_host_builder(k->poster->host);
+    build_head(b, k->poster, m, CRIER_DEBUG, k->wall);
+    CRIER_B_STR(b, "skipped", k->reason);
+    if (k->count > 1)
+        CRIER_B_INT(b, "occurrences", (int64_t)k->count);
+    char *text = crier_asprintf("%s skipped: %s", display_name(m), k->reason);
+    struct crier_record *record = build_tail(b, m, text);
+    free(text);
+    publish(k->poster, m, "message.skipped", record);
+    crier_generation_unref(m->gen);
+    free(k->reason);
+    free(k);
+}
+
 static void record_skip(struct crier_poster *p, struct crier_message *m, const char *reason,
                         uint64_t count)
 {
+    struct crier_discord *client = crier_host_client(p->host, m->target->bot->name);
+    struct skip *k = crier_calloc(1, sizeof *k);
     p->stats.skipped += count;
     m->state->skipped += count;
-    struct crier_builder *b = crier_host_builder(p->host);
-    build_head(b, p, m, CRIER_DEBUG);
-    CRIER_B_STR(b, "skipped", reason);
-    if (count > 1)
-        CRIER_B_INT(b, "occurrences", (int64_t)count);
-    char *text = crier_asprintf("%s skipped: %s", display_name(m), reason);
-    struct crier_record *record = build_tail(b, m, text);
-    free(text);
-    publish(p, m, "message.skipped", record);
+    *k = (struct skip){.poster = p, .m = m, .reason = crier_strdup(reason), .count = count,
+                       .wall = crier_loop_wall(crier_host_loop(p->host))};
+    crier_generation_ref(m->gen);
+    if (client)
+        crier_names_want(p->names, client, m->target, NULL, 0, publish_skip, k);
+    else
+        publish_skip(k);
 }
 
 /* --- due --------------------------------------------------------------------------------- */
@@ -945,7 +972,8 @@ static void finish(struct crier_send *s)
     }
     bool all = ok == s->op_count;
     struct crier_builder *b = crier_host_builder(p->host);
-    build_head(b, p, m, all ? CRIER_INFO : ok ? CRIER_LEVEL_WARNING : CRIER_LEVEL_ERROR);
+    build_head(b, p, m, all ? CRIER_INFO : ok ? CRIER_LEVEL_WARNING : CRIER_LEVEL_ERROR,
+               crier_loop_wall(loop));
     crier_build_ok(b, all);
     build_sent_data(b, s->content);
     if (m->type == CRIER_TEXT_MESSAGE) {
