@@ -944,6 +944,7 @@ static void watch_signals(struct crier_host *host)
     if (!crier_loop_uv(host->loop))
         return;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its size limit is a full disk, not the end */
     for (int i = 0; i < (int)CRIER_COUNT(numbers); i++) {
         uv_signal_init(crier_loop_uv(host->loop), &host->signals[i]);
         host->signals[i].data = host;

@@ -708,7 +708,8 @@ struct crier_generation *crier_generation_build(const struct crier_build *build)
         lua_pop(L, 1);
         goto out;
     }
-    if (crier_vm_run_file(gen->vm, gen->path, gen->config.limits.load, &error) != 0) {
+    bool whole = crier_vm_run_file(gen->vm, gen->path, gen->config.limits.load, &error) == 0;
+    if (!whole) {
         lua_problem(gen, &error);
         crier_lua_error_fini(&error);
     }
@@ -716,10 +717,12 @@ struct crier_generation *crier_generation_build(const struct crier_build *build)
     choose_bots(gen);
     crier_message_keys(gen);
     judge_targets(gen, build->sim);
-    judge_messages(gen);
-    judge_bots(gen);
-    judge_sinks(gen);
-    default_sinks(gen);
+    if (whole) { /* else what is missing may only not have been reached */
+        judge_messages(gen);
+        judge_bots(gen);
+        judge_sinks(gen);
+        default_sinks(gen);
+    }
     if (gen->diags.errors == 0 && build->open_sinks)
         crier_generation_open(gen, build);
     /* What loading left behind is garbage by now; the declarations are C's. */
