@@ -217,8 +217,8 @@ static int set_aside(struct crier_dayfile *f, struct crier_err *err)
 static int open_temp(struct crier_dayfile *f, mode_t mode, int *out, struct crier_err *err)
 {
     for (int i = 0; i < OPEN_TRIES; i++) {
-        int fd = open(f->temp, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-                      mode);
+        int fd =
+            open(f->temp, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, mode);
         if (fd < 0 && errno == ELOOP && unlink(f->temp) == 0)
             continue;
         if (fd < 0)
@@ -632,8 +632,7 @@ static int64_t place(const struct crier_dayfile *f, int64_t len)
     return start;
 }
 
-int crier_dayfile_add(struct crier_dayfile *f, const char *entry, size_t len,
-                      struct crier_err *err)
+int crier_dayfile_add(struct crier_dayfile *f, const char *entry, size_t len, struct crier_err *err)
 {
     int rc = 0;
     if (f->failed)
@@ -799,8 +798,7 @@ bool crier_dayfile_peek(const char *path, uint64_t *id)
     return found;
 }
 
-void crier_dayfile_name(const char *name, size_t len, uint64_t id,
-                        char out[CRIER_DAYFILE_NAME + 1])
+void crier_dayfile_name(const char *name, size_t len, uint64_t id, char out[CRIER_DAYFILE_NAME + 1])
 {
     size_t n = 0;
     for (size_t i = 0; i < len;) {

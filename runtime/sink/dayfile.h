@@ -7,7 +7,7 @@
  *         "name": "...",
  *         "id": 863071397207212052,
  *         "type": "GUILD",
- *         "message_history": [                 <- a gap of blanks stands here while it is written to
+ *         "message_history": [                 <- a gap of blanks, while it is written to
  *             { newest },
  *             { oldest }
  *         ]
@@ -43,9 +43,9 @@
 
 enum {
     CRIER_DAYFILE_PAGE = 4096,
-    CRIER_DAYFILE_NAME = 220,       /**< bytes of a name in a file name: "#" + id + ".json.old.999"
-                                         and ".tmp" still fit into 255 */
-    CRIER_DAYFILE_IDS = 4096,       /**< so many newest ids are read back when a file is opened */
+    CRIER_DAYFILE_NAME = 220,        /**< bytes of a name in a file name: "#" + id + ".json.old.999"
+                                          and ".tmp" still fit into 255 */
+    CRIER_DAYFILE_IDS = 4096,        /**< so many newest ids are read back when a file is opened */
     CRIER_DAYFILE_GAP_MAX = 64 << 20 /**< larger than this only for one huge entry */
 };
 

@@ -324,8 +324,8 @@ bool crier_dayscan_feed(struct crier_dayscan *s, const char *data, size_t len)
         if (s->state == STRING) {
             /* Most bytes are plain ones in strings whose text does not matter. */
             const char *from = data;
-            while (data < end && s->token_len == sizeof s->token && *data >= 0x20 &&
-                   *data != '"' && *data != '\\')
+            while (data < end && s->token_len == sizeof s->token && *data >= 0x20 && *data != '"' &&
+                   *data != '\\')
                 data++;
             s->at += data - from;
             if (data == end)

@@ -4,8 +4,9 @@
  * shape, where does its list of entries begin, what are the newest entries' ids.
  *
  * A file of a busy day is hundreds of megabytes, so it is never held in memory (record/scan.h reads
- * a range of memory); and it has to be judged before a byte is written to it. The shape: a top-level object with `name` and `type`
- * (strings), `id` (an integer) and `message_history`, an array of objects.
+ * a range of memory); and it has to be judged before a byte is written to it. The shape: a
+ * top-level object with `name` and `type` (strings), `id` (an integer) and `message_history`, an
+ * array of objects.
  *
  * Thread: [any]; a scan belongs to one thread.
  */
@@ -18,17 +19,18 @@ enum { CRIER_DAYSCAN_DEPTH = 128 }; /**< nesting beyond this is taken for damage
 
 struct crier_dayscan {
     /* Set by the caller after crier_dayscan_init; both may stay 0. */
-    size_t want_ids;                              /**< how many entries' ids to collect */
-    void (*entry)(void *arg, int64_t start, int64_t end); /**< each entry's '{' and behind its '}' */
+    size_t want_ids; /**< how many entries' ids to collect */
+    /** Called for each entry: where its '{' is, and behind its '}'. */
+    void (*entry)(void *arg, int64_t start, int64_t end);
     void *arg;
 
     /* What was found so far. Offsets count from the first byte fed. */
     bool has_id, has_name, has_type;
     uint64_t id;
     int64_t name_at, name_end; /**< of the name's text with its quotes */
-    int64_t list_at;  /**< behind the '[' of message_history; -1 not seen */
-    int64_t list_end; /**< of its ']'; -1 not seen */
-    int64_t first_at; /**< the newest entry's '{'; -1 when there is none */
+    int64_t list_at;           /**< behind the '[' of message_history; -1 not seen */
+    int64_t list_end;          /**< of its ']'; -1 not seen */
+    int64_t first_at;          /**< the newest entry's '{'; -1 when there is none */
     uint64_t entries;
     int64_t newest_index; /**< of the newest entry; -1 when it has none */
     struct crier_buf ids; /**< 16 bytes each, newest first; see want_ids */

@@ -22,16 +22,21 @@
 #include "base/json.h"
 #include "base/ulid.h"
 #include "sink/dayfile.h"
-#include "sink/sink.h"
+#include "sink/registry.h"
 
 #include <glib.h>
 
 enum { OPEN_FILES = 64, NONE = -1 };
 
 static const struct crier_option options[] = {
-    {.name = "path", .type = CRIER_OPT_PATH, .def = "History",
+    {.name = "path",
+     .type = CRIER_OPT_PATH,
+     .def = "History",
      .help = "folder; files are PATH/YYYY/MM/DD/GUILD.json"},
-    {.name = "gap", .type = CRIER_OPT_SIZE, .def = "16KiB", .min = CRIER_DAYFILE_PAGE,
+    {.name = "gap",
+     .type = CRIER_OPT_SIZE,
+     .def = "16KiB",
+     .min = CRIER_DAYFILE_PAGE,
      .max = CRIER_DAYFILE_GAP_MAX,
      .help = "blanks kept free in a file for the next records; grows fourfold when full"},
 };
@@ -54,9 +59,9 @@ struct target {
     struct day *day;
     struct crier_dayfile *file; /* NULL until its first record is written */
     struct crier_str name;      /* of the guild, in the batch at hand */
-    bool is_named; /* so the file says too */
+    bool is_named;              /* so the file says too */
     const char *type;
-    uint64_t used;       /* the write in which it was last used */
+    uint64_t used;        /* the write in which it was last used */
     ptrdiff_t head, tail; /* its records in the batch at hand; NONE */
     struct target *next;  /* the next one in the batch at hand */
 };
@@ -368,8 +373,7 @@ static void put_entry(struct json_sink *self, const struct target *t, const stru
     put_common(b, r);
     struct crier_iter it = crier_record_fields(r);
     while (crier_next(&it, &v)) {
-        if (!message || !shown_place(&shown, &v) ||
-            (is_key(&v, "guild") && repeats_guild(t, &v)))
+        if (!message || !shown_place(&shown, &v) || (is_key(&v, "guild") && repeats_guild(t, &v)))
             put_item(b, 16, &v, true);
     }
     end_items(b, 12, '}');
@@ -504,7 +508,8 @@ static struct target *target_of(struct json_sink *self, const struct crier_recor
         t->type = crier_kind_name(crier_record_kind(r));
         t->name = (struct crier_str){t->type, strlen(t->type)};
     } else {
-        t->name = member(&guild, "name", &v) && v.type == CRIER_STR ? v.s : (struct crier_str){"", 0};
+        bool named = member(&guild, "name", &v) && v.type == CRIER_STR;
+        t->name = named ? v.s : (struct crier_str){"", 0};
         t->type = member(&guild, "type", &v) && is_text(&v, "USER") ? "USER" : "GUILD";
     }
     return t;
@@ -789,8 +794,8 @@ static int json_open(const struct crier_sink_env *env, const struct crier_option
     char *path = crier_path_join(env->folder, crier_options_get(opts, "path")->s);
     if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode)) {
         int rc = crier_err_set(err, CRIER_ECONFIG,
-                               "sink '%s': path '%s' is not a folder; name one that is, or a new one",
-                               name, path);
+                               "sink '%s': path '%s' is not a folder; name one, or a new one", name,
+                               path);
         free(path);
         return rc;
     }
@@ -806,7 +811,6 @@ static int json_open(const struct crier_sink_env *env, const struct crier_option
     return 0;
 }
 
-extern const struct crier_sink_driver crier_sink_json;
 const struct crier_sink_driver crier_sink_json = {
     .kind = "json",
     .help = "a JSON document a guild and day, newest first",

@@ -12,9 +12,7 @@
 
 #include "base/duration.h"
 #include "record/build.h"
-#include "sink/sink.h"
-
-extern const struct crier_sink_driver crier_sink_json;
+#include "sink/registry.h"
 
 enum { ROUNDS = 5, SINGLE = 10500, WINDOW = 100, BATCHED = 200000, BATCH = 1000 };
 
@@ -37,7 +35,8 @@ static struct crier_record *make(struct crier_builder *b, int i)
     CRIER_B_STR(b, "type", "GUILD");
     crier_build_close(b);
     CRIER_B_OPEN(b, "sent_data", CRIER_OBJECT);
-    CRIER_B_STR(b, "text", "https://static.wikia.nocookie.net/a1dea591-8a10-4c02-a573-5321c601c129");
+    CRIER_B_STR(b, "text",
+                "https://static.wikia.nocookie.net/a1dea591-8a10-4c02-a573-5321c601c129");
     crier_build_close(b);
     CRIER_B_OPEN(b, "channels", CRIER_OBJECT);
     CRIER_B_OPEN(b, "successful", CRIER_ARRAY);
@@ -60,8 +59,7 @@ static void *open_sink(void)
     void *self = NULL;
     struct crier_err err = {0};
     char *command = crier_asprintf("rm -rf '%s/History'", env.folder);
-    if (system(command) != 0 ||
-        crier_sink_json.open(&env, &options, "files", &self, &err) != 0)
+    if (system(command) != 0 || crier_sink_json.open(&env, &options, "files", &self, &err) != 0)
         exit(1);
     free(command);
     return self;
@@ -118,8 +116,10 @@ int main(void)
     uint64_t seed = 1;
     crier_source_init(&source, "web-1", false, &seed);
     crier_builder_init(&b, &source);
-    env = (struct crier_sink_env){.clock = crier_clock_virtual(1653323295000000), .zone = zone,
-                                  .folder = folder, .state_folder = folder};
+    env = (struct crier_sink_env){.clock = crier_clock_virtual(1653323295000000),
+                                  .zone = zone,
+                                  .folder = folder,
+                                  .state_folder = folder};
     crier_options_init(&options, crier_sink_json.options, crier_sink_json.option_count);
     for (int i = 0; i < BATCHED; i++)
         records[i] = make(&b, i);

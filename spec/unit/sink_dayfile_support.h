@@ -20,9 +20,7 @@
 #include "base/duration.h"
 #include "record/build.h"
 #include "record/scan.h"
-#include "sink/sink.h"
-
-extern const struct crier_sink_driver crier_sink_json;
+#include "sink/registry.h"
 
 static char folder[64];
 
@@ -125,7 +123,7 @@ static inline struct judged judge_file(const char *path)
         assert_true(j_.valid);                                                                     \
         assert_true(j_.continuous);                                                                \
         assert_int_equal(j_.count, want);                                                          \
-        assert_int_equal(j_.newest, (long)(want) - 1);                                             \
+        assert_int_equal(j_.newest, (long)(want)-1);                                               \
     } while (0)
 
 struct maker {
@@ -223,8 +221,6 @@ static inline void rig_close(struct rig *rig)
     crier_zone_unref(rig->zone);
 }
 
-/** As a host that dies: nothing of the sink is called any more (descriptors and memory are the
- *  child's that exits). */
 static inline void rig_write(struct rig *rig, struct crier_record *const *records, size_t count)
 {
     struct crier_err err = {0};

@@ -56,8 +56,9 @@ static void add(struct crier_dayfile *f, size_t size)
     unsigned char id[16] = {1, 2, 3, id_byte++};
     char text[27];
     crier_ulid_text(id, text);
-    crier_buf_printf(&b, "{\n            \"index\": %llu,\n            \"record\": {\n"
-                         "                \"id\": \"%s\",\n                \"text\": \"",
+    crier_buf_printf(&b,
+                     "{\n            \"index\": %llu,\n            \"record\": {\n"
+                     "                \"id\": \"%s\",\n                \"text\": \"",
                      (unsigned long long)crier_dayfile_index(f), text);
     static const char end[] = "\"\n            }\n        }";
     assert_true(size >= b.len + sizeof end - 1);
@@ -266,7 +267,15 @@ static void test_bad_files_are_kept(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "", " ", "{", "not json", "[]", "{}", "null", "\"x\"", "17",
+        "",
+        " ",
+        "{",
+        "not json",
+        "[]",
+        "{}",
+        "null",
+        "\"x\"",
+        "17",
         "{\"name\": \"G\", \"id\": 7, \"type\": \"GUILD\", \"message_history\": [}",
         "{\"name\": \"G\", \"id\": 7, \"type\": \"GUILD\", \"message_history\": [1]}",
         "{\"name\": \"G\", \"id\": 7, \"type\": \"GUILD\", \"message_history\": [[]]}",
@@ -494,12 +503,60 @@ static void test_scan(void **state)
 {
     (void)state;
     static const char *const parts[] = {
-        "0", "-0", "-", "01", "1.", "1.5", ".5", "1e5", "1E+5", "1e", "1e-", "-1.25e-7", "1.5.5",
-        "true", "tru", "truee", "false", "null", "nul", "\"\"", "\"a\\n\\\"\\\\\\/\\u00e9\"",
-        "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"\t\"", "\"\xc3\xa9\"", "\"\xe2\x82\xac\"",
-        "[]", "[1]", "[1,]", "[,1]", "[1 2]", "{}", "{\"a\":1}", "{\"a\" 1}", "{\"a\":}",
-        "{\"a\":1,}", "{,}", "{1:2}", "{\"a\":1 \"b\":2}", "[[[]]]", "[[[]]", "[}", "{]", "", " ",
-        "\"a", "'a'", "[1]]", "1 1", "+1", "NaN", "[\"a\",{\"b\":[null,true,{}]}]", "1e5\n",
+        "0",
+        "-0",
+        "-",
+        "01",
+        "1.",
+        "1.5",
+        ".5",
+        "1e5",
+        "1E+5",
+        "1e",
+        "1e-",
+        "-1.25e-7",
+        "1.5.5",
+        "true",
+        "tru",
+        "truee",
+        "false",
+        "null",
+        "nul",
+        "\"\"",
+        "\"a\\n\\\"\\\\\\/\\u00e9\"",
+        "\"\\x\"",
+        "\"\\u12\"",
+        "\"\\u12g4\"",
+        "\"\t\"",
+        "\"\xc3\xa9\"",
+        "\"\xe2\x82\xac\"",
+        "[]",
+        "[1]",
+        "[1,]",
+        "[,1]",
+        "[1 2]",
+        "{}",
+        "{\"a\":1}",
+        "{\"a\" 1}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{,}",
+        "{1:2}",
+        "{\"a\":1 \"b\":2}",
+        "[[[]]]",
+        "[[[]]",
+        "[}",
+        "{]",
+        "",
+        " ",
+        "\"a",
+        "'a'",
+        "[1]]",
+        "1 1",
+        "+1",
+        "NaN",
+        "[\"a\",{\"b\":[null,true,{}]}]",
+        "1e5\n",
     };
     for (size_t i = 0; i < CRIER_COUNT(parts); i++) {
         char *text = crier_asprintf(" {\"name\": \"G\", \"x\": %s,\n\"id\":7,\"type\":\"\","
@@ -530,8 +587,8 @@ static void test_scan(void **state)
         crier_dayscan_fini(&scan);
         free(text);
     }
-    static const char *const not_utf8[] = {"\xff", "\xc3", "\xc0\x80", "\xed\xa0\x80",
-                                           "\xf4\x90\x80\x80", "\xe0\x80\x80", "\x80"};
+    static const char *const not_utf8[] = {
+        "\xff", "\xc3", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe0\x80\x80", "\x80"};
     for (size_t i = 0; i < CRIER_COUNT(not_utf8); i++) {
         struct crier_dayscan scan;
         crier_dayscan_init(&scan);

@@ -163,7 +163,8 @@ static void test_kill_a_thousand_times(void **state)
         }
         free(path);
     }
-    char *command = crier_asprintf("ls %s/History/2022/05/23/*.old* 2>&1 | grep -q 'No such'", folder);
+    char *command =
+        crier_asprintf("ls %s/History/2022/05/23/*.old* 2>&1 | grep -q 'No such'", folder);
     assert_int_equal(system(command), 0);
     free(command);
     assert_true(records > KILLS);

@@ -248,7 +248,8 @@ static void test_direct_message_and_failures(void **state)
                                  "                        \"id\": 18446744073709551615,\n"
                                  "                        \"reason\": \"gone\"\n"
                                  "                    }\n                ]\n            },\n"
-                                 "            \"type\": \"VoiceMESSAGE\",\n            \"index\": 0,"));
+                                 "            \"type\": \"VoiceMESSAGE\",\n"
+                                 "            \"index\": 0,"));
     assert_non_null(strstr(text, "            \"sent_data\": {},\n            \"channels\": {\n"
                                  "                \"successful\": [],\n"
                                  "                \"failed\": []\n            },\n"
@@ -339,7 +340,9 @@ static void test_names(void **state)
         {"line\nbreak \"quoted\" <:>|?*\\", "line#break #quoted# #######.json"},
         {"", "107.json"},
         {"\xf0\x9f\x90\xa2 emoji", "\xf0\x9f\x90\xa2 emoji.json"},
-        {"\xc2\x9b" "2J", "#2J.json"},
+        {"\xc2\x9b"
+         "2J",
+         "#2J.json"},
     };
     for (size_t i = 0; i < CRIER_COUNT(cases); i++) {
         char *path = crier_asprintf(DAY_23 "%s", cases[i].file);
@@ -567,8 +570,8 @@ static void test_deleted_or_replaced_while_running(void **state)
     assert_int_equal(system(command), 0);
     write_plain("G", 7);
     assert_entries(path, 1);
-    char *other = crier_asprintf("sed 's/\"id\": 7,/\"id\": 9,/' %s > %s.x && mv %s.x %s", path, path,
-                                 path, path);
+    char *other = crier_asprintf("sed 's/\"id\": 7,/\"id\": 9,/' %s > %s.x && mv %s.x %s", path,
+                                 path, path, path);
     assert_int_equal(system(other), 0);
     write_plain("G", 7);
     assert_entries(path, 1);
