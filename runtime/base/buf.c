@@ -133,7 +133,8 @@ char *crier_buf_take(struct crier_buf *b)
 {
     crier_buf_reserve(b, 0);
     b->data[b->len] = '\0';
-    char *text = b->data;
+    /* What is taken is kept: without the room to grow. */
+    char *text = crier_realloc(b->data, b->len + 1);
     *b = (struct crier_buf){0};
     return text;
 }

@@ -34,8 +34,8 @@ struct value {
 
 struct change {
     struct change *next;
-    const char *section; /* GRefString, as is key */
-    const char *key;
+    const char *section; /* interned */
+    char *key;           /* GRefString, shared with the map */
     struct value *value; /* NULL: remove */
 };
 
@@ -192,8 +192,7 @@ static void batch_free(struct batch *b)
     while (b->head) {
         struct change *c = b->head;
         b->head = c->next;
-        g_ref_string_release((char *)c->section);
-        g_ref_string_release((char *)c->key);
+        g_ref_string_release(c->key);
         value_unref(c->value);
         free(c);
     }
@@ -205,7 +204,7 @@ static void batch_free(struct batch *b)
     free(b);
 }
 
-static struct change *batch_find(const struct batch *b, const char *section, const char *key)
+static struct change *batch_find(const struct batch *b, const char *section, char *key)
 {
     struct change like = {.section = section, .key = key};
     return b ? g_hash_table_lookup(b->index, &like) : NULL;
@@ -219,7 +218,7 @@ static void batch_append(struct batch *b, struct change *c)
     g_hash_table_add(b->index, c);
 }
 
-static void batch_put(struct batch *b, const char *section, const char *key, struct value *value)
+static void batch_put(struct batch *b, const char *section, char *key, struct value *value)
 {
     struct change *c = batch_find(b, section, key);
     if (c) {
@@ -228,8 +227,8 @@ static void batch_put(struct batch *b, const char *section, const char *key, str
         return;
     }
     c = crier_calloc(1, sizeof *c);
-    c->section = g_ref_string_new(section);
-    c->key = g_ref_string_new(key);
+    c->section = section;
+    c->key = g_ref_string_acquire(key);
     c->value = value_ref(value);
     batch_append(b, c);
 }
@@ -699,10 +698,22 @@ void crier_state_each(struct crier_state *state, const char *section,
     free(pairs);
 }
 
-void crier_state_put(struct crier_state *state, const char *section, const char *key,
+/* The map's own copy of the key, or a new one. The caller releases it. */
+static char *shared_key(struct crier_state *state, const char *section, const char *key)
+{
+    GHashTable *entries = section_of(state, section, false);
+    gpointer known;
+    if (entries && g_hash_table_lookup_extended(entries, key, &known, NULL))
+        return g_ref_string_acquire(known);
+    return g_ref_string_new(key);
+}
+
+void crier_state_put(struct crier_state *state, const char *section_name, const char *key_text,
                      const char *json, void (*done)(void *arg, int rc), void *arg)
 {
     assert(!state->read_only);
+    const char *section = g_intern_string(section_name);
+    char *key = shared_key(state, section, key_text);
     struct value *old = find(state, section, key);
     bool same = old ? json && strcmp(old->text, json) == 0 : !json;
     struct value *value = json && !same ? value_new(json, strlen(json)) : value_ref(old);
@@ -729,10 +740,11 @@ void crier_state_put(struct crier_state *state, const char *section, const char 
     if (written)
         tell_soon(state, written, 0);
     if (json && !same)
-        g_hash_table_insert(section_of(state, section, true), g_ref_string_new(key),
+        g_hash_table_insert(section_of(state, section, true), g_ref_string_acquire(key),
                             value_ref(value));
     else if (!json && old)
         g_hash_table_remove(section_of(state, section, false), key);
+    g_ref_string_release(key);
     value_unref(value);
     if (wake && state->worker)
         crier_worker_wake(state->worker);
