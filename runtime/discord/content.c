@@ -65,10 +65,11 @@ static int embed_string(const json_t *object, const char *key, const char *place
     return 0;
 }
 
+/* Places count from 1, as Lua does. */
 static int embed_check(const json_t *embed, size_t index, size_t *sum, struct crier_err *err)
 {
     char place[64];
-    snprintf(place, sizeof place, "embeds[%zu]", index);
+    snprintf(place, sizeof place, "embeds[%zu]", index + 1);
     if (!json_is_object(embed))
         return crier_err_set(err, CRIER_EINVAL, "%s is not an object", place);
     int rc = embed_string(embed, "title", place, 256, sum, err);
@@ -76,21 +77,21 @@ static int embed_check(const json_t *embed, size_t index, size_t *sum, struct cr
         rc = embed_string(embed, "description", place, 4096, sum, err);
     if (rc)
         return rc;
-    snprintf(place, sizeof place, "embeds[%zu].footer", index);
+    snprintf(place, sizeof place, "embeds[%zu].footer", index + 1);
     rc = embed_string(json_object_get(embed, "footer"), "text", place, 2048, sum, err);
     if (rc)
         return rc;
-    snprintf(place, sizeof place, "embeds[%zu].author", index);
+    snprintf(place, sizeof place, "embeds[%zu].author", index + 1);
     rc = embed_string(json_object_get(embed, "author"), "name", place, 256, sum, err);
     if (rc)
         return rc;
     const json_t *fields = json_object_get(embed, "fields");
     if (json_array_size(fields) > 25)
         return crier_err_set(err, CRIER_EINVAL, "embeds[%zu] has %zu fields, Discord allows 25",
-                             index, json_array_size(fields));
+                             index + 1, json_array_size(fields));
     for (size_t i = 0; !rc && i < json_array_size(fields); i++) {
         const json_t *field = json_array_get(fields, i);
-        snprintf(place, sizeof place, "embeds[%zu].fields[%zu]", index, i);
+        snprintf(place, sizeof place, "embeds[%zu].fields[%zu]", index + 1, i + 1);
         rc = embed_string(field, "name", place, 256, sum, err);
         if (!rc)
             rc = embed_string(field, "value", place, 1024, sum, err);

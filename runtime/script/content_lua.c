@@ -289,7 +289,7 @@ static void embed_judge(struct making *mk, const struct crier_buf *b)
     crier_content_unref(probe);
     if (rc != 0)
         fault(mk, NULL, NULL, "%s",
-              err.text + (strncmp(err.text, "embeds[0].", 10) == 0 ? 10 : 0));
+              err.text + (strncmp(err.text, "embeds[1]", 9) == 0 ? 10 : 0));
 }
 
 static int l_embed(lua_State *L)
@@ -387,6 +387,11 @@ static int l_bind(lua_State *L)
     lua_setiuservalue(L, -2, 2);
     luaL_setmetatable(L, CRIER_MT_DATA);
     return 1;
+}
+
+bool crier_is_data_maker(lua_State *L, int idx)
+{
+    return lua_tocfunction(L, idx) == l_bind;
 }
 
 static int l_data_function(lua_State *L)

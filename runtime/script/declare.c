@@ -220,6 +220,7 @@ static void read_limits(struct crier_decl *d, struct crier_config *config)
         struct crier_decl inner = *d;
         struct crier_options o;
         inner.table = lua_gettop(L);
+        inner.within = "limits.";
         snprintf(inner.object, sizeof inner.object, "config.limits");
         crier_decl_read(&inner, crier_limits_options, crier_limits_count, false, &o);
         int64_t *const to[] = {&config->limits.callback, &config->limits.memory,
@@ -260,9 +261,7 @@ static int l_config(lua_State *L)
             gen->zone = zone;
             gen->config.timezone = crier_strdup(opt(&o, "timezone")->s);
         } else {
-            crier_decl_problem(&d, CRIER_ERROR, "timezone",
-                               "use an IANA name such as \"Europe/Ljubljana\"", "option 'timezone': %s",
-                               err.text);
+            crier_decl_problem(&d, CRIER_ERROR, "timezone", NULL, "option 'timezone': %s", err.text);
         }
     }
     if (opt(&o, "node")->set)
@@ -408,8 +407,10 @@ static uint64_t *read_ids(struct crier_decl *d, int idx, const char *key, size_t
     size_t n = lua_rawlen(L, idx);
     uint64_t *ids = crier_calloc(n ? n : 1, sizeof *ids);
     for (size_t i = 0; i < n; i++) {
+        char at[64];
+        snprintf(at, sizeof at, "mentions.%.10s[%zu]", key, i + 1);
         lua_rawgeti(L, idx, (lua_Integer)i + 1);
-        if (crier_read_snowflake(d, lua_gettop(L), "mentions", &ids[*count]))
+        if (crier_read_snowflake(d, lua_gettop(L), at, &ids[*count]))
             (*count)++;
         lua_pop(L, 1);
     }
@@ -438,7 +439,8 @@ static struct crier_mentions *read_mentions(struct crier_decl *d)
         char got[80], word[48];
         bool list = keyed && lua_type(L, -1) == LUA_TTABLE;
         bool on = !keyed || lua_toboolean(L, -1);
-        if (keyed || lua_type(L, -1) == LUA_TSTRING)
+        const char *quote = keyed || lua_type(L, -1) == LUA_TSTRING ? "'" : "";
+        if (*quote)
             snprintf(word, sizeof word, "%s", lua_tostring(L, keyed ? -2 : -1));
         else
             snprintf(word, sizeof word, "%s", crier_lua_describe(L, -1, got, sizeof got));
@@ -461,8 +463,16 @@ static struct crier_mentions *read_mentions(struct crier_decl *d)
         } else if (strcmp(word, "users") == 0) {
             m->users = on;
         } else {
-            crier_decl_problem(d, CRIER_ERROR, "mentions", "known: everyone, roles, users",
-                               "option 'mentions': unknown '%.40s'", word);
+            static const char *const known[] = {"everyone", "roles", "users"};
+            const char *near = crier_nearest(word, known, CRIER_COUNT(known));
+            char help[80];
+            snprintf(help, sizeof help, "did you mean '%s'?", near ? near : "");
+            if (strcmp(word, "here") == 0)
+                snprintf(help, sizeof help, "'everyone' stands for @here too");
+            else if (!near)
+                snprintf(help, sizeof help, "known: everyone, roles, users");
+            crier_decl_problem(d, CRIER_ERROR, "mentions", help, "option 'mentions' does not know %s%s%s",
+                               quote, word, quote);
         }
         lua_pop(L, 1);
     }
@@ -477,7 +487,11 @@ static void read_data(struct crier_decl *d, struct crier_message *m)
     lua_State *L = d->L;
     int type = crier_decl_field(d, "data");
     int idx = lua_gettop(L);
-    if (type == LUA_TFUNCTION) {
+    if (crier_is_data_maker(L, idx)) {
+        crier_decl_problem(d, CRIER_ERROR, "data", "data = get(...), or data = the function itself",
+                           "option 'data' is what crier.data_function returned: call it to bind "
+                           "its arguments");
+    } else if (type == LUA_TFUNCTION) {
         m->data_fn = luaL_ref(L, LUA_REGISTRYINDEX);
     } else if (luaL_testudata(L, idx, CRIER_MT_DATA)) {
         lua_getiuservalue(L, idx, 1);
@@ -594,18 +608,19 @@ static void adopt_messages(struct crier_decl *d, struct crier_target *t)
     for (size_t i = 1; i <= n; i++) {
         lua_rawgeti(L, idx, (lua_Integer)i);
         struct crier_message *m = test_handle(L, -1, CRIER_MT_MESSAGE);
-        char got[80], name[120];
+        char got[80], name[120], key[40];
+        snprintf(key, sizeof key, "messages[%zu]", i);
         if (!m) {
-            crier_decl_problem(d, CRIER_ERROR, "messages", NULL,
+            crier_decl_problem(d, CRIER_ERROR, key, NULL,
                                "item %zu of 'messages' must be a crier.%s, got %s", i,
                                crier_message_type_name(wanted),
                                crier_lua_describe(L, -1, got, sizeof got));
         } else if (m->target) {
-            crier_decl_problem(d, CRIER_ERROR, "messages", "declare it once for each",
+            crier_decl_problem(d, CRIER_ERROR, key, "declare it once for each",
                                "message '%s' is in another GUILD or USER already (%s)",
                                crier_message_label(m, name, sizeof name), m->target->where);
         } else if (m->type != wanted) {
-            crier_decl_problem(d, CRIER_ERROR, "messages", NULL,
+            crier_decl_problem(d, CRIER_ERROR, key, NULL,
                                "message '%s' is a %s; a %s takes crier.%s only",
                                crier_message_label(m, name, sizeof name),
                                crier_message_type_name(m->type),

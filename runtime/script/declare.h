@@ -48,6 +48,9 @@ void crier_lua_place(lua_State *L, const char **file, int *line);
 CRIER_CHECK int crier_content_from_lua(lua_State *L, int idx, const char *folder,
                                        struct crier_content **out, struct crier_err *err);
 
+/** Whether idx is what crier.data_function returns, not yet called with its arguments. */
+bool crier_is_data_maker(lua_State *L, int idx);
+
 /** Push a record as a read-only value. */
 void crier_push_record(lua_State *L, struct crier_record *record);
 /** The record at idx, or NULL. */

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -596,6 +597,44 @@ char *crier_generation_stored_state(struct crier_generation *gen, const char *ke
     return json;
 }
 
+/* A name that is not there, in `crier` or a table of it: upvalue 1 is the table's name. */
+static int l_no_such(lua_State *L)
+{
+    const char *names[64];
+    size_t n = 0;
+    const char *table = lua_tostring(L, lua_upvalueindex(1));
+    if (lua_type(L, 2) != LUA_TSTRING)
+        return luaL_error(L, "%s has names only, got a %s", table, luaL_typename(L, 2));
+    const char *name = lua_tostring(L, 2);
+    lua_pushnil(L);
+    while (lua_next(L, 1)) {
+        lua_pop(L, 1);
+        if (n < CRIER_COUNT(names) && lua_type(L, -1) == LUA_TSTRING)
+            names[n++] = lua_tostring(L, -1);
+    }
+    const char *near = crier_nearest(name, names, n);
+    for (size_t i = 0; i < n; i++) {
+        if (strcasecmp(names[i], name) == 0)
+            near = names[i];
+    }
+    if (near)
+        return luaL_error(L, "there is no %s.%s (did you mean %s.%s?)", table, name, table, near);
+    return luaL_error(L, "there is no %s.%s", table, name);
+}
+
+static void tell_no_such(lua_State *L, const char *name)
+{
+    if (luaL_getmetafield(L, -1, "__index") != LUA_TNIL) {
+        lua_pop(L, 1);
+        return;
+    }
+    lua_createtable(L, 0, 1);
+    lua_pushstring(L, name);
+    lua_pushcclosure(L, l_no_such, 1);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
+}
+
 static int l_open_all(lua_State *L)
 {
     lua_newtable(L);
@@ -610,6 +649,16 @@ static int l_open_all(lua_State *L)
         return lua_error(L);
     lua_pushvalue(L, -2);
     lua_call(L, 1, 1);
+    lua_pushnil(L);
+    while (lua_next(L, -2)) {
+        if (lua_istable(L, -1)) {
+            char name[64];
+            snprintf(name, sizeof name, "crier.%.50s", lua_tostring(L, -2));
+            tell_no_such(L, name);
+        }
+        lua_pop(L, 1);
+    }
+    tell_no_such(L, "crier");
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     lua_pushvalue(L, -2);
     lua_setfield(L, -2, "crier");
@@ -636,7 +685,18 @@ static void lua_problem(struct crier_generation *gen, const struct crier_lua_err
         }
         at++;
     }
-    crier_diags_add(&gen->diags, CRIER_ERROR, *file ? file : gen->file, line, 0, NULL, text, NULL);
+    /* One line: what require tried, and the like, stands on several. */
+    struct crier_buf flat = {0};
+    while (*text) {
+        size_t blanks = strspn(text, "\n\t"), rest = strcspn(text + blanks, "\n\t");
+        if (blanks && flat.len && rest)
+            crier_buf_puts(&flat, flat.data[flat.len - 1] == ':' ? " " : "; ");
+        crier_buf_append(&flat, text + blanks, rest);
+        text += blanks + rest;
+    }
+    crier_diags_add(&gen->diags, CRIER_ERROR, *file ? file : gen->file, line, 0, NULL,
+                    flat.len ? flat.data : "failed", NULL);
+    crier_buf_fini(&flat);
 }
 
 static void hash_files(struct crier_generation *gen)

@@ -296,6 +296,32 @@ static bool read_const(lua_State *L, int idx, struct crier_value *v)
     }
 }
 
+/* A kind or level that there is not would match nothing, in silence. */
+static int check_word(const char *path, enum crier_op op, const struct crier_value *v,
+                      struct crier_err *err)
+{
+    static const char *const levels[] = {"debug", "info", "warning", "error", "critical"};
+    const char *kinds[CRIER_KIND_COUNT];
+    enum crier_kind kind;
+    enum crier_level level;
+    bool is_kind = strcmp(path, "kind") == 0;
+    if (v->type != CRIER_STR || op == CRIER_OP_LIKE || (!is_kind && strcmp(path, "level") != 0))
+        return 0;
+    if (is_kind ? crier_kind_parse(v->s.data, v->s.len, &kind)
+                : crier_level_parse(v->s.data, v->s.len, &level))
+        return 0;
+    for (int i = 0; i < CRIER_KIND_COUNT; i++)
+        kinds[i] = crier_kind_name((enum crier_kind)i);
+    const char *near = is_kind ? crier_nearest(v->s.data, kinds, CRIER_KIND_COUNT)
+                               : crier_nearest(v->s.data, levels, CRIER_COUNT(levels));
+    if (near)
+        return crier_err_set(err, CRIER_EINVAL, "there is no %s \"%.40s\" (did you mean \"%s\"?)",
+                             path, v->s.data, near);
+    return crier_err_set(err, CRIER_EINVAL, "there is no %s \"%.40s\" (there are %s)", path,
+                         v->s.data, is_kind ? "log, message, task, event, system"
+                                            : "debug, info, warning, error, critical");
+}
+
 static int add_conditions(lua_State *L, int idx, const char *prefix, struct crier_query *q,
                           struct crier_err *err, int depth);
 
@@ -316,6 +342,8 @@ static int add_list(lua_State *L, int idx, const char *path, enum crier_op op, l
             char got[80];
             rc = crier_err_set(err, CRIER_EINVAL, "'%s': cannot compare with %s", path,
                                crier_lua_describe(L, -1, got, sizeof got));
+        } else {
+            rc = check_word(path, op, &values[i], err);
         }
     }
     if (rc == 0)
@@ -385,8 +413,10 @@ static int add_one(lua_State *L, int idx, const char *path, struct crier_query *
 {
     char op[16];
     struct crier_value v;
-    if (read_const(L, idx, &v))
-        return crier_query_add(q, path, CRIER_OP_EQ, &v, 1, err);
+    if (read_const(L, idx, &v)) {
+        int rc = check_word(path, CRIER_OP_EQ, &v, err);
+        return rc == 0 ? crier_query_add(q, path, CRIER_OP_EQ, &v, 1, err) : rc;
+    }
     if (lua_type(L, idx) != LUA_TTABLE)
         return crier_err_set(err, CRIER_EINVAL, "'%s': cannot compare with a %s", path,
                              luaL_typename(L, idx));

@@ -147,6 +147,11 @@ void crier_decl_problem(struct crier_decl *d, enum crier_severity severity, cons
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    char path[160];
+    if (key && d->within) {
+        snprintf(path, sizeof path, "%.40s%.100s", d->within, key);
+        key = path;
+    }
     crier_place_problem(d->gen, severity, d->file, d->line, d->callee, key, d->object, text, help);
 }
 
@@ -163,7 +168,7 @@ bool crier_read_snowflake(struct crier_decl *d, int idx, const char *key, uint64
     lua_State *L = d->L;
     if (lua_type(L, idx) == LUA_TNUMBER && !lua_isinteger(L, idx)) {
         char text[80];
-        snprintf(text, sizeof text, "write it as a string: \"%.0f\" (check the digits)",
+        snprintf(text, sizeof text, "write it as a string, \"%.0f\", and check its digits",
                  lua_tonumber(L, idx));
         crier_decl_problem(d, CRIER_ERROR, key, text,
                            "option '%s': the snowflake %.14g is a float, and floats lose digits "
@@ -192,8 +197,10 @@ bool crier_read_snowflake(struct crier_decl *d, int idx, const char *key, uint64
                                                                          : 0;
     if (!v || *end || errno || v > INT64_MAX) {
         crier_decl_problem(d, CRIER_ERROR, key,
-                           "in Discord: Settings, Advanced, Developer Mode, then Copy ID",
-                           "option '%s': \"%.40s\" is not a snowflake (1 to 19 digits)", key, s);
+                           "in Discord: Settings, Advanced, Developer Mode on; then right-click, "
+                           "Copy ID",
+                           "option '%s': \"%.40s\" is not a snowflake, which has 1 to 19 digits",
+                           key, s);
         return false;
     }
     *out = v;
@@ -215,24 +222,27 @@ bool crier_read_duration(struct crier_decl *d, int idx, const char *key, int64_t
     return rc == 0;
 }
 
+static const char *bound_text(const struct crier_option *opt, int64_t v, char out[48])
+{
+    if (opt->type == CRIER_OPT_DURATION)
+        return crier_duration_text(v, out);
+    if (opt->type == CRIER_OPT_SIZE && v && v % (1 << 20) == 0)
+        snprintf(out, 48, "%lldMiB", (long long)v >> 20);
+    else if (opt->type == CRIER_OPT_SIZE && v && v % 1024 == 0)
+        snprintf(out, 48, "%lldKiB", (long long)v >> 10);
+    else
+        snprintf(out, 48, "%lld", (long long)v);
+    return out;
+}
+
 static bool in_bounds(struct crier_decl *d, const struct crier_option *opt, int64_t v)
 {
     if ((opt->min || opt->max) && (v < opt->min || (opt->max && v > opt->max))) {
-        if (opt->type == CRIER_OPT_DURATION) {
-            char lo[48], hi[48];
-            crier_decl_problem(d, CRIER_ERROR, opt->name, NULL,
-                               "option '%s' must be at least %s%s%s", opt->name,
-                               crier_duration_text(opt->min, lo), opt->max ? " and at most " : "",
-                               opt->max ? crier_duration_text(opt->max, hi) : "");
-        } else if (opt->max) {
-            crier_decl_problem(d, CRIER_ERROR, opt->name, NULL,
-                               "option '%s' must be from %lld to %lld, got %lld", opt->name,
-                               (long long)opt->min, (long long)opt->max, (long long)v);
-        } else {
-            crier_decl_problem(d, CRIER_ERROR, opt->name, NULL,
-                               "option '%s' must be at least %lld, got %lld", opt->name,
-                               (long long)opt->min, (long long)v);
-        }
+        char lo[48], hi[48], got[48];
+        crier_decl_problem(d, CRIER_ERROR, opt->name, NULL,
+                           "option '%s' must be at least %s%s%s, got %s", opt->name,
+                           bound_text(opt, opt->min, lo), opt->max ? " and at most " : "",
+                           opt->max ? bound_text(opt, opt->max, hi) : "", bound_text(opt, v, got));
         return false;
     }
     return true;

@@ -14,7 +14,8 @@
 struct crier_decl {
     struct crier_generation *gen;
     lua_State *L;
-    int table;          /**< stack index of the argument table */
+    int table;          /**< stack index of the argument table, or of the one within it */
+    const char *within; /**< where that one stands: "limits."; NULL: it is the argument */
     const char *callee; /**< "TextMESSAGE", "sink.json": as the source has it */
     const char *file;   /**< interned */
     int line;

@@ -81,12 +81,12 @@ static void embed_limits(void **state)
         size_t max;
         const char *place;
     } cases[] = {
-        {"\"title\":\"", "\"", 256, "embeds[0].title"},
-        {"\"description\":\"", "\"", 4096, "embeds[0].description"},
-        {"\"footer\":{\"text\":\"", "\"}", 2048, "embeds[0].footer.text"},
-        {"\"author\":{\"name\":\"", "\"}", 256, "embeds[0].author.name"},
-        {"\"fields\":[{\"value\":\"v\",\"name\":\"", "\"}]", 256, "embeds[0].fields[0].name"},
-        {"\"fields\":[{\"name\":\"n\",\"value\":\"", "\"}]", 1024, "embeds[0].fields[0].value"},
+        {"\"title\":\"", "\"", 256, "embeds[1].title"},
+        {"\"description\":\"", "\"", 4096, "embeds[1].description"},
+        {"\"footer\":{\"text\":\"", "\"}", 2048, "embeds[1].footer.text"},
+        {"\"author\":{\"name\":\"", "\"}", 256, "embeds[1].author.name"},
+        {"\"fields\":[{\"value\":\"v\",\"name\":\"", "\"}]", 256, "embeds[1].fields[1].name"},
+        {"\"fields\":[{\"name\":\"n\",\"value\":\"", "\"}]", 1024, "embeds[1].fields[1].value"},
     };
     struct crier_err err;
     for (size_t i = 0; i < CRIER_COUNT(cases); i++) {
