@@ -1,0 +1,553 @@
+---@meta crier
+-- SPDX-License-Identifier: MIT
+--
+-- What `require "crier"` returns, for editors with the Lua language server: completion, types and
+-- help. In .luarc.json of the script's folder:
+--
+--   { "runtime.version": "Lua 5.4", "workspace.library": ["/path/to/crier/lua/meta"] }
+--
+-- spec/stubs_spec.lua compares this file with the program. lua/README.md is the manual.
+
+---@class crier
+local crier = {}
+
+-- Values -------------------------------------------------------------------------------------------
+
+---"500ms" "10s" "1m30s" "2h" "1d" "2w", or a number of seconds.
+---@alias crier.Duration string|number
+
+---"64KiB" "256MiB" "1GB", or a number of bytes.
+---@alias crier.Size string|integer
+
+---A Discord id: a string of digits, or an integer (never a float, which loses digits).
+---@alias crier.Snowflake string|integer
+
+---@alias crier.Level "debug"|"info"|"warning"|"error"|"critical"
+---@alias crier.Kind "log"|"message"|"task"|"event"|"system"
+
+---Where a secret is; made by crier.secret. Shown as *****.
+---@class crier.Secret
+
+---@class crier.Bot
+---@class crier.Target
+---@class crier.Embed
+---@class crier.File
+---A message that is declared and belongs into `messages` of a GUILD or USER.
+---@class crier.Message
+
+---A data function with its arguments bound.
+---@class crier.BoundData
+
+---At most one text, ten embeds and ten files.
+---@alias crier.Content string|crier.Embed|crier.File|(string|crier.Embed|crier.File)[]
+---@alias crier.DataFunction fun(ctx: crier.Context, ...): crier.Content?
+---@alias crier.Data crier.Content|crier.DataFunction|crier.BoundData
+
+---What a data function knows of the send that it is called for.
+---@class crier.Context
+---@field name string the message's name (or its key, where it has none)
+---@field guild crier.Guild where it goes
+---@field due number when this send was due: UTC seconds
+---@field sent integer sends that went well, ever
+---@field failed integer sends that failed, ever
+---@field skipped integer sends that were skipped, ever
+
+---@class crier.Guild
+---@field name string as Discord has it, or the script's own; the id while it is not known
+---@field id string
+---@field type "GUILD"|"USER"
+
+---@class crier.Mentions
+---@field everyone? boolean @everyone and @here
+---@field roles? boolean|crier.Snowflake[] all roles, or these
+---@field users? boolean|crier.Snowflake[] all users, or these
+
+-- Declaring ----------------------------------------------------------------------------------------
+
+---@class crier.options.config
+---@field timezone? string IANA name such as "Europe/Ljubljana"; default: the machine's
+---@field node? string name of this host in every record; default: the host name
+---@field state? string state folder; default ".crier" beside the script
+---@field lua_path? string|string[] further folders for require, after the script's own
+---@field native_modules? boolean let require load C modules; default false
+---@field limits? crier.Limits
+
+---@class crier.Limits
+---@field callback? crier.Duration|false CPU time of a callback between two waits; default "250ms"
+---@field memory? crier.Size|false memory of the Lua state; default "256MiB"
+---@field load? crier.Duration|false CPU time to load the script; default "5s"
+---@field drain? crier.Duration|false time that callbacks of an old generation may take to end after a reload; default "5m"
+---@field stop? crier.Duration time to finish what is under way and flush all sinks at the end; default "10s"
+
+---Settings of the whole script; once, before crier.state.
+---@param options crier.options.config
+function crier.config(options) end
+
+---@class crier.options.bot
+---@field name? string needed when there are several bots; default "bot"
+---@field token crier.Secret|string a string is warned about
+---@field api? string base address of the REST API; default "https://discord.com/api/v10"
+---@field requests_per_second? integer Discord's global limit of this bot; default 50
+
+---A bot account.
+---@param options crier.options.bot
+---@return crier.Bot
+function crier.bot(options) end
+
+---Where secrets are. They are read when needed and never shown.
+---@class crier.secret
+crier.secret = {}
+
+---An environment variable.
+---@param name string
+---@return crier.Secret
+function crier.secret.env(name) end
+
+---A file; relative to the script. Blanks and line ends at its end are left out.
+---@param path string
+---@return crier.Secret
+function crier.secret.file(path) end
+
+---A file in systemd's $CREDENTIALS_DIRECTORY.
+---@param name string
+---@return crier.Secret
+function crier.secret.credential(name) end
+
+---@class crier.options.GUILD
+---@field snowflake crier.Snowflake
+---@field name? string instead of the name that Discord has for it
+---@field logging? boolean make a record of every send; default false
+---@field messages? crier.Message[]
+---@field bot? crier.Bot needed when there are several
+
+---A guild (server) and its messages.
+---@param options crier.options.GUILD
+---@return crier.Target
+function crier.GUILD(options) end
+
+---@class crier.options.USER
+---@field snowflake crier.Snowflake
+---@field name? string instead of the name that Discord has for them
+---@field logging? boolean make a record of every send; default false
+---@field messages? crier.Message[]
+---@field bot? crier.Bot needed when there are several
+
+---A user and the direct messages to them.
+---@param options crier.options.USER
+---@return crier.Target
+function crier.USER(options) end
+
+---@class crier.options.TextMESSAGE
+---@field name? string identity: state and history follow it through reloads; unique in its GUILD
+---@field was? string the former name, whose state is carried over
+---@field channels crier.Snowflake|crier.Snowflake[]
+---@field mode? "send"|"edit"|"clear-send" default "send"
+---@field period crier.Duration|crier.Duration[] one, or a list of two: drawn anew between the two each time
+---@field start_in? string|number first send: after a duration, or at a date-time; default "0s"
+---@field remove_after? integer|string end: after a count of successful sends a channel, a duration, or at a date-time
+---@field data crier.Data
+---@field mentions? crier.Mentions|string[] who may be pinged; default nobody
+
+---A message to text channels of a guild.
+---@param options crier.options.TextMESSAGE
+---@return crier.Message
+function crier.TextMESSAGE(options) end
+
+---@class crier.options.DirectMESSAGE
+---@field name? string identity: state and history follow it through reloads; unique in its USER
+---@field was? string the former name, whose state is carried over
+---@field mode? "send"|"edit"|"clear-send" default "send"
+---@field period crier.Duration|crier.Duration[] one, or a list of two: drawn anew between the two each time
+---@field start_in? string|number first send: after a duration, or at a date-time; default "0s"
+---@field remove_after? integer|string end: after a count of successful sends, a duration, or at a date-time
+---@field data crier.Data
+---@field mentions? crier.Mentions|string[] who may be pinged; default nobody
+
+---A direct message to a user.
+---@param options crier.options.DirectMESSAGE
+---@return crier.Message
+function crier.DirectMESSAGE(options) end
+
+---Not available: always an error that says so.
+---@deprecated
+---@param options table
+function crier.VoiceMESSAGE(options) end
+
+---@class crier.options.EMBED
+---@field title? string at most 256 characters
+---@field description? string at most 4,096 characters
+---@field url? string where the title leads
+---@field color? integer 0xRRGGBB
+---@field timestamp? string ISO 8601 date-time
+---@field author? string|crier.EmbedAuthor a name, or more
+---@field footer? string|crier.EmbedFooter a text, or more
+---@field image? string address, or attachment://NAME of a FILE
+---@field thumbnail? string address, or attachment://NAME of a FILE
+---@field fields? crier.EmbedField[] at most 25
+
+---@class crier.EmbedAuthor
+---@field name string at most 256 characters
+---@field url? string
+---@field icon? string
+
+---@class crier.EmbedFooter
+---@field text string at most 2,048 characters
+---@field icon? string
+
+---@class crier.EmbedField
+---@field name string at most 256 characters
+---@field value string at most 1,024 characters
+---@field inline? boolean
+
+---An embed: a value, made while loading or in a data function. All of a message's embeds together
+---have at most 6,000 characters.
+---@param options crier.options.EMBED
+---@return crier.Embed
+function crier.EMBED(options) end
+
+---@class crier.options.FILE
+---@field path? string read at each send; relative to the script
+---@field data? string the bytes themselves, instead of a path
+---@field name? string the name that Discord shows; default: the path's last part; needed with data
+
+---A file to attach: a path, or options.
+---@param options string|crier.options.FILE
+---@return crier.File
+function crier.FILE(options) end
+
+---Bind arguments to a data function: `local get = crier.data_function(fn)`, then `data = get(a, b)`.
+---They are made once and shared by all calls.
+---@param fn crier.DataFunction
+---@return fun(...): crier.BoundData
+function crier.data_function(fn) end
+
+---A table that survives reloads and restarts. What it holds must be numbers, texts, booleans and
+---tables of them. To be called while the script loads; the same key gives the same table.
+---@param key string
+---@param initial? table what it holds when nothing is stored yet
+---@return table
+function crier.state(key, initial) end
+
+---@alias crier.Hook
+---| "start" the bot runs
+---| "stop" it is about to end
+---| "reload" a new script has taken over
+---| "reload.failed" a reload was refused
+---| "message.sent" a message went to all its channels; gets the record
+---| "message.failed" it failed in one at least; gets the record
+---| "message.skipped" a send was left out; gets the record
+---| "sink.down" a sink cannot write
+---| "sink.up" it can again
+
+---Call a function when something happens. message.* hooks get the record (also of a GUILD or USER
+---that does not log), the others an empty table.
+---@param event crier.Hook
+---@param fn fun(e: crier.Record)
+function crier.on(event, fn) end
+
+-- Waiting: in callbacks only (data functions, hooks, not while the script loads or in a match) -------
+
+---Wait; the bot goes on meanwhile.
+---@param duration crier.Duration
+function crier.sleep(duration) end
+
+---Requests that look synchronous; the bot goes on meanwhile. An answer of any status is a result;
+---nil, a message and a code when there is none.
+---@class crier.http
+crier.http = {}
+
+---@class crier.HttpOptions
+---@field headers? table<string, string|number>
+---@field body? string
+---@field json? any instead of a body: any value, sent as JSON
+---@field timeout? crier.Duration default "30s"
+---@field redirects? integer how many are followed, at most 50; default 5
+---@field max_body? crier.Size of the answer; default "8MiB"
+
+---@class crier.HttpRequest: crier.HttpOptions
+---@field url string
+---@field method? string default "GET"
+
+---@class crier.HttpResponse
+---@field status integer
+---@field headers table<string, string> names in lower case
+---@field body string
+local response = {}
+
+---The body, read as JSON; null is nil. When it is none: nil, a message and a code.
+---@return any value
+---@return string? problem
+---@return string? code
+function response:json() end
+
+---@param url string
+---@param options? crier.HttpOptions
+---@return crier.HttpResponse? response
+---@return string? problem
+---@return string? code
+function crier.http.get(url, options) end
+
+---@param url string
+---@param options? crier.HttpOptions
+---@return crier.HttpResponse? response
+---@return string? problem
+---@return string? code
+function crier.http.post(url, options) end
+
+---@param request crier.HttpRequest
+---@return crier.HttpResponse? response
+---@return string? problem
+---@return string? code
+function crier.http.request(request) end
+
+-- Logging ------------------------------------------------------------------------------------------
+
+---Make a record of kind "log".
+---@class crier.log
+crier.log = {}
+
+---@param text string
+---@param fields? table<string, any>
+function crier.log.debug(text, fields) end
+
+---@param text string
+---@param fields? table<string, any>
+function crier.log.info(text, fields) end
+
+---@param text string
+---@param fields? table<string, any>
+function crier.log.warning(text, fields) end
+
+---@param text string
+---@param fields? table<string, any>
+function crier.log.error(text, fields) end
+
+---@param text string
+---@param fields? table<string, any>
+function crier.log.critical(text, fields) end
+
+---@param level crier.Level|integer a name, or 10 to 50
+---@param text string
+---@param fields? table<string, any>
+function crier.log.log(level, text, fields) end
+
+-- Records ------------------------------------------------------------------------------------------
+
+---What happened: a value that cannot be changed, with `pairs`. Users' fields stand beside these.
+---@class crier.Record
+---@field id string ULID, 26 characters
+---@field seq integer counts up, also over restarts
+---@field time number UTC seconds
+---@field node string
+---@field kind crier.Kind
+---@field level crier.Level
+---@field logger string
+---@field text string
+---@field where? string "bot.lua:14"
+---@field ok? boolean
+---@field sim? boolean true when made by --sim
+---@field name? string message: its name
+---@field type? "TextMESSAGE"|"DirectMESSAGE" message
+---@field mode? "send"|"edit"|"clear-send" message
+---@field guild? crier.Guild message
+---@field sent_data? crier.SentData message
+---@field channels? crier.SentChannels TextMESSAGE
+---@field success_info? crier.SuccessInfo DirectMESSAGE
+---@field success_rate? number message: 0 to 1
+---@field runtime? number message: seconds
+---@field requests? integer message: HTTP requests that it took
+---@field skipped? string message: the reason, when nothing was sent
+---@field occurrences? integer message: how many sends were skipped, when more than one
+---@field what? string system: "start", "reload", "callback.error", ...
+---@field exc_text? string system: an error's traceback
+---@field fields? table users' fields that have the name of a member above
+---@field [string] any
+
+---@class crier.SentData
+---@field text? string
+---@field embed? table[] in Discord's form
+---@field files? string[] names
+
+---@class crier.SentChannels
+---@field successful crier.SentChannel[]
+---@field failed crier.SentChannel[]
+
+---@class crier.SentChannel
+---@field name string
+---@field id string
+---@field reason? string why it failed
+
+---@class crier.SuccessInfo
+---@field success boolean
+---@field reason? string
+
+-- Sinks --------------------------------------------------------------------------------------------
+
+---Where records go.
+---@class crier.Sink
+local sink = {}
+
+---A query. Conditions as in crier.Match; nothing: all records. It runs when :all() and the like are
+---called, which wait for the answer: in callbacks only.
+---@param conditions? crier.Match
+---@return crier.Query
+function sink:filter(conditions) end
+
+---@class crier.Query
+local query = {}
+
+---@param field string may have dots: "guild.id"
+---@param direction? "asc"|"desc"
+---@return crier.Query
+function query:order_by(field, direction) end
+
+---@param n integer
+---@return crier.Query
+function query:limit(n) end
+
+---Leave out the first n.
+---@param n integer
+---@return crier.Query
+function query:offset(n) end
+
+---@return crier.Record[]? records
+---@return string? problem
+function query:all() end
+
+---@return integer? count
+---@return string? problem
+function query:count() end
+
+---@return crier.Record? record
+---@return string? problem
+function query:first() end
+
+---@return crier.Record? record
+---@return string? problem
+function query:last() end
+
+---for i, record in sink:filter { kind = "message" }:each() do
+---@return fun(list: crier.Record[], i: integer): integer?, crier.Record?
+---@return crier.Record[]
+---@return integer
+function query:each() end
+
+---@class crier.options.sink
+---@field name? string what the sink is called; default: its kind
+---@field kinds? string|string[] kinds of records that it takes; default: all, but message only for json
+---@field level? crier.Level takes records from this level up; default "debug"
+---@field queue? integer records that wait in memory at most; default 8192
+---@field overflow? "spill"|"drop_old"|"drop_new" when the queue is full; default "spill", console "drop_old"
+---@field batch? integer records written at once at most; default 512
+---@field flush? crier.Duration longest time that a record waits for its batch to fill; default "0s"
+
+---@class crier.options.sink.console: crier.options.sink
+---@field format? "auto"|"text"|"json" auto: text on a terminal, else one JSON object a line
+---@field color? boolean default: on a terminal, unless NO_COLOR is set
+---@field stream? "stdout"|"stderr" default "stdout"
+
+---@class crier.options.sink.memory: crier.options.sink
+---@field max? integer records kept; the oldest go first; default 10000
+
+---@class crier.options.sink.json: crier.options.sink
+---@field path? string folder; files are PATH/YYYY/MM/DD/GUILD.json; default "History"
+---@field gap? crier.Size blanks kept free in a file for the next records; default "16KiB"
+
+---@class crier.sink
+crier.sink = {}
+
+---Lines for people on a terminal, one JSON object a line in a pipe.
+---@param options? crier.options.sink.console
+---@return crier.Sink
+function crier.sink.console(options) end
+
+---Records in memory, which can be asked with :filter.
+---@param options? crier.options.sink.memory
+---@return crier.Sink
+function crier.sink.memory(options) end
+
+---A JSON document a guild and day, newest first.
+---@param options? crier.options.sink.json
+---@return crier.Sink
+function crier.sink.json(options) end
+
+---Sinks by name: crier.sinks.history. An unknown name raises.
+---@type table<string, crier.Sink>
+crier.sinks = {}
+
+-- Routing and matching -----------------------------------------------------------------------------
+
+---@class crier.options.route
+---@field match? crier.Match|fun(r: crier.Record): boolean? which records: conditions, a function, or crier.otherwise; default all
+---@field to crier.Sink|crier.Sink[]
+---@field copy? boolean does not count as a match for crier.otherwise; default false
+
+---A rule; rules are tried in order, and each that matches sends the record on.
+---@param options crier.options.route
+function crier.route(options) end
+
+---@class crier.Otherwise
+
+---Matches what no rule before it (but copies) has matched.
+---@type crier.Otherwise
+crier.otherwise = {}
+
+---@class crier.Operator
+
+---Conditions: field = value (equal), a list of values (one of these), an operator, or a table of
+---conditions on what is inside. All must hold. Or a group: crier.any { {...}, {...} }.
+---@alias crier.Match table<string, any>|crier.Operator|crier.Otherwise
+
+---Not equal; a record without the field matches, too.
+---@param value any
+---@return crier.Operator
+function crier.ne(value) end
+
+---Greater than. Levels compare by severity, times with dates ("2026-11-21T09:00").
+---@param value any
+---@return crier.Operator
+function crier.gt(value) end
+
+---@param value any
+---@return crier.Operator
+function crier.ge(value) end
+
+---@param value any
+---@return crier.Operator
+function crier.lt(value) end
+
+---@param value any
+---@return crier.Operator
+function crier.le(value) end
+
+---% is any text, _ one character, \ takes the next one literally; ASCII letters match in any case.
+---@param pattern string
+---@return crier.Operator
+function crier.like(pattern) end
+
+---Both ends included; nil is an open end.
+---@param from any
+---@param to any
+---@return crier.Operator
+function crier.range(from, to) end
+
+---@param ... any
+---@return crier.Operator
+function crier.one_of(...) end
+
+---One of the tables of conditions holds, at least.
+---@param list crier.Match[]
+---@return crier.Operator
+function crier.any(list) end
+
+---All of them hold.
+---@param list crier.Match[]
+---@return crier.Operator
+function crier.all(list) end
+
+---None of them holds.
+---@param list crier.Match[]
+---@return crier.Operator
+function crier.no(list) end
+
+return crier
