@@ -501,11 +501,16 @@ void crier_sim_server_stop(struct crier_sim_server *server)
 {
     if (!server)
         return;
+    /* On a loop of somebody else's, libwebsockets closes its handles at the first call, one after
+     * the other as the loop turns, and frees the context at a second call, which must not come
+     * before the last one is closed: it unloads the code of their callbacks. */
+    uv_loop_t *uv = crier_loop_uv(server->loop);
     if (server->context)
         lws_context_destroy(server->context);
-    /* Its handles close when the loop turns; at the last one it sets context to NULL. */
-    for (int turn = 0; server->context && turn < 10000; turn++)
-        uv_run(crier_loop_uv(server->loop), UV_RUN_NOWAIT);
+    for (int turn = 0; server->context && turn < 32; turn++)
+        uv_run(uv, UV_RUN_NOWAIT);
+    if (server->context)
+        lws_context_destroy(server->context);
     while (server->exchanges)
         exchange_free(server->exchanges);
     server->sim->port = 0;
