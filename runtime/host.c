@@ -655,13 +655,13 @@ static void reload_done(struct build_job *job)
         crier_generation_unref(gen);
         return;
     }
+    int64_t began = crier_loop_now(host->loop);
     struct crier_buf diff = {0};
     struct crier_diff_counts counts;
     crier_buf_puts(&diff, "");
     crier_generation_diff(old, gen, &diff, &counts);
     char from[8];
     snprintf(from, sizeof from, "%s", old->hash);
-    int64_t began = crier_loop_now(host->loop);
     swap(host, gen);
     host->reloads++;
     free(host->last_error);
