@@ -192,6 +192,12 @@ void crier_budget_fini(struct crier_budget *b)
     b->message = b->traceback = NULL;
 }
 
+void crier_budget_limit(struct crier_vm *vm, int64_t limit)
+{
+    if (top && top->vm == vm)
+        top->limit = limit;
+}
+
 struct crier_budget *crier_budget_top(void)
 {
     return top;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The CPU budget of what runs in Lua: see vm.h. Private to vm.c, call*.c and stdlib*.c.
+ * The CPU budget of what runs in Lua: see vm.h. Private to vm.c, call*.c, stdlib*.c, and declare.c
+ * for limits.load.
  *
  * Each stretch of Lua (a call between two waits, a file that loads) has a struct crier_budget on
  * the C stack; they nest. The tick looks at all of them, so that an outer one pays for what it
@@ -39,6 +40,9 @@ void crier_budget_enter(struct crier_budget *b, struct crier_vm *vm, lua_State *
 /** Lua has returned. b->over and b->message tell how; then crier_budget_fini. */
 void crier_budget_leave(struct crier_budget *b);
 void crier_budget_fini(struct crier_budget *b);
+
+/** The script that loads has said how long it may take: another limit for the stretch that runs. */
+void crier_budget_limit(struct crier_vm *vm, int64_t limit);
 
 /** The innermost stretch on this thread, or NULL. */
 struct crier_budget *crier_budget_top(void);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "script/budget.h"
+
 #define SNOWFLAKE_TYPE "string|integer"
 #define PERIOD_TYPE "string|number|(string|number)[]"
 
@@ -231,6 +233,7 @@ static void read_limits(struct crier_decl *d, struct crier_config *config)
         }
         crier_options_fini(&o);
         d->gen->vm->config.memory = config->limits.memory;
+        crier_budget_limit(d->gen->vm, config->limits.load);
     } else if (type != LUA_TNIL) {
         crier_decl_problem(d, CRIER_ERROR, "limits", "limits = { callback = \"250ms\" }",
                            "option 'limits' must be a table");
