@@ -561,6 +561,7 @@ static struct crier_build build_config(const struct crier_host *host)
         .state_folder = host->config->state_folder,
         .clock = host->clock,
         .sim = host->config->sim || host->config->sim_url,
+        .need_secrets = !host->config->sim && !host->config->sim_url,
     };
 }
 
@@ -722,6 +723,8 @@ static void reload(struct crier_host *host)
     job->work.data = job;
     job->host = host;
     job->began = crier_loop_now(host->loop);
+    if (host->watch)
+        crier_watch_mark(host->watch);
     crier_state_tables_save(host->current);
     job->stored = g_hash_table_new_full(g_str_hash, g_str_equal, free, free);
     crier_state_each(host->state, "state", remember_state, job->stored);
@@ -992,25 +995,6 @@ static struct crier_generation *first_generation(struct crier_host *host)
     return gen;
 }
 
-/* In `run` a secret that is not set is fatal; everywhere else it was a warning. */
-static int check_tokens(struct crier_host *host, struct crier_generation *gen)
-{
-    int code = 0;
-    for (guint i = 0; i < gen->bots->len; i++) {
-        const struct crier_bot *decl = gen->bots->pdata[i];
-        struct crier_err err = {0};
-        char *token = bot_token(host, decl, gen, &err);
-        if (!token) {
-            fprintf(stderr, "%s: bot '%s': %s\n", decl->where, decl->name, err.text);
-            code = EXIT_CONFIG;
-        } else {
-            explicit_bzero(token, strlen(token));
-        }
-        free(token);
-    }
-    return code;
-}
-
 static int start_sim(struct crier_host *host)
 {
     const struct crier_host_config *c = host->config;
@@ -1095,7 +1079,7 @@ static int host_start(struct crier_host *host)
         color = false;
     if (gen->diags.errors || gen->diags.warnings)
         crier_diags_print(&gen->diags, stderr, format, color);
-    code = gen->diags.errors ? EXIT_CONFIG : check_tokens(host, gen);
+    code = gen->diags.errors ? EXIT_CONFIG : 0;
     if (code == 0)
         code = open_state(host, gen);
     if (code == 0)

@@ -416,7 +416,8 @@ static void judge_bots(struct crier_generation *gen)
             continue;
         char *token = crier_secret_read(bot->token, gen->folder, &err);
         if (!token)
-            problem(gen, CRIER_WARNING, &at, object, NULL, "%s", err.text);
+            problem(gen, gen->build->need_secrets ? CRIER_ERROR : CRIER_WARNING, &at, object, NULL,
+                    "%s", err.text);
         wipe_free(token);
     }
 }

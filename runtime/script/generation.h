@@ -181,6 +181,7 @@ struct crier_build {
     const char *state_folder; /**< --state; NULL: as the script says */
     struct crier_clock *clock;
     bool sim;
+    bool need_secrets;        /**< a bot's token that is not set is an error, not a warning */
     bool open_sinks;          /**< false for check and plan: nothing is opened or written */
     struct crier_generation *previous; /**< the running one: its sinks may be taken over. Not
                                             changed by the build */
