@@ -94,14 +94,11 @@ struct crier_watch *crier_watch_new(struct crier_loop *loop, void (*changed)(voi
     return w;
 }
 
-static void drop_files(struct crier_watch *w)
+static void free_files(struct file *files, size_t count)
 {
-    for (size_t i = 0; i < w->count; i++)
-        free(w->files[i].path);
-    free(w->files);
-    w->files = NULL;
-    w->count = 0;
-    g_ptr_array_set_size(w->folders, 0);
+    for (size_t i = 0; i < count; i++)
+        free(files[i].path);
+    free(files);
 }
 
 static void add_folder(struct crier_watch *w, const char *file)
@@ -123,16 +120,36 @@ static void add_folder(struct crier_watch *w, const char *file)
     uv_fs_event_start(&f->event, on_event, path, 0);
 }
 
+void crier_watch_mark(struct crier_watch *w)
+{
+    for (size_t i = 0; i < w->count; i++)
+        look(w->files[i].path, &w->files[i].st);
+}
+
 void crier_watch_files(struct crier_watch *w, char *const *files, size_t count)
 {
-    drop_files(w);
+    struct file *old = w->files;
+    size_t old_count = w->count;
+    bool changed = false;
+    g_ptr_array_set_size(w->folders, 0);
     w->files = crier_calloc(count ? count : 1, sizeof *w->files);
-    for (size_t i = 0; i < count; i++) {
-        w->files[i].path = crier_strdup(files[i]);
-        look(files[i], &w->files[i].st);
-        add_folder(w, files[i]);
-    }
     w->count = count;
+    for (size_t i = 0; i < count; i++) {
+        struct file *f = &w->files[i];
+        f->path = crier_strdup(files[i]);
+        add_folder(w, files[i]);
+        look(files[i], &f->st);
+        for (size_t j = 0; j < old_count; j++) {
+            if (strcmp(old[j].path, f->path) == 0) {
+                changed |= differs(&f->st, &old[j].st);
+                f->st = old[j].st;
+                break;
+            }
+        }
+    }
+    free_files(old, old_count);
+    if (changed)
+        crier_timer_in(w->loop, &w->settle, SETTLE);
 }
 
 void crier_watch_free(struct crier_watch *w)
@@ -140,7 +157,7 @@ void crier_watch_free(struct crier_watch *w)
     if (!w)
         return;
     crier_timer_stop(w->loop, &w->settle);
-    drop_files(w);
+    free_files(w->files, w->count);
     g_ptr_array_free(w->folders, TRUE);
     free(w);
 }

@@ -14,7 +14,10 @@
 struct crier_watch; /* opaque */
 
 struct crier_watch *crier_watch_new(struct crier_loop *loop, void (*changed)(void *arg), void *arg);
-/** Watch these absolute paths from now on, and no others. */
+/** The script is about to be loaded: what changes from now on has changed. */
+void crier_watch_mark(struct crier_watch *watch);
+/** Watch these absolute paths from now on, and no others. Those that were watched before and have
+ *  changed since the mark are told. */
 void crier_watch_files(struct crier_watch *watch, char *const *files, size_t count);
 void crier_watch_free(struct crier_watch *watch); /**< NULL is allowed */
 
