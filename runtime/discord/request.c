@@ -51,9 +51,11 @@ static void attachments(struct crier_buf *b, const struct crier_content *content
     crier_json_key(b, "attachments");
     crier_json_open(b, '[');
     for (size_t i = 0; i < content->file_count; i++) {
+        char id[24];
+        snprintf(id, sizeof id, "%zu", i);
         crier_json_open(b, '{');
-        crier_json_key(b, "id");
-        crier_json_int(b, (int64_t)i);
+        crier_json_key(b, "id"); /* the number in files[N], as text, since ids are */
+        crier_json_str(b, id);
         crier_json_key(b, "filename");
         crier_json_str(b, content->files[i].name);
         crier_json_close(b, '}');

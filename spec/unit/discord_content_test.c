@@ -198,8 +198,8 @@ static void files_make_multipart(void **state)
     struct crier_buf payload = {0};
     crier_request_payload(content, NULL, NULL, &payload);
     assert_string_equal(payload.data, "{\"content\":\"pic\",\"embeds\":[],\"attachments\":["
-                                      "{\"id\":0,\"filename\":\"a \\\"b\\\".png\"},"
-                                      "{\"id\":1,\"filename\":\"log.txt\"}],"
+                                      "{\"id\":\"0\",\"filename\":\"a \\\"b\\\".png\"},"
+                                      "{\"id\":\"1\",\"filename\":\"log.txt\"}],"
                                       "\"allowed_mentions\":{\"parse\":[]}}");
     struct crier_http_request req;
     crier_http_request_init(&req, "PATCH", "http://127.0.0.1/");
