@@ -227,6 +227,11 @@ function World:requests(method, pattern)
   return list
 end
 
+--- The payload_json of a multipart body.
+function World.payload(body)
+  return body:match 'name="payload_json"\r\n.-\r\n\r\n(.-)\r\n%-%-'
+end
+
 --- Ends everything and removes the folder; returns the bot's exit code.
 function World:close()
   if self.proxy then self.proxy:stop() end
