@@ -260,7 +260,7 @@ static void reply_json(struct crier_sim *sim, struct crier_buf *b,
     const struct sim_message *to = sim_message_find(channel, m->reply_to);
     crier_json_key(b, "referenced_message");
     if (to)
-        sim_message_json(sim, b, channel, to, 0, NULL);
+        sim_message_json(sim, b, channel, to, SIM_BASIC, NULL);
     else
         crier_json_null(b);
 }
@@ -306,7 +306,7 @@ void sim_message_json(struct crier_sim *sim, struct crier_buf *b, const struct s
         crier_json_key(b, "nonce");
         crier_json_raw(b, m->nonce, strlen(m->nonce));
     }
-    if (m->reactions && m->reactions->len) {
+    if (m->reactions && m->reactions->len && !(flags & SIM_BASIC)) {
         crier_json_key(b, "reactions");
         crier_json_open(b, '[');
         for (guint i = 0; i < m->reactions->len; i++)

@@ -230,7 +230,11 @@ void sim_file_url(struct crier_buf *b, const struct sim_channel *channel,
                   const struct sim_file *file);
 
 /* messages.c */
-enum { SIM_WITH_NONCE = 1, SIM_WITH_REFERENCED = 2 };
+enum {
+    SIM_WITH_NONCE = 1,
+    SIM_WITH_REFERENCED = 2, /* the message that a reply is to */
+    SIM_BASIC = 4,           /* as that one is shown: without reactions */
+};
 void sim_message_json(struct crier_sim *sim, struct crier_buf *b, const struct sim_channel *channel,
                       const struct sim_message *message, unsigned flags,
                       const struct sim_user *viewer);

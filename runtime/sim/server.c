@@ -282,7 +282,8 @@ static int control(struct exchange *ex)
                              "404: there are GET /sim/state, /sim/transcript, /sim/stats, "
                              "POST and DELETE /sim/faults");
     }
-    crier_buf_printf(&ans.headers, "Content-Type: %s\r\n", type);
+    if (ans.status == 200)
+        crier_buf_printf(&ans.headers, "Content-Type: %s\r\n", type);
     int rc = respond(ex, &ans);
     crier_sim_answer_fini(&ans);
     return rc;

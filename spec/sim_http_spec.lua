@@ -1,0 +1,365 @@
+-- SPDX-License-Identifier: MIT
+-- `crier discord-sim` over HTTP: each answer is compared with Discord's OpenAPI description, and a
+-- client that we did not write (discord.js) works with it.
+local cjson = require "cjson"
+local http = require "socket.http"
+local ltn12 = require "ltn12"
+local proc = require "spec.support.proc"
+
+local TOKEN, OTHER = "MTA.a.secret", "MTA.b.other"
+local TEXT, NEWS, CLOSED, HIDDEN, FORUM = "211", "212", "213", "214", "215"
+local GUILD, DAVID, SHY = "100", "301", "302"
+local WORLD = cjson.encode {
+  bots = { { token = TOKEN, name = "crier" }, { token = OTHER, name = "other" } },
+  guilds = { { id = GUILD, name = "guild", channels = {
+    { id = TEXT, name = "text" }, { id = NEWS, name = "news", type = 5 },
+    { id = CLOSED, name = "closed", deny = { "SEND_MESSAGES" } },
+    { id = HIDDEN, name = "hidden", deny = { "VIEW_CHANNEL" } },
+    { id = FORUM, name = "forum", type = 15 },
+  } } },
+  users = { { id = DAVID, name = "David" }, { id = SHY, name = "Shy", dms = false } },
+}
+
+--- A discord-sim with the world above, and `ask`.
+local function start(...)
+  local dir = proc.tmpdir()
+  proc.write(dir .. "/world.json", WORLD)
+  local sim = { dir = dir, exchanges = {} }
+  sim.process = proc.start { proc.crier, "discord-sim", "--json", "--world", dir .. "/world.json", ... }
+  sim.port = sim.process:wait_line '"port":(%d+)'
+  sim.url = "http://127.0.0.1:" .. sim.port
+
+  --- One exchange: status, body (decoded), headers. The body of opt may be a text. Every exchange
+  --- below /api/v10 is kept for the comparison.
+  function sim.ask(method, path, opt)
+    opt = opt or {}
+    local body = opt.body
+    if type(body) == "table" then body = cjson.encode(body) end
+    local got = {}
+    local headers = {
+      ["User-Agent"] = opt.user_agent or "DiscordBot (https://example.com, 1)",
+      Authorization = opt.token ~= false and "Bot " .. (opt.token or TOKEN) or nil,
+      ["Content-Type"] = body and (opt.content_type or "application/json"),
+      ["Content-Length"] = tostring(#(body or "")),
+    }
+    local _, status, answer_headers = http.request {
+      method = method,
+      url = sim.url .. (path:sub(1, 5) == "/sim/" and path or "/api/v10" .. path),
+      headers = headers,
+      source = body and ltn12.source.string(body),
+      sink = ltn12.sink.table(got),
+    }
+    local text = table.concat(got)
+    if type(status) ~= "number" then return nil, status end
+    if path:sub(1, 5) ~= "/sim/" and opt.described ~= false then
+      sim.exchanges[#sim.exchanges + 1] = ('{"method":"%s","path":"%s","part":"response","status":%d%s}')
+        :format(method, path, status, text ~= "" and ',"body":' .. text or "")
+    end
+    local is_json = (answer_headers["content-type"] or ""):find "json"
+    return status, is_json and cjson.decode(text) or text, answer_headers
+  end
+
+  function sim.messages(channel, body, opt)
+    opt = opt or {}
+    opt.body = body
+    return sim.ask("POST", "/channels/" .. (channel or TEXT) .. "/messages", opt)
+  end
+
+  function sim.stop()
+    local code = sim.process:stop()
+    proc.rmdir(dir)
+    return code
+  end
+  return sim
+end
+
+local function validate(lines)
+  return proc.run({ "python3", "spec/support/validate_openapi.py" },
+    { stdin = table.concat(lines, "\n") .. "\n" })
+end
+
+describe("discord-sim", function()
+  local sim
+  before_each(function() sim = start "--no-limits" end)
+  after_each(function()
+    local exchanges = sim.exchanges
+    assert.equal(0, sim.stop())
+    if #exchanges > 0 then
+      local r = validate(exchanges)
+      assert.equal(0, r.code, r.out .. r.err)
+    end
+  end)
+
+  it("answers the reads as Discord's description says", function()
+    for _, path in ipairs { "/users/@me", "/users/" .. DAVID, "/users/@me/guilds", "/guilds/" .. GUILD,
+      "/guilds/" .. GUILD .. "/channels", "/channels/" .. TEXT, "/channels/" .. NEWS,
+      "/channels/" .. CLOSED, "/channels/" .. FORUM, "/gateway", "/gateway/bot",
+      "/channels/" .. TEXT .. "/messages" } do
+      assert.equal(200, (sim.ask("GET", path)), path)
+    end
+    local _, me = sim.ask("GET", "/users/@me")
+    assert.equal(200, (sim.ask("GET", "/guilds/" .. GUILD .. "/members/" .. me.id)))
+  end)
+
+  it("creates, edits, lists, publishes, reacts to and deletes messages", function()
+    local status, message = sim.messages(NEWS, {
+      content = "hello <@301> <@&77> @everyone", nonce = "n1", enforce_nonce = true,
+      embeds = { { title = "t", description = "d", url = "https://example.com", color = 255,
+        timestamp = "2026-11-21T10:00:00Z",
+        author = { name = "a", icon_url = "https://x.y/i.png" },
+        footer = { text = "f" }, image = { url = "https://x.y/z.png" },
+        thumbnail = { url = "https://x.y/t.png" },
+        fields = { { name = "n", value = "v" }, { name = "n", value = "v", inline = true } } } },
+    })
+    assert.equal(200, status)
+    assert.equal("n1", message.nonce)
+    local path = "/channels/" .. NEWS .. "/messages/" .. message.id
+    assert.equal(200, (sim.ask("PATCH", path, { body = { content = "edited" } })))
+    assert.equal(200, (sim.messages(NEWS, { content = "re",
+      message_reference = { message_id = message.id } })))
+    assert.equal(204, (sim.ask("PUT", path .. "/reactions/%F0%9F%91%8D/@me")))
+    assert.equal(204, (sim.ask("PUT", path .. "/reactions/party%3A123/@me")))
+    assert.equal(200, (sim.ask("POST", path .. "/crosspost")))
+    local _, one = sim.ask("GET", path)
+    assert.equal("edited", one.content)
+    assert.equal("👍", one.reactions[1].emoji.name)
+    assert.equal("123", one.reactions[2].emoji.id)
+    local _, list = sim.ask("GET", "/channels/" .. NEWS .. "/messages?limit=2")
+    assert.equal("re", list[1].content)
+    assert.equal(204, (sim.ask("DELETE", path .. "/reactions/%F0%9F%91%8D/@me")))
+    assert.equal(204, (sim.ask("POST", "/channels/" .. NEWS .. "/typing")))
+    assert.equal(204, (sim.ask("DELETE", path)))
+    assert.equal(404, (sim.ask("GET", path)))
+  end)
+
+  it("takes files", function()
+    local body = table.concat({
+      "--B", 'Content-Disposition: form-data; name="files[0]"; filename="a b.txt"',
+      "Content-Type: text/plain", "", "hello",
+      "--B", 'Content-Disposition: form-data; name="payload_json"', "",
+      '{"content":"file","embeds":[{"title":"t","image":{"url":"attachment://a b.txt"}}]}',
+      "--B--", "",
+    }, "\r\n")
+    local status, message = sim.messages(TEXT, body,
+      { content_type = "multipart/form-data; boundary=B" })
+    assert.equal(200, status)
+    assert.equal(5, message.attachments[1].size)
+    assert.equal(message.attachments[1].url, message.embeds[1].image.url)
+    assert.equal(400, (sim.messages(TEXT, "nonsense",
+      { content_type = "multipart/form-data; boundary=B" })))
+  end)
+
+  it("opens a direct-message channel once", function()
+    local _, first = sim.ask("POST", "/users/@me/channels", { body = { recipient_id = DAVID } })
+    local _, again = sim.ask("POST", "/users/@me/channels", { body = { recipient_id = DAVID } })
+    assert.equal(first.id, again.id)
+    assert.equal(200, (sim.messages(first.id, { content = "hi" })))
+    local _, shy = sim.ask("POST", "/users/@me/channels", { body = { recipient_id = SHY } })
+    local status, refusal = sim.messages(shy.id, { content = "hi" })
+    assert.same({ 403, 50007 }, { status, refusal.code })
+  end)
+
+  it("refuses with Discord's codes and bodies", function()
+    local _, mine = sim.messages(TEXT, { content = "mine" })
+    local rows = {
+      { 401, 0, "GET", "/users/@me", { token = false } },
+      { 401, 0, "GET", "/users/@me", { token = "nobody" } },
+      { 403, 40333, "GET", "/users/@me", { user_agent = "curl/8" } },
+      { 404, 0, "GET", "/nowhere", { described = false } },
+      { 405, 0, "PUT", "/users/@me", { described = false } },
+      { 404, 10003, "POST", "/channels/5/messages", { body = { content = "x" } } },
+      { 404, 10004, "GET", "/guilds/5" },
+      { 404, 10013, "GET", "/users/5" },
+      { 404, 10008, "PATCH", "/channels/" .. TEXT .. "/messages/5", { body = { content = "x" } } },
+      { 404, 10008, "DELETE", "/channels/" .. TEXT .. "/messages/5" },
+      { 403, 50001, "POST", "/channels/" .. HIDDEN .. "/messages", { body = { content = "x" } } },
+      { 403, 50013, "POST", "/channels/" .. CLOSED .. "/messages", { body = { content = "x" } } },
+      { 400, 50008, "POST", "/channels/" .. FORUM .. "/messages", { body = { content = "x" } } },
+      { 400, 50006, "POST", "/channels/" .. TEXT .. "/messages", { body = { content = "" } } },
+      { 400, 50109, "POST", "/channels/" .. TEXT .. "/messages", { body = "{" } },
+      { 400, 50035, "POST", "/channels/" .. TEXT .. "/messages",
+        { body = { content = ("x"):rep(2001), nonce = ("n"):rep(26),
+          embeds = { { title = ("t"):rep(257) } } } } },
+      { 400, 50035, "POST", "/channels/" .. TEXT .. "/messages",
+        { body = "content=x", content_type = "text/plain" } },
+      { 400, 50035, "GET", "/channels/" .. TEXT .. "/messages?limit=101" },
+      { 400, 50035, "GET", "/channels/abc" },
+      { 403, 50005, "PATCH", "/channels/" .. TEXT .. "/messages/" .. mine.id,
+        { body = { content = "x" }, token = OTHER } },
+      { 400, 50024, "POST", "/channels/" .. TEXT .. "/messages/" .. mine.id .. "/crosspost" },
+      { 400, 10014, "PUT", "/channels/" .. TEXT .. "/messages/" .. mine.id .. "/reactions/x/@me" },
+    }
+    for _, row in ipairs(rows) do
+      local status, body = sim.ask(row[3], row[4], row[5])
+      assert.same({ row[1], row[2] }, { status, body.code }, row[3] .. " " .. row[4])
+      assert.is_string(body.message)
+    end
+  end)
+
+  it("answers a repeated nonce with the first message", function()
+    local body = { content = "x", nonce = "abc", enforce_nonce = true }
+    local _, first = sim.messages(TEXT, body)
+    local _, again = sim.messages(TEXT, body)
+    assert.equal(first.id, again.id)
+    assert.equal(204, (sim.ask("DELETE", "/channels/" .. TEXT .. "/messages/" .. first.id)))
+    local status, gone = sim.messages(TEXT, body)
+    assert.same({ 404, 10008 }, { status, gone.code })
+  end)
+
+  it("has faults, statistics, its state and a transcript", function()
+    assert.equal(204, (sim.ask("POST", "/sim/faults", { body =
+      '{"match":"POST /channels/*/messages","do":"drop_after"}' })))
+    assert.is_nil((sim.messages(TEXT, { content = "lost answer" })))
+    assert.equal(204, (sim.ask("POST", "/sim/faults",
+      { body = '{"do":"status","status":503,"times":-1}' })))
+    assert.equal(503, (sim.ask("GET", "/users/@me", { described = false })))
+    assert.equal(204, (sim.ask("DELETE", "/sim/faults")))
+    assert.equal(200, (sim.ask("GET", "/users/@me")))
+    local status, bad = sim.ask("POST", "/sim/faults", { body = '{"do":"explode"}' })
+    assert.equal(400, status)
+    assert.matches("drop_before", bad.message, 1, true)
+    local _, stats = sim.ask("GET", "/sim/stats")
+    assert.same({ 1, 1 }, { stats.creates, stats.answers_5xx })
+    local _, state = sim.ask("GET", "/sim/state")
+    assert.equal("lost answer", state.channels[1].messages[1].content)
+    local _, transcript = sim.ask("GET", "/sim/transcript")
+    assert.matches("# text", transcript, 1, true)
+    assert.matches("lost answer", transcript, 1, true)
+    assert.equal(404, (sim.ask("GET", "/sim/nothing")))
+  end)
+end)
+
+describe("discord-sim's rate limits", function()
+  it("announces itself in headers and answers 429", function()
+    local sim = start()
+    finally(sim.stop)
+    local status, body, headers
+    for n = 4, 0, -1 do
+      status, body, headers = sim.messages(TEXT, { content = "x" })
+      assert.same({ 200, "x" }, { status, body.content })
+      assert.equal(tostring(n), headers["x-ratelimit-remaining"])
+    end
+    assert.equal("5", headers["x-ratelimit-limit"])
+    assert.matches("^%d+%.%d%d%d$", headers["x-ratelimit-reset"])
+    assert.matches("^%d%.%d%d%d$", headers["x-ratelimit-reset-after"])
+    assert.matches("^%x+$", headers["x-ratelimit-bucket"])
+    status, body, headers = sim.messages(TEXT, { content = "x" })
+    assert.equal(429, status)
+    assert.is_false(body.global)
+    assert.is_true(body.retry_after > 0 and body.retry_after <= 5)
+    assert.equal("user", headers["x-ratelimit-scope"])
+    assert.equal(math.ceil(body.retry_after), tonumber(headers["retry-after"]))
+    assert.equal(200, (sim.messages(NEWS, { content = "x" })))
+    local r = validate(sim.exchanges)
+    assert.equal(0, r.code, r.out .. r.err)
+  end)
+end)
+
+describe("discord-sim's command line", function()
+  local function run(...)
+    return proc.run { proc.crier, "discord-sim", ... }
+  end
+
+  it("tells the address for people", function()
+    local p = proc.start { proc.crier, "discord-sim" }
+    finally(function() p:stop() end)
+    assert.is_truthy(p:wait_line "^discord%-sim: http://127%.0%.0%.1:%d+/api/v10 %(token: any%)\n")
+    p:signal "INT"
+    assert.equal(0, p:wait())
+  end)
+
+  it("ends with the exit codes of a command", function()
+    local r = run("--port", "many")
+    assert.equal(64, r.code)
+    r = run "--nothing"
+    assert.equal(64, r.code)
+    r = run("--world", "/nowhere/world.json")
+    assert.equal(66, r.code)
+    local dir = proc.tmpdir()
+    finally(function() proc.rmdir(dir) end)
+    local path = proc.write(dir .. "/w.json", '{"guilds":[{"id":"1","chanels":[]}]}')
+    r = run("--world", path)
+    assert.equal(78, r.code)
+    assert.equal("", r.out)
+    assert.matches("w.json: guilds[0]: unknown key 'chanels' (did you mean 'channels'?)", r.err, 1, true)
+    local first = start()
+    r = run("--port", first.port)
+    first.stop()
+    assert.equal(75, r.code)
+    assert.matches("127.0.0.1:" .. first.port, r.err, 1, true)
+  end)
+end)
+
+describe("the comparison with Discord's description", function()
+  local function line(method, path, body)
+    return ('{"method":"%s","path":"%s","part":"request","body":%s}'):format(method, path, body)
+  end
+
+  it("sees what is wrong", function()
+    local rows = {
+      { '{"content":5}', "$.content" },
+      { '{"contnt":"x","content":"x"}', "$.contnt" },
+      { '{"content":"' .. ("x"):rep(2001) .. '"}', "$.content" },
+      { '{"content":"x","nonce":"' .. ("n"):rep(26) .. '"}', "$.nonce" },
+      { '{"embeds":[{"title":"' .. ("t"):rep(257) .. '"}]}', "$.embeds[0].title" },
+      { '{"embeds":[{"titel":"t","title":"t"}]}', "$.embeds[0].titel" },
+      { '{"embeds":[{"description":"' .. ("x"):rep(4000) .. '"},{"description":"' ..
+        ("x"):rep(4000) .. '"}]}', "$.embeds: more than 6000" },
+      { '{"content":"x","message_reference":{"message_id":"x"}}', "$.message_reference" },
+      { '{"content":""}', "$: an empty message" },
+    }
+    local lines = {}
+    for i, row in ipairs(rows) do lines[i] = line("POST", "/channels/1/messages", row[1]) end
+    lines[#lines + 1] = line("POST", "/channels/1/nothing", "{}")
+    lines[#lines + 1] = line("POST", "/channels/1/messages",
+      '{"content":"x","nonce":"a","enforce_nonce":true}')
+    local r = validate(lines)
+    assert.equal(1, r.code)
+    for i, row in ipairs(rows) do
+      assert.matches(("line %d: POST /channels/1/messages request: %s"):format(i, row[2]), r.out, 1, true)
+    end
+    assert.matches(("line %d: POST /channels/1/nothing"):format(#lines - 1), r.out, 1, true)
+    assert.not_matches(("line %d:"):format(#lines), r.out, 1, true)
+    assert.equal(2, validate({ "{}" }).code)
+  end)
+end)
+
+describe("discord.js", function()
+  --- A folder with discord.js in it, or nil and the reason.
+  local function install()
+    if proc.run({ "node", "-e", "process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)" }).code ~= 0 then
+      return nil, "node 18 or newer is not installed"
+    end
+    if proc.run({ "npm", "--version" }).code ~= 0 then return nil, "npm is not installed" end
+    local dir = proc.tmpdir()
+    for _, name in ipairs { "package.json", "package-lock.json", "check.mjs" } do
+      proc.write(dir .. "/" .. name, assert(proc.read("spec/discordjs/" .. name)))
+    end
+    local r = proc.run({ "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund",
+      "--fetch-retries=1", "--fetch-timeout=20000" }, { cwd = dir, timeout = 120 })
+    if r.code == 0 then return dir end
+    proc.rmdir(dir)
+    return nil, "npm cannot install discord.js: " .. (r.err:match "npm [Ee][Rr][Rr]?[^\n]*" or r.err)
+  end
+
+  it("creates, edits, deletes and is rate-limited by the simulator", function()
+    local dir, why = install()
+    if not dir then
+      pending(why)
+      return
+    end
+    local sim = start()
+    finally(function()
+      sim.stop()
+      proc.rmdir(dir)
+    end)
+    local r = proc.run({ "node", "check.mjs", sim.url .. "/api", TOKEN, TEXT, DAVID },
+      { cwd = dir, timeout = 90 })
+    assert.equal(0, r.code, r.out .. r.err)
+    local _, count = r.out:gsub("ok ", "")
+    assert.equal(5, count)
+    local _, stats = sim.ask("GET", "/sim/stats")
+    assert.is_true(stats.answers_429 > 0)
+    assert.same({ 10, 1, 1 }, { stats.creates, stats.edits, stats.deletes })
+  end)
+end)
