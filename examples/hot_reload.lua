@@ -34,5 +34,7 @@ crier.GUILD {
   },
 }
 
-crier.on("reload", function() crier.log.info("reloaded", { count = memory.count }) end)
-crier.on("reload.failed", function() crier.log.warning "that was refused; still running" end)
+crier.on("reload", function(e)
+  crier.log.info("reloaded, the counter is at " .. memory.count, { diff = e.diff })
+end)
+crier.on("reload.failed", function(e) crier.log.warning("still the old script", { error = e.error }) end)

@@ -319,3 +319,65 @@ describe("stubs", function()
     assert.equal("string", none.code)
   end)
 end)
+
+describe("documents", function()
+  local manual = assert(proc.read "lua/README.md")
+  local readme = assert(proc.read "README.md")
+
+  it("name every option and every function", function()
+    for line in proc.run({ proc.crier, "help", "--json" }).out:gmatch "([^\n]+)\n" do
+      local topic = cjson.decode(line)
+      for _, option in ipairs(topic.options) do
+        local found = manual:find("`" .. option.name .. "`", 1, true)
+          or manual:find("crier.secret." .. option.name, 1, true)
+        assert(found, ("lua/README.md does not say what '%s' of %s is"):format(option.name, topic.name))
+      end
+    end
+    for name in text:gmatch "\nfunction crier%.([%w_.]+)%(" do
+      local last = name:match "[%w_]+$"
+      local found = manual:find("crier." .. name, 1, true) or manual:find("`" .. last .. "`", 1, true)
+      assert(found, "lua/README.md does not name crier." .. name)
+    end
+    for hook in pairs(hooks) do
+      assert(manual:find("`" .. hook .. "`", 1, true), "lua/README.md does not name the event " .. hook)
+    end
+    for method in pairs(classes["crier.Query"].methods) do
+      assert(manual:find(":" .. method .. "(", 1, true), "lua/README.md does not name :" .. method)
+    end
+  end)
+
+  it("have links that lead somewhere", function()
+    for file, words in pairs { ["README.md"] = readme, ["lua/README.md"] = manual } do
+      local folder = file:match "^(.*/)" or ""
+      for link in words:gmatch "%]%(([^)]+)%)" do
+        local anchor = link:match "^#(.*)"
+        if anchor then
+          local found
+          for title in words:gmatch "\n#+ ([^\n]+)" do
+            found = found or title:lower():gsub(" ", "-") == anchor
+          end
+          assert(found, file .. ": there is no heading for #" .. anchor)
+        elseif not link:find "^https?:" then
+          assert(proc.exists(folder .. link), file .. ": there is no " .. link)
+        end
+      end
+    end
+  end)
+
+  it("show a script that is clean and runs", function()
+    local bot = Bot.new(assert(readme:match "```lua\n(.-)```"))
+    finally(function() bot:close() end)
+    local r = bot:check({ "--strict" }, { env = { DISCORD_TOKEN = "x" } })
+    assert.equal(0, r.code, r.out)
+    r = bot:run({ "--for", "500ms" }, { env = { DISCORD_TOKEN = "x" } })
+    assert.equal(0, r.code, r.err)
+  end)
+
+  it("list the commands that there are", function()
+    local listed, real = {}, {}
+    for name in readme:gmatch "\n| `crier ([%w-]+)" do listed[name] = true end
+    for name in proc.run({ proc.crier, "help" }).out:gmatch "\n  crier ([%w-]+)" do real[name] = true end
+    assert.is_true(#sorted(real) >= 8)
+    assert.same(real, listed)
+  end)
+end)

@@ -233,16 +233,32 @@ function crier.state(key, initial) end
 ---| "stop" it is about to end
 ---| "reload" a new script has taken over
 ---| "reload.failed" a reload was refused
----| "message.sent" a message went to all its channels; gets the record
----| "message.failed" it failed in one at least; gets the record
----| "message.skipped" a send was left out; gets the record
+---| "message.sent" a message went to all its channels
+---| "message.failed" it failed in one at least
+---| "message.skipped" a send was left out
 ---| "sink.down" a sink cannot write
 ---| "sink.up" it can again
 
----Call a function when something happens. message.* hooks get the record (also of a GUILD or USER
----that does not log), the others an empty table.
+---@class crier.ReloadEvent
+---@field from string the old script's hash, as in `crier status`
+---@field to string the new one's
+---@field diff string lines as `crier reload` prints them
+
+---@class crier.ReloadFailedEvent
+---@field error string the first error
+
+---@class crier.SinkEvent
+---@field sink string its name
+---@field text string what is wrong, or empty
+
+---Call a function when something happens. message.* hooks get the record, also of a GUILD or USER
+---that does not log; start and stop get an empty table.
+---@overload fun(event: "message.sent"|"message.failed"|"message.skipped", fn: fun(record: crier.Record))
+---@overload fun(event: "reload", fn: fun(e: crier.ReloadEvent))
+---@overload fun(event: "reload.failed", fn: fun(e: crier.ReloadFailedEvent))
+---@overload fun(event: "sink.down"|"sink.up", fn: fun(e: crier.SinkEvent))
 ---@param event crier.Hook
----@param fn fun(e: crier.Record)
+---@param fn fun(e: table)
 function crier.on(event, fn) end
 
 -- Waiting: in callbacks only (data functions, hooks, not while the script loads or in a match) -------

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -187,6 +188,13 @@ static int no_such(const char *word)
     return crier_usage("help", "nothing is called '%s'", word);
 }
 
+/* "sink.json" is also found as "json", and EMBED as "embed". */
+static bool is_named(const char *name, const char *word)
+{
+    const char *dot = strchr(name, '.');
+    return strcasecmp(name, word) == 0 || (dot && strcasecmp(dot + 1, word) == 0);
+}
+
 int crier_cmd_help(int argc, char **argv)
 {
     if (argc == 1) {
@@ -209,7 +217,7 @@ int crier_cmd_help(int argc, char **argv)
         found = true;
     }
     for (size_t i = 0; i < n && !found; i++) {
-        if (strcmp(topics[i].name, word) == 0) {
+        if (is_named(topics[i].name, word)) {
             print_topic(&topics[i]);
             found = true;
         }
