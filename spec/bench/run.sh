@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# Measures: a header and one tab-separated line a figure: name, value, unit, peer, the peer's value
+# on the same work in the same run, ratio (above 1: crier is better). A peer that is not installed is
+# `-`, and said on stderr; so is a target that was missed. README.md here says what is measured.
+set -euo pipefail
+
+groups=(dayfile start memory idle scheduled reload timers record_encode lua_call sink_push)
+
+usage() {
+    cat <<END
+spec/bench/run.sh [--build-dir DIR] [NAME...]
+
+  --build-dir DIR   where to build, and what to measure (build)
+  NAME              all of: ${groups[*]}
+JOBS (2) is the number of compilers at once.
+END
+}
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+here=$root/spec/bench
+build=$root/build
+names=()
+while [ $# -gt 0 ]; do
+    case $1 in
+    --build-dir)
+        [ $# -ge 2 ] || { echo "$1 needs a value" >&2; exit 64; }
+        build=$(realpath -m "$2")
+        shift
+        ;;
+    -h | --help) usage; exit 0 ;;
+    *)
+        [[ " ${groups[*]} " == *" $1 "* ]] || { echo "unknown name '$1'" >&2; usage >&2; exit 64; }
+        names+=("$1")
+        ;;
+    esac
+    shift
+done
+[ ${#names[@]} -gt 0 ] || names=("${groups[@]}")
+
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+if ! { cmake -S "$root" -B "$build" -DCRIER_BENCH=ON -DCRIER_SANITIZE= \
+        -DCMAKE_BUILD_TYPE=RelWithDebInfo && cmake --build "$build" -j"${JOBS:-2}"; } >"$tmp/build" 2>&1; then
+    tail -n 40 "$tmp/build" >&2
+    exit 1
+fi
+
+has() { command -v "$1" >/dev/null 2>&1; }
+for tool in python3 node lua5.4; do
+    has "$tool" || echo "$tool is not installed: its figures are -" >&2
+done
+
+# The upper end of what is allowed, or with > the lower.
+declare -A target=(
+    [dayfile_record_10000_to_100]='<1.3' [dayfile_batched]='>150000' [start_first_request]='<25'
+    [quickstart_peak_memory]='<20' [idle_wake_ups]='<0' [scheduled_load]='<3'
+    [scheduled_peak_memory]='<150' [scheduled_late_median]='<5' [reload_blocked_max]='<100'
+    [reload_lost]='<0' [reload_doubled]='<0'
+)
+
+# Runs benchmark and peer of one name. $tmp/ours: name value unit; $tmp/peers: name value what.
+measure() {
+    : >"$tmp/ours"
+    : >"$tmp/peers"
+    case $1 in
+    dayfile)
+        "$build/bench/dayfile" >"$tmp/ours"
+        if has python3; then
+            python3 "$here/dayfile_naive.py" | awk -F'\t' -v OFS='\t' '{ print $1, $2, "python, rewrite" }' >"$tmp/peers"
+        fi
+        ;;
+    start | memory | idle | scheduled | reload)
+        has python3 || { echo "$1 is measured from outside, with python3" >&2; return 0; }
+        python3 "$here/bot.py" "$build/crier" "$1" >"$tmp/all"
+        awk -F'\t' -v OFS='\t' '$3 == "peer" { print $1, $2, $4 }' "$tmp/all" >"$tmp/peers"
+        awk -F'\t' '$3 != "peer"' "$tmp/all" >"$tmp/ours"
+        ;;
+    lua_call)
+        "$build/bench/lua_call" >"$tmp/ours"
+        if has lua5.4; then
+            lua5.4 "$here/lua_call_peer.lua" | awk -F'\t' -v OFS='\t' '{ print $1, $2, "lua5.4" }' >"$tmp/peers"
+        fi
+        ;;
+    *)
+        "$build/bench/${1/#timers/loop_timers}" >"$tmp/ours"
+        if has python3; then
+            python3 "$here/peers.py" "$1" | awk -F'\t' -v OFS='\t' '{ print $1, $2, "python" }' >"$tmp/peers"
+        fi
+        ;;
+    esac
+}
+
+# ours + peers -> lines. Of rates more is better, of all else less.
+merge() {
+    awk -F'\t' -v OFS='\t' '
+        NR == FNR { value[$1] = $2; what[$1] = $3; next }
+        !($1 in value) { print $1, $2, $3, "-", "-", "-"; next }
+        {
+            better = $3 ~ /\/s$|a second/ ? value[$1] : $2
+            worse = $3 ~ /\/s$|a second/ ? $2 : value[$1]
+            print $1, $2, $3, what[$1], value[$1], (better > 0 ? sprintf("%.3g", worse / better) : "-")
+        }' "$tmp/peers" "$tmp/ours"
+}
+
+judge() {
+    local name value rest want words
+    while IFS=$'\t' read -r name value rest; do
+        want=${target[$name]:-}
+        [ -n "$want" ] || continue
+        case $want in
+        '<'*) words="at most" ;;
+        *) words="at least" ;;
+        esac
+        awk -v v="$value" -v t="${want:1}" -v most="$words" \
+            'BEGIN { exit !(most == "at most" ? v + 0 <= t + 0 : v + 0 >= t + 0) }' ||
+            echo "missed: $name is $value, the target is $words ${want:1}" >&2
+    done
+}
+
+printf 'name\tvalue\tunit\tpeer\tpeer_value\tratio\n'
+for name in "${names[@]}"; do
+    measure "$name"
+    merge | tee "$tmp/lines"
+    judge <"$tmp/lines"
+done
