@@ -46,7 +46,7 @@ step() { printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
 
 step '1. What building takes'
 if [ "$install" -eq 1 ]; then
-    # shellcheck source=../spec/support/packages.sh
+    # shellcheck source=SCRIPTDIR/../spec/support/packages.sh
     . "$root/spec/support/packages.sh"
     packages_ensure "${yes[@]}" "${PACKAGES_BUILD[@]}"
     echo 'All packages are there.'
@@ -113,8 +113,8 @@ history=$(find "$demo/History" -name '*.json' -exec stat -c '%s %n' {} + 2>/dev/
     sort -rn | head -n 1 | cut -d ' ' -f 2-)
 if [ -n "$history" ]; then
     step "4. Its history, newest first: $history"
-    head -n 31 "$history"
-    echo '...'
+    sed '/^        }/q' "$history"
+    echo '        ...'
 fi
 
 # --- and now --------------------------------------------------------------------------------------
