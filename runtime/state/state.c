@@ -406,12 +406,15 @@ static int check_identity(const struct crier_state *state, bool *fresh, struct c
     return 0;
 }
 
-/* A host that ended in good order has taken its write-ahead log away. */
+/* A host that ended in good order has taken its write-ahead log away. A file that was cut within a
+ * page reads as if zeros stood there, which only the check finds. */
 static bool left_unclean(const struct crier_state *state)
 {
+    enum { PAGE = 4096 };
     struct stat st;
     char *wal = crier_asprintf("%s-wal", state->path);
-    bool unclean = stat(wal, &st) == 0 && st.st_size > 0;
+    bool unclean = (stat(wal, &st) == 0 && st.st_size > 0) ||
+                   (stat(state->path, &st) == 0 && st.st_size % PAGE != 0);
     free(wal);
     return unclean;
 }
