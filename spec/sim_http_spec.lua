@@ -327,7 +327,8 @@ end)
 describe("discord.js", function()
   --- A folder with discord.js in it, or nil and the reason.
   local function install()
-    if proc.run({ "node", "-e", "process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)" }).code ~= 0 then
+    local version = "process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)"
+    if proc.run({ "node", "-e", version }).code ~= 0 then
       return nil, "node 18 or newer is not installed"
     end
     if proc.run({ "npm", "--version" }).code ~= 0 then return nil, "npm is not installed" end
