@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <lauxlib.h>
+#include <setjmp.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,16 +24,23 @@
 #define SWITCH_STEPS 100   /* what a change of coroutine counts for there */
 #define INSTRUCTION_NS 10
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
 /* ThreadSanitizer holds signals back until the thread calls into libc, which a Lua loop never
  * does; its builds count instructions. */
-#if defined(__SANITIZE_THREAD__)
 #define COUNT_ALWAYS true
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define COUNT_ALWAYS true
-#endif
-#endif
-#ifndef COUNT_ALWAYS
+/* And it does not know the checked longjmp that a hardened liblua calls: its record of the stack
+ * would grow with each error and each yield until it overflows. */
+_Noreturn void __longjmp_chk(jmp_buf env, int value);
+_Noreturn void __longjmp_chk(jmp_buf env, int value)
+{
+    longjmp(env, value);
+}
+#else
 #define COUNT_ALWAYS false
 #endif
 
