@@ -197,6 +197,39 @@ describe("stubs", function()
     assert.same(names, hooks)
   end)
 
+  it("have what hooks are given", function()
+    local script = [[
+      local crier = require "crier"
+      crier.sink.console { format = "json" }
+      crier.bot { token = crier.secret.env "X" }
+      crier.sink.json { path = "/proc/nowhere" }
+      crier.GUILD { snowflake = 1, logging = true, messages = {
+        crier.TextMESSAGE { channels = { 2 }, period = "1d", data = "x" } } }
+      for _, event in ipairs { "start", "reload", "reload.failed", "sink.down" } do
+        crier.on(event, function(e)
+          local keys = {}
+          for k in pairs(e) do keys[k] = true end
+          crier.log.info("hook", { event = event, keys = keys })
+        end)
+      end
+    ]]
+    local bot = Bot.new(script)
+    finally(function() bot:close() end)
+    local p = bot:start()
+    local function given(event, class)
+      local r = bot:wait_record(function(r) return r.text == "hook" and r.event == event end)
+      assert.same(class and sorted(classes[class].fields) or {}, sorted(r.keys or {}), event)
+    end
+    given("start")
+    given("sink.down", "crier.SinkEvent")
+    p:signal "HUP"
+    given("reload", "crier.ReloadEvent")
+    bot:write("bot.lua", "x =")
+    p:signal "HUP"
+    given("reload.failed", "crier.ReloadFailedEvent")
+    p:signal "KILL"
+  end)
+
   it("have the words of mentions", function()
     local bot = Bot.new [[
       local crier = require "crier"
