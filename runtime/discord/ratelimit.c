@@ -12,6 +12,7 @@
 #define SECOND CRIER_S
 /* Reset-After has three decimals. */
 #define ROUNDING CRIER_MS
+#define ON_THE_WAY (100 * CRIER_MS) /* what a request takes to the server at most, we suppose */
 #define SLOT (10 * CRIER_S)
 #define SLOTS 60
 
@@ -40,6 +41,7 @@ struct route {
     struct bucket *bucket;
     int in_flight;
     bool counts; /* against the global limit */
+    uint64_t number; /* of its last start that counted */
     int64_t held;
     int64_t used;
 };
@@ -48,8 +50,11 @@ struct crier_ratelimit {
     GHashTable *routes;  /* name -> struct route */
     GHashTable *buckets; /* key -> struct bucket */
     int per_second;
-    int64_t *starts; /* the last per_second starts, a ring */
-    int next_start;
+    /* The server counts a request when it arrives, some time between start and answer. A ring of
+     * the last per_second requests that count: by when each has arrived. As long as each starts a
+     * second after that of the one per_second before it, no second at the server sees more. */
+    int64_t *arrived;
+    uint64_t started;
     int64_t held;
     int64_t swept;
     uint64_t hits_429, hits_shared;
@@ -72,9 +77,9 @@ struct crier_ratelimit *crier_ratelimit_new(int global_per_second)
     rl->routes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free);
     rl->buckets = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, bucket_free);
     rl->per_second = global_per_second > 0 ? global_per_second : 50;
-    rl->starts = crier_calloc((size_t)rl->per_second, sizeof *rl->starts);
+    rl->arrived = crier_calloc((size_t)rl->per_second, sizeof *rl->arrived);
     for (int i = 0; i < rl->per_second; i++)
-        rl->starts[i] = INT64_MIN / 2;
+        rl->arrived[i] = INT64_MIN / 2;
     return rl;
 }
 
@@ -84,7 +89,7 @@ void crier_ratelimit_free(struct crier_ratelimit *rl)
         return;
     g_hash_table_destroy(rl->routes);
     g_hash_table_destroy(rl->buckets);
-    free(rl->starts);
+    free(rl->arrived);
     free(rl);
 }
 
@@ -200,7 +205,7 @@ static void sweep(struct crier_ratelimit *rl, int64_t now)
 
 int64_t crier_ratelimit_global(const struct crier_ratelimit *rl, int64_t now)
 {
-    int64_t at = rl->starts[rl->next_start] + SECOND;
+    int64_t at = rl->arrived[rl->started % (uint64_t)rl->per_second] + SECOND;
     if (at < rl->held)
         at = rl->held;
     return at > now ? at : 0;
@@ -242,8 +247,8 @@ int64_t crier_ratelimit_acquire(struct crier_ratelimit *rl, const char *route, i
         int64_t global = crier_ratelimit_global(rl, now);
         if (global)
             return global;
-        rl->starts[rl->next_start] = now;
-        rl->next_start = (rl->next_start + 1) % rl->per_second;
+        r->number = rl->started++;
+        rl->arrived[r->number % (uint64_t)rl->per_second] = now + ON_THE_WAY;
     }
     r->in_flight++;
     b->in_flight++;
@@ -348,10 +353,19 @@ static int64_t limited(struct crier_ratelimit *rl, struct route *r,
     return until;
 }
 
+static void arrived(struct crier_ratelimit *rl, const struct route *r, int64_t now)
+{
+    int64_t *at = &rl->arrived[r->number % (uint64_t)rl->per_second];
+    bool its = rl->started - r->number <= (uint64_t)rl->per_second;
+    if (r->counts && r->in_flight == 1 && its && *at > now)
+        *at = now;
+}
+
 int64_t crier_ratelimit_answer(struct crier_ratelimit *rl, const char *route,
                                const struct crier_http_response *res, int64_t now)
 {
     struct route *r = route_get(rl, route);
+    arrived(rl, r, now);
     r->used = now;
     r->in_flight--;
     r->bucket->in_flight--;

@@ -474,7 +474,8 @@ static void fifty_a_second(void **state)
     assert_int_equal(w->count, 300);
     for (size_t i = 50; i < 300; i++)
         assert_true(w->fake.log[i].at - w->fake.log[i - 50].at >= CRIER_S);
-    assert_in_range(w->fake.log[299].at, 5 * CRIER_S, 5 * CRIER_S + CRIER_MS);
+    /* A request may have arrived as late as its answer came: 10 ms a second. */
+    assert_in_range(w->fake.log[299].at, 5 * CRIER_S, 5 * CRIER_S + 51 * CRIER_MS);
     for (uintptr_t i = 0; i < 300; i++)
         assert_int_equal(w->told[i].id, i); /* first come, first served */
     close_world();
