@@ -51,7 +51,8 @@ static int ask(const struct client_args *a, json_t *request, json_t **done)
     json_decref(request);
     free(folder);
     if (code < 0) {
-        fprintf(stderr, "crier: %s\n", err.text);
+        fprintf(stderr, "crier: %s%s\n", err.text,
+                code == CRIER_EDENIED || a->state ? "" : " (--state DIR names another folder)");
         return code == CRIER_EDENIED ? CRIER_EXIT_REFUSED : CRIER_EXIT_UNREACHABLE;
     }
     const char *error = json_string_value(json_object_get(*done, "error"));

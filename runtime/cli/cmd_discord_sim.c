@@ -13,19 +13,6 @@
 #include "cli/cli.h"
 #include "sim/sim.h"
 
-static const char usage[] =
-    "usage: crier discord-sim [--port N] [--world FILE] [--seed N] [--no-limits] [--any-token]\n"
-    "                         [--json]\n"
-    "\n"
-    "Answers HTTP on 127.0.0.1 as Discord's REST API does, until it is stopped (Ctrl-C).\n"
-    "\n"
-    "  --port N       the port; 0 (the default): any that is free\n"
-    "  --world FILE   bots, guilds, channels and users as JSON\n"
-    "  --seed N       ids of what is made up; the same number, the same ids\n"
-    "  --no-limits    no rate limits\n"
-    "  --any-token    every bot token is a bot's (the default without --world)\n"
-    "  --json         tell the address as JSON\n";
-
 struct arguments {
     long port;
     const char *world;
@@ -47,25 +34,22 @@ static int read_arguments(int argc, char **argv, struct arguments *a)
         {"port", required_argument, NULL, 'p'},   {"world", required_argument, NULL, 'w'},
         {"seed", required_argument, NULL, 's'},   {"no-limits", no_argument, NULL, 'l'},
         {"any-token", no_argument, NULL, 'a'},    {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+        {NULL, 0, NULL, 0},
     };
     unsigned long long number = 0;
     int opt;
+    opterr = 0;
     optind = 1;
-    while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (opt) {
         case 'p':
-            if (!read_number(optarg, 65535, &number)) {
-                fprintf(stderr, "crier: --port %s: expected 0 to 65535\n", optarg);
-                return 64;
-            }
+            if (!read_number(optarg, 65535, &number))
+                return crier_usage("discord-sim", "--port takes 0 to 65535, got '%s'", optarg);
             a->port = (long)number;
             break;
         case 's':
-            if (!read_number(optarg, UINT64_MAX, &a->seed)) {
-                fprintf(stderr, "crier: --seed %s: expected a number\n", optarg);
-                return 64;
-            }
+            if (!read_number(optarg, UINT64_MAX, &a->seed))
+                return crier_usage("discord-sim", "--seed takes a number, got '%s'", optarg);
             break;
         case 'w':
             a->world = optarg;
@@ -79,18 +63,12 @@ static int read_arguments(int argc, char **argv, struct arguments *a)
         case 'j':
             a->json = true;
             break;
-        case 'h':
-            fputs(usage, stdout);
-            return 0;
         default:
-            fputs(usage, stderr);
-            return 64;
+            return crier_usage_option("discord-sim", argv);
         }
     }
-    if (optind < argc) {
-        fprintf(stderr, "crier: discord-sim: unexpected argument '%s'\n%s", argv[optind], usage);
-        return 64;
-    }
+    if (optind < argc)
+        return crier_usage("discord-sim", "unexpected argument '%s'", argv[optind]);
     return -1;
 }
 

@@ -36,19 +36,23 @@ const struct crier_command crier_commands[] = {
      "  --json             one send a line as JSON\n"},
     {"status", crier_cmd_status, "[FILE] [--state DIR] [--json]", "how a running bot is doing",
      "  --all              every message, not only the first hundred\n"
+     "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else .crier)\n"
      "  --json             one JSON object\n"},
     {"reload", crier_cmd_reload, "[FILE] [--state DIR] [--json]",
      "load the script anew into the running bot",
      "Prints what was added (+), changed (~) and removed (-), or why the reload was refused; then "
-     "the old script keeps running and the exit code is 78.\n"},
+     "the old script keeps running and the exit code is 78.\n"
+     "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else .crier)\n"
+     "  --json             one JSON object\n"},
     {"discord-sim", crier_cmd_discord_sim, "[--port N] [--world FILE]",
      "the Discord simulator alone, as an HTTP server on loopback",
      "  --port N           port (default: a free one)\n"
-     "  --world FILE       guilds, channels and users\n"
+     "  --world FILE       bots, guilds, channels and users\n"
      "  --seed N           ids that are the same in every run\n"
      "  --no-limits        no rate limits\n"
-     "  --any-token        accept every token\n"
-     "  --json             say the address as JSON\n"},
+     "  --any-token        accept every bot token (the default without --world)\n"
+     "  --json             say the address as JSON\n"
+     "Answers HTTP on 127.0.0.1 as Discord's REST API does, until it is stopped (Ctrl-C).\n"},
     {"help", crier_cmd_help, "[COMMAND | sink KIND | NAME] [--json]", "this, or the options of something",
      "crier help run; crier help TextMESSAGE; crier help sink json; crier help --json: everything "
      "that a script may say.\n"},
@@ -77,12 +81,46 @@ int crier_usage(const char *command, const char *fmt, ...)
     return CRIER_EXIT_USAGE;
 }
 
+/* The options that a command's help lists. */
+static size_t option_names(const struct crier_command *c, char **names, size_t cap)
+{
+    size_t n = 0;
+    for (const char *at = c ? c->help : ""; n < cap && (at = strstr(at, "  --"));) {
+        at += 4;
+        names[n++] = crier_strndup(at, strspn(at, "abcdefghijklmnopqrstuvwxyz-"));
+    }
+    return n;
+}
+
 int crier_usage_option(const char *command, char **argv)
 {
-    const char *word = argv[optind - 1];
-    if (word && word[0] == '-')
-        return crier_usage(command, "unknown option or missing value: %s", word);
-    return crier_usage(command, "unknown option");
+    char *names[32];
+    const char *word = argv[optind - 1], *known[CRIER_COUNT(names)];
+    size_t n = option_names(crier_command_find(command), names, CRIER_COUNT(names));
+    bool exists = false;
+    int code;
+    if (word[0] != '-' || word[1] != '-') {
+        code = crier_usage(command, "unknown option in '%s'", word);
+        goto out;
+    }
+    char *name = crier_strndup(word + 2, strcspn(word + 2, "="));
+    for (size_t i = 0; i < n; i++) {
+        known[i] = names[i];
+        exists = exists || strcmp(names[i], name) == 0;
+    }
+    const char *near = exists ? NULL : crier_nearest(name, known, n);
+    if (exists)
+        code = crier_usage(command, strchr(word, '=') ? "option '--%s' takes no value"
+                                                      : "option '--%s' needs a value", name);
+    else if (near)
+        code = crier_usage(command, "unknown option '--%s' (did you mean '--%s'?)", name, near);
+    else
+        code = crier_usage(command, "unknown option '--%s'", name);
+    free(name);
+out:
+    for (size_t i = 0; i < n; i++)
+        free(names[i]);
+    return code;
 }
 
 static bool has_host(const char *folder)
