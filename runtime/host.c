@@ -17,6 +17,7 @@
 
 #define SEQ_RESERVE 1000000
 #define CUT_OFF (1 * CRIER_S)
+#define ASK_FOR (5 * CRIER_S) /* one try to reach Discord, before it is said that it fails */
 
 enum { EXIT_REFUSED = 77, EXIT_CONFIG = 78, EXIT_IN_USE = 75, EXIT_NO_FILE = 66, EXIT_INTERNAL = 70 };
 
@@ -28,6 +29,8 @@ struct bot {
     struct crier_discord *client;
     char *me;      /* its name on Discord, once known */
     bool ready;    /* accepted, or given up */
+    char *trouble; /* why it is not reached; NULL: it is, or has not been tried for long */
+    int64_t complain_at, complaint; /* when to say so next, and after how long again */
     bool refused;
 };
 
@@ -149,9 +152,9 @@ void crier_host_system(struct crier_host *host, enum crier_level level, const ch
 void crier_host_callback_error(struct crier_host *host, const char *what,
                                const struct crier_lua_error *error)
 {
-    (void)what;
-    system_record(host, CRIER_LEVEL_ERROR, "callback.error",
-                  error->message ? error->message : "a callback failed", error->traceback);
+    char *text = crier_asprintf("%s failed: %s", what, error->message ? error->message : "?");
+    system_record(host, CRIER_LEVEL_ERROR, "callback.error", text, error->traceback);
+    free(text);
 }
 
 static void on_rule_fault(void *arg, const struct crier_rule *rule, const struct crier_err *err)
@@ -298,6 +301,7 @@ static void free_bot(void *p)
     free(bot->name);
     free(bot->api);
     free(bot->me);
+    free(bot->trouble);
     free(bot);
 }
 
@@ -320,11 +324,34 @@ static void bot_refused(struct bot *bot, const char *why)
     host_stop(host, EXIT_REFUSED);
 }
 
+static void ask_me(struct bot *bot);
+
+/* Discord cannot be reached: said at once, then each time that it has taken four times as long. */
+static void not_reached(struct bot *bot, const char *why)
+{
+    struct crier_host *host = bot->host;
+    int64_t now = crier_loop_now(host->loop);
+    if (now >= bot->complain_at) {
+        crier_host_system(host, CRIER_LEVEL_WARNING, "bot.unreachable",
+                          "bot '%s' does not reach %s: %s; it is tried on, sends wait", bot->name,
+                          bot->api, why);
+        bot->complaint = bot->complaint ? bot->complaint * 4 : 15 * CRIER_S;
+        bot->complain_at = now + bot->complaint;
+    }
+    free(bot->trouble);
+    bot->trouble = crier_strdup(why);
+    ask_me(bot);
+}
+
 static void on_me(void *arg, const struct crier_discord_result *r)
 {
     struct bot *bot = arg;
     if (r->outcome == CRIER_CANCELED)
         return;
+    if (r->outcome == CRIER_RETRY) {
+        not_reached(bot, r->err.text);
+        return;
+    }
     if (r->outcome != CRIER_SENT) {
         char why[400];
         snprintf(why, sizeof why, "Discord does not accept its token: %s", r->err.text);
@@ -338,7 +365,18 @@ static void on_me(void *arg, const struct crier_discord_result *r)
     }
     bot->me = crier_strdup(json_string_value(json_object_get(r->body, "username")));
     bot->ready = true;
+    if (bot->trouble)
+        crier_host_system(bot->host, CRIER_INFO, "bot.reached", "bot '%s' reaches Discord now",
+                          bot->name);
+    free(bot->trouble);
+    bot->trouble = NULL;
     crier_poster_bot_ready(bot->host->poster, bot->name);
+}
+
+static void ask_me(struct bot *bot)
+{
+    crier_discord_get(bot->client, "/users/@me", crier_loop_now(bot->host->loop) + ASK_FOR, on_me,
+                      bot);
 }
 
 /* The token: the secret; in the simulator a made-up one will do. NULL with err. */
@@ -384,7 +422,7 @@ static void adopt_bot(struct crier_host *host, const struct crier_bot *decl,
     bot->client = crier_discord_new(
         host->loop, host->inline_transport ? host->inline_transport : host->http, &config);
     g_ptr_array_add(host->bots, bot);
-    crier_discord_get(bot->client, "/users/@me", CRIER_NEVER, on_me, bot);
+    ask_me(bot);
 }
 
 /* The simulator's world: what the script names and no world file has. */
@@ -571,6 +609,8 @@ struct build_job {
     struct crier_build build;
     GHashTable *stored; /* crier.state as it was when the build began */
     struct crier_generation *gen;
+    struct crier_buf diff;
+    struct crier_diff_counts counts;
     int64_t began;
     char *file, *state_folder;
 };
@@ -593,6 +633,10 @@ static void build_work(uv_work_t *work)
     struct crier_err err = {0};
     bool budget = crier_budget_thread(true, &err) == 0;
     job->gen = crier_generation_build(&job->build);
+    /* Here, not on the loop: what both generations declare does not change any more. */
+    crier_buf_puts(&job->diff, "");
+    if (!job->gen->diags.errors)
+        crier_generation_diff(job->build.previous, job->gen, &job->diff, &job->counts);
     if (budget && crier_budget_thread(false, &err) != 0)
         fprintf(stderr, "crier: %s\n", err.text);
 }
@@ -629,6 +673,7 @@ static void reload_refused(struct crier_host *host, struct crier_generation *gen
         const struct crier_load_log *log = gen->logs->pdata[i];
         fprintf(stderr, "%s: %s: %s\n", log->where, crier_level_name(log->level), log->text);
     }
+    fprintf(stderr, "reload refused: config %s keeps running\n", host->current->hash);
     struct crier_buf first = {0};
     for (size_t i = 0; i < gen->diags.count && !first.len; i++) {
         if (gen->diags.items[i].severity == CRIER_ERROR)
@@ -656,13 +701,10 @@ static void reload_done(struct build_job *job)
         crier_generation_unref(gen);
         return;
     }
-    int64_t began = crier_loop_now(host->loop);
-    struct crier_buf diff = {0};
-    struct crier_diff_counts counts;
-    crier_buf_puts(&diff, "");
-    crier_generation_diff(old, gen, &diff, &counts);
+    const struct crier_diff_counts *counts = &job->counts;
     char from[8];
     snprintf(from, sizeof from, "%s", old->hash);
+    int64_t began = crier_loop_now(host->loop);
     swap(host, gen);
     host->reloads++;
     free(host->last_error);
@@ -670,16 +712,15 @@ static void reload_done(struct build_job *job)
     int64_t now = crier_loop_now(host->loop);
     crier_host_system(host, CRIER_INFO, "reload",
                       "reloaded %s -> %s: %d added, %d changed, %d removed, %d kept", from,
-                      gen->hash, counts.added, counts.changed, counts.removed, counts.kept);
-    const char *texts[] = {"from", from, "to", gen->hash, "diff", diff.data, NULL};
+                      gen->hash, counts->added, counts->changed, counts->removed, counts->kept);
+    const char *texts[] = {"from", from, "to", gen->hash, "diff", job->diff.data, NULL};
     crier_host_hook(host, "reload", push_texts, texts);
     answer(host, 0,
-           json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:f, s:f, s:i, s:o}", "diff", diff.data,
-                     "from", from, "to", gen->hash, "added", counts.added, "changed",
-                     counts.changed, "removed", counts.removed, "kept", counts.kept, "took",
-                     (double)(now - job->began) / 1e6, "blocked", (double)(now - began) / 1e6,
+           json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:f, s:f, s:i, s:o}", "diff",
+                     job->diff.data, "from", from, "to", gen->hash, "added", counts->added,
+                     "changed", counts->changed, "removed", counts->removed, "kept", counts->kept,
+                     "took", (double)(now - job->began) / 1e6, "blocked", (double)(now - began) / 1e6,
                      "generation", (int)gen->number, "problems", diags_json(&gen->diags)));
-    crier_buf_fini(&diff);
 }
 
 static void reload(struct crier_host *host);
@@ -697,6 +738,7 @@ static void build_after(uv_work_t *work, int status)
     }
     crier_generation_unref((struct crier_generation *)job->build.previous);
     g_hash_table_destroy(job->stored);
+    crier_buf_fini(&job->diff);
     free(job->file);
     free(job);
     host->job = NULL;
@@ -775,7 +817,7 @@ static json_t *bot_status(struct crier_host *host)
         crier_discord_stats(bot->client, &st);
         json_array_append_new(
             list, json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:i}", "name", bot->name,
-                            "account", bot->me ? bot->me : "", "state",
+                            "account", bot->me ? bot->me : bot->trouble ? bot->trouble : "", "state",
                             bot->refused ? "refused" : bot->ready ? "ready" : "connecting",
                             "requests", (json_int_t)st.requests, "sent", (json_int_t)st.sent,
                             "retries", (json_int_t)st.retries, "hits_429", (json_int_t)st.hits_429,
@@ -917,6 +959,7 @@ static void host_stop(struct crier_host *host, int code)
     crier_host_system(host, CRIER_INFO, "stop", "stopping");
     crier_host_hook(host, "stop", NULL, NULL);
     host->stopping = true;
+    crier_poster_drop_waiting(host->poster);
     host->stop_timer.fire = on_stop_over;
     crier_timer_in(host->loop, &host->stop_timer,
                    host->current ? host->current->config.limits.stop : 0);
@@ -1008,8 +1051,10 @@ static int start_sim(struct crier_host *host)
     struct crier_sim_config sim = {.seed = crier_rng_next(&host->rng), .limits = !c->sim_no_limits,
                                    .latency = CRIER_MS};
     host->sim = crier_sim_new(host->loop, &sim);
-    if (c->world && crier_sim_load_world(host->sim, c->world, &err) != 0)
+    if (c->world && crier_sim_load_world(host->sim, c->world, &err) != 0) {
+        crier_err_prefix(&err, "world file '%s': ", c->world);
         return say("", &err, EXIT_CONFIG);
+    }
     if (c->sim_inline) {
         host->inline_transport = crier_sim_transport(host->sim, host->loop);
         host->sim_api = crier_strdup("http://127.0.0.1/api/v10");
@@ -1112,8 +1157,8 @@ static int host_start(struct crier_host *host)
     watch_signals(host);
     crier_loop_on_clock_set(host->loop, on_clock_set, host);
     swap(host, gen);
-    crier_host_system(host, CRIER_INFO, "start", "started %s (%s), %u messages%s", gen->file,
-                      gen->hash, gen->messages->len,
+    crier_host_system(host, CRIER_INFO, "start", "started %s (%s), %u message%s%s", gen->file,
+                      gen->hash, gen->messages->len, gen->messages->len == 1 ? "" : "s",
                       host->sim_api ? ", against the simulator" : "");
     crier_host_hook(host, "start", NULL, NULL);
     if (c->run_for) {
@@ -1147,9 +1192,14 @@ static void host_end(struct crier_host *host)
         crier_poster_retire(host->poster, host->current);
         crier_state_tables_save(host->current);
         crier_timer_stop(host->loop, &host->current->state_timer);
-        for (guint i = 0; i < host->current->sinks->len; i++)
-            crier_sink_stop(((struct crier_declared_sink *)host->current->sinks->pdata[i])->sink,
-                            within);
+        for (guint i = 0; i < host->current->sinks->len; i++) {
+            /* One that is failing gets a last try; what it is owed stays in its spill file. */
+            struct crier_sink *sink =
+                ((struct crier_declared_sink *)host->current->sinks->pdata[i])->sink;
+            struct crier_sink_stats st;
+            crier_sink_stats(sink, &st);
+            crier_sink_stop(sink, st.failing && within > CUT_OFF ? CUT_OFF : within);
+        }
     }
     for (guint i = 0; i < host->old_bots->len; i++) {
         struct bot *bot = host->old_bots->pdata[i];
@@ -1188,6 +1238,7 @@ int crier_host_run(const struct crier_host_config *config)
     host_end(&host);
     if (host.sim && config->transcript && code == 0) {
         struct crier_buf text = {0};
+        putchar('\n');
         crier_sim_transcript(host.sim, 8, isatty(1) && !getenv("NO_COLOR"), &text);
         fwrite(text.data ? text.data : "", 1, text.len, stdout);
         fflush(stdout);

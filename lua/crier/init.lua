@@ -11,7 +11,7 @@ local function make(op, least, most)
   crier[op] = function(...)
     local n = select("#", ...)
     if n < least or n > most then
-      error(("crier.%s takes %s"):format(op, least == most and least .. " value(s)" or "values"), 2)
+      error(("crier.%s takes %d value%s"):format(op, most, most == 1 and "" or "s"), 2)
     end
     return setmetatable({ op = op, n = n, ... }, operator)
   end
@@ -78,7 +78,9 @@ end
 
 -- for i, record in sink:filter {...}:each() do
 function query:each()
-  return ipairs(assert(self:all()))
+  local hits, err = self:all()
+  if not hits then error(err, 2) end
+  return ipairs(hits)
 end
 
 local sink = crier._sink

@@ -83,6 +83,24 @@ static void resolve_paths(struct crier_generation *gen, struct crier_options *o)
     }
 }
 
+static void check_kinds(struct crier_decl *d, const struct crier_option_value *v)
+{
+    const char *names[CRIER_KIND_COUNT];
+    for (int k = 0; k < CRIER_KIND_COUNT; k++)
+        names[k] = crier_kind_name((enum crier_kind)k);
+    for (size_t i = 0; i < v->count; i++) {
+        enum crier_kind kind;
+        if (crier_kind_parse(v->list[i], strlen(v->list[i]), &kind))
+            continue;
+        char help[100] = "known: log, message, task, event, system";
+        const char *near = crier_nearest(v->list[i], names, CRIER_KIND_COUNT);
+        if (near)
+            snprintf(help, sizeof help, "did you mean \"%s\"?", near);
+        crier_decl_problem(d, CRIER_ERROR, "kinds", help, "option 'kinds': unknown kind \"%.40s\"",
+                           v->list[i]);
+    }
+}
+
 static int l_sink(lua_State *L)
 {
     const struct crier_sink_driver *driver = lua_touserdata(L, lua_upvalueindex(1));
@@ -99,6 +117,7 @@ static int l_sink(lua_State *L)
     s->line = d.line;
     read_options(&d, driver, s);
     resolve_paths(d.gen, &s->options);
+    check_kinds(&d, crier_options_get(&s->common, "kinds"));
     const char *name = crier_options_get(&s->common, "name")->s;
     s->name = crier_strdup(name ? name : driver->kind);
     for (const char *p = s->name; *p; p++) {
@@ -179,13 +198,30 @@ static void query_cancel(struct crier_call *call, void *arg)
     w->call = NULL;
 }
 
+/* An error at the user's place: the sugar's own lines mean nothing to them. */
+static int raise_there(lua_State *L, const char *fmt, ...) CRIER_PRINTF(2, 3);
+
+static int raise_there(lua_State *L, const char *fmt, ...)
+{
+    char text[512];
+    const char *file;
+    int line;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    crier_lua_place(L, &file, &line);
+    lua_pushfstring(L, "%s:%d: %s", file ? file : "?", line, text);
+    return lua_error(L);
+}
+
 /* sink:_query(filter, order, desc, offset, limit, count) -> records or count; nil, message.
  * lua/crier/query.lua makes filter():order_by():limit():all() of it. */
 static int l_sink_query(lua_State *L)
 {
     struct crier_declared_sink *s = test_sink(L, 1);
     if (!s)
-        return luaL_error(L, "sink:filter expects a sink: write sink:filter { ... } with a colon");
+        return raise_there(L, "sink:filter expects a sink: write sink:filter { ... } with a colon");
     struct crier_generation *gen = crier_generation_of(L);
     struct crier_call *call = crier_call_check(L, "sink:filter");
     if (!s->driver->query) {
@@ -197,7 +233,7 @@ static int l_sink_query(lua_State *L)
     struct crier_query *q;
     struct crier_err err = {0};
     if (crier_query_from_lua(L, 2, gen->zone, &q, &err) != 0)
-        return luaL_error(L, "sink '%s': %s", s->name, err.text);
+        return raise_there(L, "sink '%s': %s", s->name, err.text);
     if (lua_type(L, 3) == LUA_TSTRING)
         crier_query_order(q, lua_tostring(L, 3), lua_toboolean(L, 4));
     if (lua_isinteger(L, 5) && lua_tointeger(L, 5) > 0)

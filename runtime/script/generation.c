@@ -404,6 +404,22 @@ static void judge_messages(struct crier_generation *gen)
     }
 }
 
+/* A file that is not there now may be when it is sent; still, most likely it is a typing error. */
+static void judge_files(struct crier_generation *gen)
+{
+    for (guint i = 0; i < gen->messages->len; i++) {
+        struct crier_message *m = gen->messages->pdata[i];
+        for (size_t j = 0; m->content && j < m->content->file_count; j++) {
+            const char *path = m->content->files[j].path;
+            if (!path || access(path, R_OK) == 0)
+                continue;
+            char *text = crier_asprintf("the FILE '%s' cannot be read at the moment", path);
+            message_problem(m, CRIER_WARNING, "data", NULL, text);
+            free(text);
+        }
+    }
+}
+
 static void judge_bots(struct crier_generation *gen)
 {
     for (guint i = 0; i < gen->bots->len; i++) {
@@ -416,7 +432,13 @@ static void judge_bots(struct crier_generation *gen)
             continue;
         char *token = crier_secret_read(bot->token, gen->folder, &err);
         if (!token)
-            problem(gen, gen->build->need_secrets ? CRIER_ERROR : CRIER_WARNING, &at, object, NULL,
+            problem(gen,
+                    gen->build->need_secrets ? CRIER_ERROR
+                    : gen->build->sim        ? CRIER_NOTE
+                                             : CRIER_WARNING,
+                    &at, object,
+                    gen->build->sim ? "the simulator takes a made-up one"
+                                    : "set it, or try the bot with --sim",
                     "%s", err.text);
         wipe_free(token);
     }
@@ -780,6 +802,7 @@ struct crier_generation *crier_generation_build(const struct crier_build *build)
     judge_targets(gen, build->sim);
     if (whole) { /* else what is missing may only not have been reached */
         judge_messages(gen);
+        judge_files(gen);
         judge_bots(gen);
         judge_sinks(gen);
         default_sinks(gen);
@@ -852,7 +875,16 @@ static void diff_messages(const struct crier_generation *old, const struct crier
         const struct crier_message *m = new_->messages->pdata[i];
         if (!m->key)
             continue;
-        const struct crier_message *was = g_hash_table_lookup(before, m->key);
+        struct crier_message *was = g_hash_table_lookup(before, m->key);
+        bool renamed = false;
+        if (!was && m->was) {
+            char *old_key = base_key(m, m->was);
+            was = g_hash_table_lookup(before, old_key);
+            free(old_key);
+            renamed = was != NULL;
+            if (renamed)
+                g_hash_table_insert(after, was->key, was); /* it was not removed */
+        }
         crier_message_label(m, label, sizeof label);
         snprintf(where, sizeof where, "(%s:%d)", m->file ? m->file : "?", m->line);
         if (!was) {
@@ -861,6 +893,8 @@ static void diff_messages(const struct crier_generation *old, const struct crier
             continue;
         }
         struct crier_buf changes = {0};
+        if (renamed)
+            crier_buf_printf(&changes, "was %s", was->name);
         describe_changes(was, m, &changes);
         if (changes.len) {
             counts->changed++;

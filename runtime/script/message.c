@@ -344,11 +344,10 @@ static void push_record_arg(lua_State *L, void *arg)
 static void publish(struct crier_poster *p, struct crier_message *m, const char *event,
                     struct crier_record *record)
 {
-    crier_host_hook(p->host, event, push_record_arg, record);
     if (m->target->logging)
-        crier_host_emit(p->host, record);
-    else
-        crier_record_unref(record);
+        crier_host_emit(p->host, crier_record_ref(record));
+    crier_host_hook(p->host, event, push_record_arg, record);
+    crier_record_unref(record);
 }
 
 /* A skip that waits for the names of its record. */
@@ -388,7 +387,7 @@ static void record_skip(struct crier_poster *p, struct crier_message *m, const c
     *k = (struct skip){.poster = p, .m = m, .reason = crier_strdup(reason), .count = count,
                        .wall = crier_loop_wall(crier_host_loop(p->host))};
     crier_generation_ref(m->gen);
-    if (client)
+    if (client && crier_host_bot_ready(p->host, m->target->bot->name))
         crier_names_want(p->names, client, m->target, NULL, 0, publish_skip, k);
     else
         publish_skip(k);
@@ -474,7 +473,11 @@ static void on_due(struct crier_timer *timer)
     if (skipped)
         record_skip(p, m, "late: the next one was due already", skipped);
     if (st->send) {
-        record_skip(p, m, "the send before is still under way", 1);
+        record_skip(p, m,
+                    crier_host_bot_ready(p->host, m->target->bot->name)
+                        ? "the send before is still under way"
+                        : "Discord has not been reached yet",
+                    1);
         save_state(p, st, NULL, NULL);
         return;
     }
@@ -672,6 +675,15 @@ static void begin_send(struct crier_poster *p, struct crier_message *m, int64_t 
         g_ptr_array_add(p->waiting, s);
     else
         get_data(s);
+}
+
+void crier_poster_drop_waiting(struct crier_poster *p)
+{
+    GPtrArray *waiting = p->waiting;
+    p->waiting = g_ptr_array_new();
+    for (guint i = 0; i < waiting->len; i++)
+        skip_send(waiting->pdata[i], "the host stopped before Discord was reached");
+    g_ptr_array_free(waiting, TRUE);
 }
 
 void crier_poster_bot_ready(struct crier_poster *p, const char *bot)
@@ -1036,16 +1048,27 @@ void crier_poster_cancel(struct crier_poster *p, const struct crier_generation *
 
 /* --- generations ------------------------------------------------------------------------- */
 
-static char *removal_text(const struct crier_removal *r)
+static const char *removal_text(const struct crier_removal *r, char out[32])
 {
-    return r->kind == CRIER_REMOVAL_NONE ? NULL
-                                         : crier_asprintf("%d:%" PRId64, (int)r->kind, r->value);
+    if (r->kind == CRIER_REMOVAL_NONE)
+        return NULL;
+    snprintf(out, 32, "%d:%" PRId64, (int)r->kind, r->value);
+    return out;
 }
 
 static void set_text(char **to, char *text)
 {
     free(*to);
     *to = text;
+}
+
+/* Whether the text is another than the one that is kept; it is kept then. */
+static bool differs(char **kept, const char *text)
+{
+    if (g_strcmp0(*kept, text) == 0)
+        return false;
+    set_text(kept, crier_strdup(text));
+    return true;
 }
 
 static struct crier_msgstate *find_state(struct crier_poster *p, struct crier_message *m)
@@ -1061,6 +1084,7 @@ static struct crier_msgstate *find_state(struct crier_poster *p, struct crier_me
         crier_state_put(crier_host_state(p->host), "message", old, NULL, NULL, NULL);
         set_text(&st->key, crier_strdup(m->key));
         g_hash_table_replace(p->states, st->key, st);
+        save_state(p, st, NULL, NULL);
     }
     free(old);
     return st;
@@ -1085,19 +1109,15 @@ static void begin_state(struct crier_poster *p, struct crier_message *m, int64_t
 }
 
 /* Carry on with a state that is there: what changed in the script, what time has passed. */
-static void resume_state(struct crier_poster *p, struct crier_message *m, bool restarted,
-                         int64_t now)
+static void resume_state(struct crier_poster *p, struct crier_message *m, bool new_period,
+                         bool new_removal, bool restarted, int64_t now)
 {
     struct crier_msgstate *st = m->state;
     struct crier_rng *rng = crier_host_rng(p->host);
-    char period[128];
     uint64_t skipped = 0;
-    crier_period_text(&m->period, period);
-    char *removal = removal_text(&m->removal);
-    if (st->ended && g_strcmp0(removal, st->removal) != 0)
+    if (new_removal)
         st->ended = false;
-    free(removal);
-    if (g_strcmp0(period, st->period) != 0 && st->last) {
+    if (new_period && st->last) {
         st->due = crier_period_next(&m->period, rng, st->last);
         if (st->due <= now)
             st->due = crier_period_after(&m->period, rng, st->due, now, &skipped);
@@ -1115,6 +1135,27 @@ static void resume_state(struct crier_poster *p, struct crier_message *m, bool r
         st->ended = true;
 }
 
+/* Finds or begins the message's state; one that has changed is stored. */
+static void adopt_message(struct crier_poster *p, struct crier_message *m, bool restarted,
+                          int64_t now)
+{
+    char period[128], removal[32];
+    struct crier_msgstate *st = m->state = find_state(p, m);
+    bool begun = !st;
+    if (begun) {
+        begin_state(p, m, now);
+        st = m->state;
+    }
+    int64_t due = st->due;
+    bool ended = st->ended;
+    bool new_period = differs(&st->period, crier_period_text(&m->period, period));
+    bool new_removal = differs(&st->removal, removal_text(&m->removal, removal));
+    if (!begun)
+        resume_state(p, m, new_period, new_removal, restarted, now);
+    if (begun || new_period || new_removal || due != st->due || ended != st->ended)
+        save_state(p, st, NULL, NULL);
+}
+
 void crier_poster_adopt(struct crier_poster *p, struct crier_generation *gen, bool restarted)
 {
     int64_t now = crier_loop_wall(crier_host_loop(p->host));
@@ -1122,29 +1163,8 @@ void crier_poster_adopt(struct crier_poster *p, struct crier_generation *gen, bo
         struct crier_message *m = gen->messages->pdata[i];
         if (!m->target || !m->key)
             continue;
-        bool changed = true;
         m->timer.fire = on_due;
-        m->state = find_state(p, m);
-        if (m->state) {
-            int64_t due = m->state->due;
-            bool ended = m->state->ended;
-            char *removal = removal_text(&m->removal);
-            char period[128];
-            resume_state(p, m, restarted, now);
-            changed = due != m->state->due || ended != m->state->ended ||
-                      g_strcmp0(removal, m->state->removal) != 0 ||
-                      g_strcmp0(crier_period_text(&m->period, period), m->state->period) != 0;
-            free(removal);
-        } else {
-            begin_state(p, m, now);
-        }
-        if (changed) {
-            char period[128];
-            crier_period_text(&m->period, period);
-            set_text(&m->state->period, crier_strdup(period));
-            set_text(&m->state->removal, removal_text(&m->removal));
-            save_state(p, m->state, NULL, NULL);
-        }
+        adopt_message(p, m, restarted, now);
         if (m->state->ended)
             continue;
         arm(m);

@@ -56,6 +56,8 @@ size_t crier_poster_pending(const struct crier_poster *poster);
 void crier_poster_on_idle(struct crier_poster *poster, void (*fn)(void *arg), void *arg);
 /** A bot is ready (its token was accepted), or never will be: sends that wait for it go on. */
 void crier_poster_bot_ready(struct crier_poster *poster, const char *bot);
+/** The host stops: sends that still wait for their bot are skipped. */
+void crier_poster_drop_waiting(struct crier_poster *poster);
 /** Give up what is under way, of one generation or (NULL) of all: data functions and requests are
  *  cancelled, outcomes recorded. */
 void crier_poster_cancel(struct crier_poster *poster, const struct crier_generation *gen);

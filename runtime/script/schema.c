@@ -443,8 +443,10 @@ static const struct crier_option *find(const struct crier_option *table, size_t 
     return NULL;
 }
 
-static void unknown_key(struct crier_decl *d, const struct crier_option *table, size_t count,
-                        const char *key)
+/* Returns the option that was most likely meant; NULL: none. */
+static const struct crier_option *unknown_key(struct crier_decl *d,
+                                              const struct crier_option *table, size_t count,
+                                              const char *key)
 {
     const char *names[64] = {NULL};
     size_t n = count < CRIER_COUNT(names) ? count : CRIER_COUNT(names);
@@ -460,6 +462,7 @@ static void unknown_key(struct crier_decl *d, const struct crier_option *table, 
             at += (size_t)snprintf(help + at, sizeof help - at, "%s%s", i ? ", " : "", names[i]);
     }
     crier_decl_problem(d, CRIER_ERROR, key, help, "unknown option '%.60s'", key);
+    return near ? find(table, count, near) : NULL;
 }
 
 void crier_decl_read(struct crier_decl *d, const struct crier_option *table, size_t count,
@@ -468,6 +471,7 @@ void crier_decl_read(struct crier_decl *d, const struct crier_option *table, siz
     lua_State *L = d->L;
     crier_options_init(out, table, count);
     bool told_list = false;
+    uint64_t meant = 0; /* options that are there under a misspelt name: not missing, too */
     lua_pushnil(L);
     while (lua_next(L, d->table)) {
         int value = lua_gettop(L);
@@ -482,7 +486,9 @@ void crier_decl_read(struct crier_decl *d, const struct crier_option *table, siz
             const char *key = lua_tostring(L, -2);
             const struct crier_option *opt = find(table, count, key);
             if (!opt) {
-                unknown_key(d, table, count, key);
+                const struct crier_option *near = unknown_key(d, table, count, key);
+                if (near && near - table < 64)
+                    meant |= UINT64_C(1) << (near - table);
             } else {
                 struct crier_option_value *v = &out->values[opt - table];
                 if ((opt->flags & CRIER_OPT_OR_FALSE) && lua_type(L, value) == LUA_TBOOLEAN &&
@@ -495,7 +501,8 @@ void crier_decl_read(struct crier_decl *d, const struct crier_option *table, siz
         lua_settop(L, value - 1);
     }
     for (size_t i = 0; i < count; i++) {
-        if (!(table[i].flags & CRIER_OPT_REQUIRED) || out->values[i].set)
+        if (!(table[i].flags & CRIER_OPT_REQUIRED) || out->values[i].set ||
+            (i < 64 && meant >> i & 1))
             continue;
         lua_getfield(L, d->table, table[i].name);
         if (lua_isnil(L, -1))

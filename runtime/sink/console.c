@@ -198,13 +198,16 @@ static void put_fields(const struct crier_record *record, bool color, struct cri
     }
 }
 
-/* A field's text behind two blanks, when the record has it. */
+/* A field's text behind two blanks, when the record has it and its own text does not. */
 static void put_field(const struct crier_record *record, const char *path, struct crier_buf *out)
 {
     struct crier_value v;
     char scratch[32];
     if (!crier_record_get(record, path, &v, scratch) || v.type != CRIER_STR || v.s.len == 0)
         return;
+    struct crier_str text = crier_record_text(record);
+    if (memmem(text.data, text.len, v.s.data, v.s.len))
+        return; /* the text says it already */
     crier_buf_puts(out, "  ");
     put_short(out, v.s, TEXT_MAX);
 }

@@ -817,6 +817,7 @@ const struct crier_sink_driver crier_sink_json = {
     .options = options,
     .option_count = CRIER_COUNT(options),
     .kinds = 1u << CRIER_KIND_MESSAGE,
+    .level = CRIER_INFO, /* a skipped send is a debug record, and not in the seed's history */
     .overflow = "spill",
     .open = json_open,
     .write = json_write,

@@ -196,8 +196,8 @@ int crier_sink_open(const struct crier_sink_driver *driver, const char *name,
     s->options = *options;
     *common = *options = (struct crier_options){0};
     const struct crier_option_value *level = crier_options_get(&s->common, "level");
-    s->level = CRIER_DEBUG;
-    if (level->s)
+    s->level = driver->level ? driver->level : CRIER_DEBUG;
+    if (level->set && level->s)
         crier_level_parse(level->s, strlen(level->s), &s->level);
     seed_jitter(s);
 

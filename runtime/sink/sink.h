@@ -70,6 +70,7 @@ struct crier_sink_driver {
      *  hit is a reference for the caller. NULL: the sink cannot be read. */
     int (*query)(void *self, const struct crier_query *query, struct crier_record ***hits,
                  size_t *count, struct crier_err *err);
+    enum crier_level level; /**< what it takes unless `level` is given; 0: debug */
     int64_t retry_max; /**< longest pause between two tries of a write; 0: 30 s */
 };
 
