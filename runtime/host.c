@@ -152,7 +152,9 @@ void crier_host_system(struct crier_host *host, enum crier_level level, const ch
 void crier_host_callback_error(struct crier_host *host, const char *what,
                                const struct crier_lua_error *error)
 {
-    char *text = crier_asprintf("%s failed: %s", what, error->message ? error->message : "?");
+    const char *message = error->message ? error->message : "?";
+    char *text = strstr(message, what) ? crier_strdup(message) /* it names the callback itself */
+                                       : crier_asprintf("%s failed: %s", what, message);
     system_record(host, CRIER_LEVEL_ERROR, "callback.error", text, error->traceback);
     free(text);
 }
