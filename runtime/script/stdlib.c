@@ -272,6 +272,7 @@ void crier_stdlib_open(struct crier_vm *vm)
     remove_fields(L, "os", os_removed);
     remove_fields(L, "debug", debug_removed);
     crier_open_coroutine(L);
+    crier_open_pattern(L);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     lua_getglobal(L, "coroutine");
     lua_setfield(L, -2, "coroutine");

@@ -24,6 +24,8 @@
 void crier_stdlib_open(struct crier_vm *vm);
 /* The globals `coroutine`, setmetatable and xpcall. */
 void crier_open_coroutine(lua_State *L);
+/* string.find, match, gmatch and gsub, which the budget can stop. */
+void crier_open_pattern(lua_State *L);
 
 /* Load a file as a function onto L's stack; or push a message and return another status than
  * LUA_OK. name: for messages; NULL: from the path. Notes the file in vm->files. */
