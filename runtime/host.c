@@ -17,6 +17,7 @@
 
 #define SEQ_RESERVE 1000000
 #define CUT_OFF (1 * CRIER_S)
+#define HAND_OVER (50 * CRIER_MS)
 #define ASK_FOR (5 * CRIER_S) /* one try to reach Discord, before it is said that it fails */
 
 enum { EXIT_REFUSED = 77, EXIT_CONFIG = 78, EXIT_IN_USE = 75, EXIT_NO_FILE = 66, EXIT_INTERNAL = 70 };
@@ -559,6 +560,28 @@ static void emit_load_logs(struct crier_host *host, struct crier_generation *gen
     g_ptr_array_set_size(gen->logs, 0);
 }
 
+static bool has_sink(const struct crier_generation *gen, const struct crier_sink *sink)
+{
+    for (guint i = 0; i < gen->sinks->len; i++) {
+        if (((struct crier_declared_sink *)gen->sinks->pdata[i])->sink == sink)
+            return true;
+    }
+    return false;
+}
+
+/* No record goes to a sink any more that the new generation has changed or removed, though the old
+ * one may take minutes to end. It stops before its successor starts, which may write to the same
+ * files; what it cannot write by then goes to the successor by way of the spool. */
+static void stop_replaced_sinks(const struct crier_generation *old,
+                                const struct crier_generation *gen)
+{
+    for (guint i = 0; i < old->sinks->len; i++) {
+        struct crier_sink *sink = ((struct crier_declared_sink *)old->sinks->pdata[i])->sink;
+        if (!has_sink(gen, sink))
+            crier_sink_stop(sink, HAND_OVER);
+    }
+}
+
 /* The point of no return: everything before it was judged good. */
 static void swap(struct crier_host *host, struct crier_generation *gen)
 {
@@ -572,19 +595,21 @@ static void swap(struct crier_host *host, struct crier_generation *gen)
     gen->vm->allow_host = host->config->sim || host->config->sim_url ? allow_host : NULL;
     gen->state_timer.fire = on_state_timer;
     crier_router_on_fault(gen->router, on_rule_fault, host);
+    if (old)
+        stop_replaced_sinks(old, gen);
     for (guint i = 0; i < gen->sinks->len; i++) {
         struct crier_declared_sink *s = gen->sinks->pdata[i];
         crier_sink_on_event(s->sink, on_sink_event, host);
         crier_sink_start(s->sink, host->loop);
     }
+    host->current = gen;
     furnish_sim(host, gen);
     for (guint i = 0; i < gen->bots->len; i++)
         adopt_bot(host, gen->bots->pdata[i], gen);
-    if (old)
+    if (old) {
         crier_state_tables_move(old, gen);
-    host->current = gen;
-    if (old)
         retire(host, old);
+    }
     crier_poster_adopt(host->poster, gen, old == NULL);
     crier_state_tables_save(gen);
     if (host->watch)

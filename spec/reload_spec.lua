@@ -289,6 +289,34 @@ describe("reload", function()
     end)
   end)
 
+  it("a sink that is changed again and again loses nothing, though its records wait", function()
+    local text = script(C1 .. [[, name = "m", period = "100ms", data = "x"]],
+      [[crier.sink.console {} crier.sink.json { name = "files", path = "P", flush = "FLUSH" }]])
+    world { script = text:gsub("FLUSH", "1500ms") }
+    w:up()
+    for i = 1, 5 do
+      w:wait_messages(1, #w:messages(1) + 2)
+      local r = w:reload((text:gsub("FLUSH", 1500 + i .. "ms")))
+      assert.is_truthy(r.out:match "^~ sink files +reopened\n")
+    end
+    -- Two at once: the one in the middle has no time to begin.
+    for i = 6, 8 do
+      w:write("bot.lua", (text:gsub("FLUSH", 1500 + i .. "ms")))
+      w.process:signal "HUP"
+    end
+    w:wait_messages(1, #w:messages(1) + 2)
+    w:write("bot.lua", script(C1 .. [[, name = "m", period = "1h", data = "x"]],
+      [[crier.sink.console {}]]))
+    assert.equal(0, w:reload().code) -- and the sink is gone
+    assert.equal(0, w:down())
+    local history, n = w:days("P")[1].doc.message_history, #w:messages(1)
+    assert.equal(n, #history)
+    for i, e in ipairs(history) do
+      assert.equal(n - i, e.index)
+      if i > 1 then assert.is_true(e.record.seq < history[i - 1].record.seq) end
+    end
+  end)
+
   it("a changed period takes effect from the last send", function()
     local text = script(C1 .. [[, name = "m", period = "PERIOD", ]] .. DUE)
     world { script = text:gsub("PERIOD", "1h") }

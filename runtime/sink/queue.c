@@ -319,6 +319,18 @@ static void adopt(struct crier_queue *q, int64_t now)
     }
 }
 
+void crier_queue_begin(struct crier_queue *q)
+{
+    struct stat st;
+    pthread_mutex_lock(&q->lock);
+    /* At the opening there may have been no spool yet. */
+    if (!q->spool && q->folder && stat(q->folder, &st) == 0) {
+        q->spool_held = true;
+        adopt(q, crier_clock_mono(q->config.clock));
+    }
+    pthread_mutex_unlock(&q->lock);
+}
+
 /* Reads n entries from the first one that is not acknowledged on. */
 static size_t read_entries(struct crier_queue *q, size_t n)
 {

@@ -39,6 +39,8 @@ struct crier_queue; /* opaque */
 /** [any] CRIER_EVERSION, CRIER_EIO: the spool that is there cannot be used. */
 CRIER_CHECK int crier_queue_open(const struct crier_queue_config *config, struct crier_queue **out,
                                  struct crier_err *err);
+/** [loop, no worker yet] The predecessor of that name has stopped: take over what it left. */
+void crier_queue_begin(struct crier_queue *queue);
 /** What is left in memory is forgotten: crier_queue_save comes first. */
 void crier_queue_free(struct crier_queue *queue);
 

@@ -590,6 +590,7 @@ void crier_sink_start(struct crier_sink *s, struct crier_loop *loop)
         return;
     s->loop = loop;
     s->drops_told = s->rejects_told = crier_loop_now(loop) - TELL_EVERY;
+    crier_queue_begin(s->queue);
     s->worker = crier_worker_start(loop, s->name, step, s);
 }
 
