@@ -529,7 +529,6 @@ crier.TextMESSAGE { name = "lost", channels = "2", period = "1h", data = "x" }
     local lines = {
       [[bot.lua: note: no sink is declared: records go to console, json (History) and memory]],
       [[bot.lua:3:15: GUILD: option 'snowflake': the snowflake 1.5 is a float, and floats lose digits from 2^53 on (write it as a string, "2", and check its digits)]],
-      [[bot.lua:4:9: message 'gallery': option 'period' is missing (period = "10s", or { "45m", "75m" } for a random one between the two)]],
       [[bot.lua:4:41: message 'gallery': unknown option 'perod' (did you mean 'period'?)]],
       [[bot.lua:4:56: message 'gallery': option 'mode' must be one of send, edit, clear-send, got "edt" (did you mean "edit"?)]],
       [[bot.lua:5:43: message 'gallery': option 'data': expected a text, EMBED, FILE or a list of them, got the number 5]],
@@ -539,7 +538,7 @@ crier.TextMESSAGE { name = "lost", channels = "2", period = "1h", data = "x" }
       [[bot.lua:9:7: crier.on: unknown event 'messag.sent' (did you mean 'message.sent'?)]],
       [[bot.lua:10:7: warning: message 'lost': it belongs to no GUILD or USER and is never sent (put it into `messages` of a GUILD or USER)]],
       [[bot.lua: 1 bot, 1 guild, 1 user, 4 messages, 3 sinks, 0 routes]],
-      [[8 errors, 1 warning]],
+      [[7 errors, 1 warning]],
     }
 
     it("has all problems of one pass, sorted by place", function()
@@ -558,7 +557,7 @@ crier.TextMESSAGE { name = "lost", channels = "2", period = "1h", data = "x" }
       for line in r.out:gmatch "[^\n]+" do got[#got + 1] = cjson.decode(line) end
       assert.equal(#lines - 2, #got)
       assert.same({ severity = "error", file = "bot.lua", line = 4, column = 41, object = "message 'gallery'",
-        text = "unknown option 'perod'", help = "did you mean 'period'?" }, got[4])
+        text = "unknown option 'perod'", help = "did you mean 'period'?" }, got[3])
       assert.same({ severity = "note", file = "bot.lua", line = cjson.null, column = cjson.null,
         object = cjson.null, help = cjson.null,
         text = "no sink is declared: records go to console, json (History) and memory" }, got[1])
@@ -590,7 +589,6 @@ crier.TextMESSAGE { name = "lost", channels = "2", period = "1h", data = "x" }
       bot:write("parts.lua", 'local crier = require "crier"\n\nreturn crier.TextMESSAGE { name = "m", channel = "2", period = "1h", data = "x" }\n')
       local r = check(HEAD .. guild '  (require "parts"),')
       assert.same({
-        [[parts.lua:3:14: message 'm': option 'channels' is missing (channels = { "978332728615378984" })]],
         [[parts.lua:3:40: message 'm': unknown option 'channel' (did you mean 'channels'?)]],
       }, problems(r.out))
       os.remove(bot:path "parts.lua")
@@ -606,7 +604,7 @@ crier.TextMESSAGE { name = "lost", channels = "2", period = "1h", data = "x" }
       assert.equal("crier check: which script?\nusage: crier check FILE [--json] [--strict]   (crier help check)\n", r.err)
       r = code("check", "--jsn", "bot.lua")
       assert.equal(64, r.code)
-      assert.matches("^crier check: unknown option or missing value: %-%-jsn\n", r.err)
+      assert.matches("^crier check: unknown option '%-%-jsn' %(did you mean '%-%-json'%?%)\n", r.err)
       assert.equal(64, code("check", "bot.lua", "other.lua").code)
       r = code "chek"
       assert.equal(64, r.code)
@@ -649,6 +647,13 @@ bot.lua: 1 bot, 1 guild, 0 users, 1 message, 3 sinks, 0 routes
       assert.equal(0, r.code)
     end)
 
+    it("or a warning tells of a FILE that is not there", function()
+      local r = check(HEAD .. text 'data = { "x", crier.FILE "cat.png" }')
+      assert.same({ ("bot.lua:4:70: warning: message 'm': the FILE '%s' cannot be read at the moment"):format(bot:path "cat.png") },
+        problems(r.out))
+      assert.equal(0, r.code)
+    end)
+
     it("advise a name where state matters", function()
       local r = check(HEAD .. text('mode = "edit", ' .. D):gsub('name = "m", ', ""))
       assert.is_truthy(r.out:find([[bot.lua:4:9: note: message 'TextMESSAGE at bot.lua:4': it has no name: its state is lost when its channels or mode change (name = "...")]], 1, true), r.out)
@@ -685,7 +690,7 @@ bot.lua: 1 bot, 1 guild, 0 users, 1 message, 3 sinks, 0 routes
     it("that are not set are a warning, and exit 78 in run", function()
       bot:write("bot.lua", HEAD .. text(D))
       local r = bot:check({}, { env = { TOKEN = false } })
-      assert.same({ "bot.lua:2:7: warning: bot 'bot': the environment variable TOKEN is not set" }, problems(r.out))
+      assert.same({ "bot.lua:2:7: warning: bot 'bot': the environment variable TOKEN is not set (set it, or try the bot with --sim)" }, problems(r.out))
       assert.equal(0, r.code)
       r = bot:crier({ "run", "bot.lua", "--for", "1s" }, { env = { TOKEN = false } })
       assert.equal(78, r.code)
@@ -696,14 +701,14 @@ bot.lua: 1 bot, 1 guild, 0 users, 1 message, 3 sinks, 0 routes
       local script = 'local crier = require "crier"\ncrier.bot { token = crier.secret.%s "token.txt" }\n' .. text(D)
       bot:write("bot.lua", script:format "file")
       local r = bot:check()
-      assert.same({ ("bot.lua:2:7: warning: bot 'bot': cannot read '%s': No such file or directory"):format(bot:path "token.txt") },
+      assert.same({ ("bot.lua:2:7: warning: bot 'bot': cannot read '%s': No such file or directory (set it, or try the bot with --sim)"):format(bot:path "token.txt") },
         problems(r.out))
       bot:write("token.txt", "\n")
       assert.is_truthy(bot:check().out:find("' is empty", 1, true))
       bot:write("token.txt", TOKEN .. "\n")
       assert.same({}, problems(bot:check().out))
       bot:write("bot.lua", script:format "credential")
-      assert.same({ "bot.lua:2:7: warning: bot 'bot': there is no credential 'token.txt': $CREDENTIALS_DIRECTORY is not set (LoadCredential= in the systemd unit)" },
+      assert.same({ "bot.lua:2:7: warning: bot 'bot': there is no credential 'token.txt': $CREDENTIALS_DIRECTORY is not set (LoadCredential= in the systemd unit) (set it, or try the bot with --sim)" },
         problems(bot:check({}, { env = { CREDENTIALS_DIRECTORY = false } }).out))
       assert.same({}, problems(bot:check({}, { env = { CREDENTIALS_DIRECTORY = bot.dir } }).out))
       os.remove(bot:path "token.txt")

@@ -359,8 +359,11 @@ static int l_file(lua_State *L)
         fault(&mk, NULL, NULL, has[0] ? "takes 'path' or 'data', not both" : "needs 'path' or 'data'");
     if (!mk.bad && has[1] && !has[2])
         fault(&mk, NULL, "name = \"cat.png\"", "'data' needs a 'name'");
-    for (int i = 0; mk.bad && i < 3; i++) {
-        lua_pushliteral(L, "?");
+    for (int i = 0; mk.bad && i < 3; i++) { /* no path: nobody shall look for it */
+        if (i == 0)
+            lua_pushnil(L);
+        else
+            lua_pushliteral(L, "?");
         lua_setiuservalue(L, 2, i + 1);
     }
     luaL_setmetatable(L, CRIER_MT_FILE);
