@@ -6,11 +6,13 @@
  * Budget. While Lua runs, a timer on the thread's own CPU clock ticks (nothing ticks while the
  * thread sleeps, and entering a callback costs no system call). When one call has used its budget,
  * the tick's signal handler sets a hook on the running state; the hook raises. Caught by a pcall or
- * by a __close, it raises again after 20,000 further instructions (time to close things), and from
- * then on at every instruction, until the call is over; a call that was over its budget has failed,
- * whatever it returns. Coroutines that the script makes are covered: coroutine.resume, wrap and
- * close are ours and track which state runs; so are finalizers. (lua_sethook is the one function
- * that Lua's manual allows in a signal handler.) In virtual time a count hook takes the place of the
+ * by a __close, it comes again after 20,000 further instructions (time to close things) and from
+ * then on at every instruction, until the call is over: by a yield that no pcall sees, where the
+ * state can yield, else as an error. A call that was over its budget has failed, whatever it
+ * returns. Coroutines that the script makes are covered (coroutine.* are ours and track which state
+ * runs), and so are finalizers, xpcall's handlers and string patterns. Other loops in C (table.move
+ * over 2^60 elements) are not. (lua_sethook is the one function that Lua's manual allows in a signal
+ * handler.) In virtual time a count hook takes the place of the
  * timer, at 10 ns an instruction, so that runs are reproducible.
  *
  * Waiting. A callback runs in a coroutine of its own (struct crier_call). A binding that waits asks
@@ -82,6 +84,8 @@ struct crier_vm *crier_vm_new(const struct crier_vm_config *config);
 /** Calls that still wait are cancelled (see crier_call_cancel): their done is called. */
 void crier_vm_free(struct crier_vm *vm);
 struct crier_vm *crier_vm_of(lua_State *L);
+/** A further folder for require, behind those that are there. Copied. */
+void crier_vm_add_path(struct crier_vm *vm, const char *folder);
 
 /** What went wrong in Lua, in words: message with place, and a traceback trimmed to the user's
  *  files. */
@@ -165,6 +169,8 @@ void crier_call_resume(struct crier_call *call, int nresults);
  *  further wait; what the coroutine still does has 250 ms of CPU time. The call's done comes with
  *  CRIER_ECANCELED before this returns, or, for a call that runs at this moment, when it ends. */
 void crier_call_cancel(struct crier_call *call);
+/** Cancel every call that is alive. */
+void crier_vm_cancel_all(struct crier_vm *vm);
 
 /** Adds sleep and http to the `crier` table on top of the stack. */
 void crier_open_wait(lua_State *L);
