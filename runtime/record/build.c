@@ -60,7 +60,7 @@ void crier_build_cancel(struct crier_builder *b)
     reset(&b->buf);
     reset(&b->moved);
     b->depth = b->skip = 0;
-    b->in_fields = false;
+    b->in_fields = b->verbatim = false;
     b->ok = -1;
     b->logger = b->text = b->where = (struct crier_str){"", 0};
 }
@@ -134,7 +134,7 @@ static char *item(struct crier_builder *b, const char *key, size_t klen, enum cr
     if (b->skip)
         return NULL;
     if (b->depth == 0)
-        b->in_fields = reserved(key, klen);
+        b->in_fields = !b->verbatim && reserved(key, klen);
     struct crier_buf *buf = target(b);
     if (b->depth && buf->data[b->open[b->depth - 1]] == CRIER_ARRAY)
         klen = 0;
@@ -361,28 +361,17 @@ static void put_moved(struct crier_builder *b)
     memcpy(put(b, &b->buf, "fields", head), b->moved.data, b->moved.len);
 }
 
-struct crier_record *crier_build_end(struct crier_builder *b)
+static struct crier_record *make_record(struct crier_builder *b, struct crier_record_head head,
+                                        struct crier_str node)
 {
-    struct crier_source *source = b->source;
-    struct crier_str node = {source->node, strlen(source->node)};
     struct crier_buf clean[4] = {0};
-    while (b->depth)
-        crier_build_close(b);
-    if (b->moved.len)
-        put_moved(b);
-
-    struct crier_record_head head = {
-        .magic = CRIER_RECORD_MAGIC,
-        .version = CRIER_RECORD_VERSION,
-        .tape = (uint32_t)b->buf.len,
-        .seq = ++source->seq,
-        .time = b->time,
-        .kind = (uint8_t)b->kind,
-        .level = (uint8_t)b->level,
-        .ok = (int8_t)b->ok,
-        .sim = source->sim,
-    };
-    crier_ulid_next(&source->ids, b->time, head.id);
+    head.magic = CRIER_RECORD_MAGIC;
+    head.version = CRIER_RECORD_VERSION;
+    head.tape = (uint32_t)b->buf.len;
+    head.time = b->time;
+    head.kind = (uint8_t)b->kind;
+    head.level = (uint8_t)b->level;
+    head.ok = (int8_t)b->ok;
     fit(&b->text, &clean[0], CRIER_RECORD_MAX, &head.plain[0], &head.text);
     fit(&b->logger, &clean[1], NAME_MAX_BYTES, &head.plain[1], &head.logger);
     fit(&b->where, &clean[2], NAME_MAX_BYTES, &head.plain[2], &head.where);
@@ -405,4 +394,39 @@ struct crier_record *crier_build_end(struct crier_builder *b)
             crier_buf_fini(&clean[i]);
     crier_build_cancel(b);
     return record;
+}
+
+struct crier_record *crier_build_end(struct crier_builder *b)
+{
+    struct crier_source *source = b->source;
+    struct crier_str node = {source->node, strlen(source->node)};
+    while (b->depth)
+        crier_build_close(b);
+    if (b->moved.len)
+        put_moved(b);
+    struct crier_record_head head = {.seq = ++source->seq, .sim = source->sim};
+    crier_ulid_next(&source->ids, b->time, head.id);
+    return make_record(b, head, node);
+}
+
+void crier_build_restore_begin(struct crier_builder *b)
+{
+    crier_build_cancel(b);
+    b->verbatim = true;
+}
+
+struct crier_record *crier_build_restore(struct crier_builder *b, const struct crier_stored *who)
+{
+    while (b->depth)
+        crier_build_close(b);
+    struct crier_record_head head = {.seq = who->seq, .sim = who->sim};
+    memcpy(head.id, who->id, sizeof head.id);
+    b->time = who->time;
+    b->kind = who->kind;
+    crier_build_level(b, who->level);
+    b->ok = who->ok;
+    b->text = who->text;
+    b->logger = who->logger;
+    b->where = who->where;
+    return make_record(b, head, who->node);
 }

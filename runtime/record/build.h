@@ -49,7 +49,7 @@ struct crier_builder {
     struct crier_buf moved; /* user fields with reserved names */
     size_t open[64], last; /* where in the buffer the containers and the last item begin */
     unsigned depth, skip;
-    bool in_fields;
+    bool in_fields, verbatim;
     int64_t time;
     int kind, level, ok;
     struct crier_str logger, text, where; /* borrowed until end */
@@ -92,6 +92,23 @@ void crier_build_json(struct crier_builder *b, const char *key, size_t klen, con
 struct crier_record *crier_build_end(struct crier_builder *b);
 /** Forget what was begun (an error on the way). */
 void crier_build_cancel(struct crier_builder *b);
+
+/** The common members of a record that is read back from a store. */
+struct crier_stored {
+    unsigned char id[16];
+    uint64_t seq;
+    int64_t time;
+    enum crier_kind kind;
+    enum crier_level level;
+    int ok; /**< as crier_record_ok */
+    bool sim;
+    struct crier_str text, logger, where, node;
+};
+/** Begin a record that is read back: the builder's source is not asked (NULL is allowed), and no
+ *  field is moved into `fields`, since that was done when the record was first built. */
+void crier_build_restore_begin(struct crier_builder *b);
+/** The record with these common members, as crier_build_end. */
+struct crier_record *crier_build_restore(struct crier_builder *b, const struct crier_stored *who);
 
 /* For literal keys: B_STR(b, "name", s). */
 #define CRIER_B_STR(b, key, s) crier_build_str(b, key, sizeof(key) - 1, s, strlen(s))

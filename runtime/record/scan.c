@@ -52,7 +52,12 @@ static const char *plain_end(const char *p, const char *end)
     while ((size_t)(end - p) >= sizeof word) {
         memcpy(&word, p, sizeof word);
         uint64_t control = (word - EACH(0x20)) & ~word & EACH(0x80);
-        if (control | HAS_ZERO(word ^ EACH('"')) | HAS_ZERO(word ^ EACH('\\')))
+        uint64_t found = control | HAS_ZERO(word ^ EACH('"')) | HAS_ZERO(word ^ EACH('\\'));
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        if (found) /* a borrow only makes bits above the first true one */
+            return p + __builtin_ctzll(found) / 8;
+#endif
+        if (found)
             break;
         p += sizeof word;
     }

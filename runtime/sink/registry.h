@@ -13,5 +13,7 @@ extern const struct crier_sink_driver crier_sink_console;
 extern const struct crier_sink_driver crier_sink_memory;
 /** Day files; json.c. */
 extern const struct crier_sink_driver crier_sink_json;
+/** A JSON object a line; jsonl.c. */
+extern const struct crier_sink_driver crier_sink_jsonl;
 
 #endif

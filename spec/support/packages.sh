@@ -14,7 +14,7 @@
 PACKAGES_BUILD=(
     gcc libc6-dev cmake ninja-build pkg-config
     libuv1-dev liblua5.4-dev libcurl4-openssl-dev libwebsockets-dev libwebsockets-evlib-uv
-    libjansson-dev libsqlite3-dev libglib2.0-dev zlib1g-dev libssl-dev
+    libjansson-dev libsqlite3-dev libglib2.0-dev zlib1g-dev libzstd-dev libssl-dev
     ca-certificates tzdata
 )
 # shellcheck disable=SC2034

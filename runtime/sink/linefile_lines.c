@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+#include "sink/linefile_lines.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <zstd.h>
+
+enum { CHUNK = 256 * 1024 };
+
+static bool is_packed(const char *path)
+{
+    size_t len = strlen(path);
+    return len > 4 && strcmp(path + len - 4, ".zst") == 0;
+}
+
+int crier_lines_open(struct crier_lines *l, const char *path, bool quoted, struct crier_err *err)
+{
+    *l = (struct crier_lines){.fd = open(path, O_RDONLY | O_CLOEXEC), .quoted = quoted};
+    bool packed = is_packed(path);
+    if (l->fd < 0 && errno == ENOENT && !packed) {
+        char *other = crier_asprintf("%s.zst", path);
+        l->fd = open(other, O_RDONLY | O_CLOEXEC);
+        packed = true;
+        free(other);
+    }
+    if (l->fd < 0)
+        return crier_err_sys(err, errno == ENOENT ? CRIER_ENOTFOUND : CRIER_EIO, errno,
+                             "cannot read %s", path);
+    if (packed)
+        l->zstd = ZSTD_createDStream();
+    return 0;
+}
+
+void crier_lines_close(struct crier_lines *l)
+{
+    if (l->fd >= 0)
+        close(l->fd);
+    ZSTD_freeDStream(l->zstd);
+    crier_buf_fini(&l->packed);
+    crier_buf_fini(&l->buf);
+    l->fd = -1;
+    l->zstd = NULL;
+}
+
+void crier_lines_seek(struct crier_lines *l, int64_t at)
+{
+    crier_buf_clear(&l->buf);
+    l->begin = l->behind = 0;
+    l->eof = lseek(l->fd, at, SEEK_SET) < 0;
+    l->at = at;
+}
+
+static ssize_t read_some(int fd, struct crier_buf *b)
+{
+    ssize_t n;
+    char *to = crier_buf_reserve(b, CHUNK);
+    do
+        n = read(fd, to, CHUNK);
+    while (n < 0 && errno == EINTR);
+    if (n > 0)
+        b->len += (size_t)n;
+    return n;
+}
+
+/* More bytes out of the packed ones; whether there were any. */
+static bool unpack(struct crier_lines *l)
+{
+    ZSTD_inBuffer in = {l->packed.data, l->packed.len, l->packed_at};
+    ZSTD_outBuffer out = {crier_buf_reserve(&l->buf, CHUNK), CHUNK, 0};
+    size_t rc = ZSTD_decompressStream(l->zstd, &out, &in);
+    l->packed_at = in.pos;
+    l->buf.len += out.pos;
+    l->broken = ZSTD_isError(rc);
+    return out.pos > 0;
+}
+
+static int fill_packed(struct crier_lines *l)
+{
+    while (!l->broken) {
+        if (unpack(l))
+            return 1;
+        if (l->broken || l->packed_at < l->packed.len)
+            break;
+        crier_buf_clear(&l->packed);
+        l->packed_at = 0;
+        ssize_t n = read_some(l->fd, &l->packed);
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            return 0;
+    }
+    return 0;
+}
+
+/* 1: there is more in buf, 0: the end, -1: errno. */
+static int fill(struct crier_lines *l)
+{
+    if (l->begin > 0) {
+        memmove(l->buf.data, l->buf.data + l->begin, l->buf.len - l->begin);
+        l->buf.len -= l->begin;
+        l->behind -= l->begin;
+        l->begin = 0;
+    }
+    if (l->zstd)
+        return fill_packed(l);
+    ssize_t n = read_some(l->fd, &l->buf);
+    return n < 0 ? -1 : n > 0;
+}
+
+static bool odd_quotes(const char *s, size_t len)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++)
+        n += s[i] == '"';
+    return n & 1;
+}
+
+int crier_lines_next(struct crier_lines *l, struct crier_str *line, struct crier_err *err)
+{
+    size_t seen; /* how much of the line at hand has been looked at */
+    bool open = false;
+    l->at += (int64_t)(l->behind - l->begin);
+    l->begin = l->behind;
+    seen = 0;
+    for (;;) {
+        const char *from = l->buf.data + l->begin + seen;
+        size_t left = l->buf.len - l->begin - seen;
+        const char *end = left ? memchr(from, '\n', left) : NULL;
+        if (l->quoted)
+            open ^= odd_quotes(from, end ? (size_t)(end - from) : left);
+        if (end) {
+            seen += (size_t)(end - from) + 1;
+            if (open)
+                continue;
+            l->ended = true;
+            break;
+        }
+        seen += left;
+        int rc = l->eof || seen >= CRIER_LINES_MAX ? 0 : fill(l);
+        if (rc < 0)
+            return crier_err_sys(err, CRIER_EIO, errno, "cannot read a file of lines");
+        if (rc == 0) {
+            l->eof |= seen < CRIER_LINES_MAX;
+            l->ended = false;
+            break;
+        }
+    }
+    l->behind = l->begin + seen;
+    *line = (struct crier_str){l->buf.data + l->begin, l->ended ? seen - 1 : seen};
+    if (l->ended && line->len && line->data[line->len - 1] == '\r')
+        line->len--;
+    return seen > 0;
+}
+
+void crier_lines_reject(struct crier_lines *l)
+{
+    const char *from = l->buf.data + l->begin;
+    const char *end = memchr(from, '\n', l->behind - l->begin);
+    if (end)
+        l->behind = l->begin + (size_t)(end - from) + 1;
+}

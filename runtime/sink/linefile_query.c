@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+#include "sink/linefile_query.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "record/read.h"
+
+static bool plain(struct crier_str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.data[i] < ' ' || s.data[i] > '~' || s.data[i] == '"' || s.data[i] == '\\')
+            return false;
+    return s.len > 0;
+}
+
+/* Not where a value may be written in another way than the constant: dates, numbers, levels. */
+static bool is_needle(const struct crier_cond *cond)
+{
+    return cond->op == CRIER_OP_EQ && cond->values[0].value.type == CRIER_STR &&
+           !cond->values[0].is_time && !cond->values[0].is_digits &&
+           strcmp(cond->path, "level") != 0 && strcmp(cond->path, "id") != 0 &&
+           plain(cond->values[0].value.s);
+}
+
+/* A constant that a number or the record's time is compared with; null is an open end. */
+static bool is_measure(const struct crier_cond *cond, const struct crier_const *c)
+{
+    enum crier_type type = c->value.type;
+    if (strcmp(cond->path, "time") == 0)
+        return type == CRIER_TIME || c->is_time ||
+               (type == CRIER_NULL && cond->op == CRIER_OP_RANGE);
+    return type == CRIER_INT || (type == CRIER_NUM && c->value.n == c->value.n) ||
+           (type == CRIER_NULL && cond->op == CRIER_OP_RANGE);
+}
+
+static bool is_member(const struct crier_cond *cond)
+{
+    if (cond->op == CRIER_OP_NE || cond->op > CRIER_OP_RANGE || strchr(cond->path, '.') ||
+        strlen(cond->path) > 40 || strcmp(cond->path, "level") == 0 ||
+        !plain((struct crier_str){cond->path, strlen(cond->path)}))
+        return false;
+    for (size_t i = 0; i < cond->count; i++)
+        if (!is_measure(cond, &cond->values[i]))
+            return false;
+    return true;
+}
+
+void crier_line_filter_init(struct crier_line_filter *filter, const struct crier_query *query)
+{
+    *filter = (struct crier_line_filter){0};
+    for (size_t i = 0; i < query->count; i = query->conds[i].end) {
+        const struct crier_cond *cond = &query->conds[i];
+        if (is_needle(cond) && filter->text_count < CRIER_COUNT(filter->texts)) {
+            filter->texts[filter->text_count++] = cond->values[0].value.s;
+        } else if (cond->op <= CRIER_OP_LIKE && is_member(cond) &&
+                   filter->member_count < CRIER_COUNT(filter->members)) {
+            size_t n = filter->member_count++;
+            filter->members[n].cond = cond;
+            filter->members[n].len = (size_t)snprintf(
+                filter->members[n].key, sizeof filter->members[n].key, "\"%s\":", cond->path);
+        }
+    }
+}
+
+static bool escapes(struct crier_str line)
+{
+    return memchr(line.data, '\\', line.len) != NULL;
+}
+
+bool crier_line_filter_texts(const struct crier_line_filter *filter, struct crier_str line)
+{
+    for (size_t i = 0; i < filter->text_count; i++)
+        if (!memmem(line.data, line.len, filter->texts[i].data, filter->texts[i].len))
+            return escapes(line);
+    return true;
+}
+
+/* -1, 0, 1; 2: left to those who know. */
+static int order_member(const struct crier_value *v, const struct crier_const *c)
+{
+    if (v->type == CRIER_TIME) {
+        int64_t at = c->is_time ? c->time : c->value.i;
+        return v->i < at ? -1 : v->i > at;
+    }
+    if (v->type == CRIER_INT && c->value.type == CRIER_INT)
+        return v->i < c->value.i ? -1 : v->i > c->value.i;
+    double a = v->type == CRIER_INT ? (double)v->i : v->n;
+    double b = c->value.type == CRIER_INT ? (double)c->value.i : c->value.n;
+    const double exact = 0x1p53;
+    if (a < -exact || a > exact || b < -exact || b > exact)
+        return 2;
+    return a < b ? -1 : a > b;
+}
+
+static bool may_match(const struct crier_cond *cond, const struct crier_value *v)
+{
+    for (size_t i = 0; i < cond->count; i++) {
+        if (cond->values[i].value.type == CRIER_NULL)
+            continue;
+        int order = order_member(v, &cond->values[i]);
+        bool least = cond->op == CRIER_OP_GT || cond->op == CRIER_OP_GE;
+        bool most = cond->op == CRIER_OP_LT || cond->op == CRIER_OP_LE;
+        if (cond->op == CRIER_OP_RANGE) {
+            least = i == 0;
+            most = i == 1;
+        }
+        if (order == 2)
+            continue;
+        if ((order < 0 && !most) || (order > 0 && !least) ||
+            (order == 0 && (cond->op == CRIER_OP_GT || cond->op == CRIER_OP_LT)))
+            return false;
+    }
+    return true;
+}
+
+/* The number or time behind a key; false: something else stands there. */
+static bool read_member(const char *at, const char *end, bool time, struct crier_value *v)
+{
+    struct crier_scan scan;
+    const char *stop = at;
+    if (time) {
+        v->type = CRIER_TIME;
+        return end - at > 28 && *at == '"' && at[28] == '"' && crier_time_read(at + 1, 27, &v->i);
+    }
+    while (stop < end && *stop != ',' && *stop != '}')
+        stop++;
+    if (at == stop || (*at != '-' && (*at < '0' || *at > '9')))
+        return false;
+    crier_scan_init(&scan, at, (size_t)(stop - at));
+    enum crier_scan_event event = crier_scan_next(&scan);
+    v->type = event == CRIER_SCAN_INT ? CRIER_INT : CRIER_NUM;
+    if (event == CRIER_SCAN_INT)
+        v->i = scan.i;
+    else
+        v->n = scan.n;
+    bool whole = scan.at == stop;
+    crier_scan_fini(&scan);
+    return whole && (event == CRIER_SCAN_INT || event == CRIER_SCAN_NUM);
+}
+
+bool crier_line_filter_json(const struct crier_line_filter *filter, struct crier_str line)
+{
+    const char *end = line.data + line.len;
+    for (size_t i = 0; i < filter->member_count; i++) {
+        const char *key = filter->members[i].key;
+        size_t len = filter->members[i].len;
+        const struct crier_cond *cond = filter->members[i].cond;
+        struct crier_value v;
+        const char *at = memmem(line.data, line.len, key, len);
+        /* A record without the member is no match: where the key stands once, it is the member, or
+         * there is none. */
+        if (at && (!read_member(at + len, end, strcmp(cond->path, "time") == 0, &v) ||
+                   may_match(cond, &v) || memmem(at + len, (size_t)(end - at) - len, key, len)))
+            continue;
+        if (!escapes(line))
+            return false;
+    }
+    return crier_line_filter_texts(filter, line);
+}
+
+static void note_bad(struct crier_line_hits *hits, const char *path, int64_t at)
+{
+    if (!hits->bad++)
+        snprintf(hits->place, sizeof hits->place, "%.200s, byte %" PRId64, path, at);
+}
+
+/* One line; its record is kept when it is a hit. */
+static void take_line(const struct crier_line_reader *reader, const struct crier_query *query,
+                      const char *path, struct crier_lines *lines, struct crier_str line,
+                      struct crier_line_hits *hits)
+{
+    if (reader->may_hit && lines->ended && !reader->may_hit(reader->arg, line))
+        return;
+    struct crier_record *record = reader->record(reader->arg, line);
+    if (!record) {
+        /* The last line without its end is one that is being written. */
+        if (lines->ended && line.len)
+            note_bad(hits, path, lines->at);
+        if (reader->quoted)
+            crier_lines_reject(lines);
+    } else if (crier_query_match(query, record)) {
+        crier_buf_append(&hits->records, &record, sizeof record);
+    } else {
+        crier_record_unref(record);
+    }
+}
+
+static int query_file(const char *path, const struct crier_line_reader *reader,
+                      const struct crier_query *query, size_t most, struct crier_line_hits *hits,
+                      struct crier_err *err)
+{
+    struct crier_lines lines;
+    struct crier_str line;
+    int got = 0, rc = crier_lines_open(&lines, path, reader->quoted, err);
+    if (rc == CRIER_ENOTFOUND)
+        return 0;
+    if (rc != 0)
+        return rc;
+    if (!reader->begin || reader->begin(reader->arg, &lines)) {
+        while (hits->records.len / sizeof(void *) < most &&
+               (got = crier_lines_next(&lines, &line, err)) == 1)
+            take_line(reader, query, path, &lines, line, hits);
+    } else if (lines.ended) {
+        note_bad(hits, path, 0);
+    }
+    if (lines.broken)
+        note_bad(hits, path, lines.at);
+    crier_lines_close(&lines);
+    return got < 0 ? got : 0;
+}
+
+/* Without an order the first hits are the ones that are asked for. */
+static size_t wanted(const struct crier_query *query)
+{
+    if (query->order || query->limit > SIZE_MAX - query->offset)
+        return SIZE_MAX;
+    return query->limit + query->offset;
+}
+
+int crier_lines_query(char **paths, const struct crier_line_reader *reader,
+                      const struct crier_query *query, struct crier_record ***out, size_t *count,
+                      struct crier_err *err)
+{
+    struct crier_line_hits hits = {0};
+    int rc = 0;
+    for (size_t i = 0; paths[i]; i++) {
+        if (rc == 0)
+            rc = query_file(paths[i], reader, query, wanted(query), &hits, err);
+        free(paths[i]);
+    }
+    free(paths);
+    *count = hits.records.len / sizeof(struct crier_record *);
+    *out = (struct crier_record **)(void *)hits.records.data;
+    if (rc == 0) {
+        if (hits.bad && err)
+            snprintf(err->text, sizeof err->text, "%" PRIu64 " line%s skipped, no record: %.180s",
+                     hits.bad, hits.bad == 1 ? "" : "s", hits.place);
+        return 0;
+    }
+    for (size_t i = 0; i < *count; i++)
+        crier_record_unref((*out)[i]);
+    crier_buf_fini(&hits.records);
+    *out = NULL;
+    *count = 0;
+    return rc;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Queries over files of lines: line by line, in the memory of the longest line and of the hits.
+ *
+ * Most lines of a file are no hits, and making a record of a line costs far more than looking for
+ * a word in it. A condition that a text is equal to a constant says that the constant stands in the
+ * line, and a member's name that stands there once says where to look for its number; lines that
+ * cannot match are passed over (crier_line_filter).
+ *
+ * Thread: [any]; one owner.
+ */
+#ifndef CRIER_SINK_LINEFILE_QUERY_H
+#define CRIER_SINK_LINEFILE_QUERY_H
+
+#include "record/query.h"
+#include "sink/linefile_lines.h"
+
+/** How lines become records. */
+struct crier_line_reader {
+    bool quoted; /**< as struct crier_line_format */
+    /** A file is begun: read its header from `lines`. False: the file has none that is known, and
+     *  is passed over. May be NULL. */
+    bool (*begin)(void *arg, struct crier_lines *lines);
+    /** False: the line holds no hit, since it lacks a text that every hit has. May be NULL. */
+    bool (*may_hit)(void *arg, struct crier_str line);
+    /** The record of a line, for the caller; NULL: it is none. */
+    struct crier_record *(*record)(void *arg, struct crier_str line);
+    void *arg;
+};
+
+/** What can be said of a line without making a record of it. Borrows from the query. */
+struct crier_line_filter {
+    struct crier_str texts[8]; /**< stand in the line of every record that matches */
+    size_t text_count;
+    /** JSON: conditions on a member at the top that compare numbers or times; `"key":` of each. */
+    struct {
+        const struct crier_cond *cond;
+        char key[48];
+        size_t len;
+    } members[4];
+    size_t member_count;
+};
+void crier_line_filter_init(struct crier_line_filter *filter, const struct crier_query *query);
+/** Whether all texts stand in the line. */
+bool crier_line_filter_texts(const struct crier_line_filter *filter, struct crier_str line);
+/** False: a line that is a JSON object, without white space, is no match. */
+bool crier_line_filter_json(const struct crier_line_filter *filter, struct crier_str line);
+
+struct crier_line_hits {
+    struct crier_buf records; /* struct crier_record *, a reference each */
+    uint64_t bad;             /**< lines that are no records */
+    char place[256];          /**< of the first of them */
+};
+
+/** Query the files of a NULL-terminated list, in its order; it is freed. Files that are gone are
+ *  passed over. As the `query` of a sink driver; lines that are no records are skipped and counted,
+ *  and with CRIER_OK err->text says so (err->code stays 0). */
+CRIER_CHECK int crier_lines_query(char **paths, const struct crier_line_reader *reader,
+                                  const struct crier_query *query, struct crier_record ***hits,
+                                  size_t *count, struct crier_err *err);
+
+#endif

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What holds for each sink that writes lines; DRIVER and LIVE (its file) are the includer's.
+ */
+#include "sink_lines_support.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define KILLS 100
+
+static void test_filters_as_memory(void **state)
+{
+    (void)state;
+    struct crier_clock *clock = crier_clock_virtual(START);
+    struct rig rig, memory;
+    struct maker m;
+    maker_init(&m, 7);
+    rig_open(&rig, &DRIVER, clock, "max_size", (int64_t)9000, "compress", (int64_t)1, NULL);
+    rig_open(&memory, &crier_sink_memory, clock, NULL);
+    for (int i = 0; i < 200; i++) {
+        struct crier_record *r = mixed_record(&m, i);
+        rig_write(&rig, &r, 1);
+        rig_write(&memory, &r, 1);
+        crier_record_unref(r);
+        if (i == 100) /* some of the closed files packed, some not */
+            while (rig.driver->idle(rig.self, 0) == 0)
+                ;
+    }
+    check_filters(&rig, &memory);
+    rig_close(&rig);
+    rig_close(&memory);
+    crier_clock_free(clock);
+    maker_fini(&m);
+}
+
+static void test_records_come_back_whole(void **state)
+{
+    (void)state;
+    struct crier_clock *clock = crier_clock_virtual(START);
+    struct rig rig;
+    struct maker m;
+    struct crier_record *made[40];
+    struct crier_err err = {0};
+    size_t count;
+    maker_init(&m, 8);
+    rig_open(&rig, &DRIVER, clock, NULL);
+    for (int i = 0; i < 40; i++)
+        made[i] = mixed_record(&m, i);
+    rig_write(&rig, made, 40);
+    struct crier_record **hits = query_all(&rig, &count, &err);
+    assert_int_equal(count, 40);
+    for (size_t i = 0; i < 40; i++) {
+        assert_memory_equal(crier_record_id_bytes(hits[i]), crier_record_id_bytes(made[i]), 16);
+        assert_int_equal(crier_record_time(hits[i]), crier_record_time(made[i]));
+        if (strcmp(DRIVER.kind, "jsonl") == 0)
+            assert_string_equal(crier_record_json(hits[i]).data, crier_record_json(made[i]).data);
+        crier_record_unref(hits[i]);
+        crier_record_unref(made[i]);
+    }
+    free(hits);
+    rig_close(&rig);
+    crier_clock_free(clock);
+    maker_fini(&m);
+}
+
+static void write_forever(struct rig *rig, _Atomic long *acked, uint64_t seed)
+{
+    struct crier_rng sizes;
+    crier_rng_seed(&sizes, seed);
+    for (;;) {
+        struct crier_record *batch[64];
+        long from = *acked;
+        size_t n = (size_t)crier_rng_range(&sizes, 1, 64), done;
+        for (size_t i = 0; i < n; i++)
+            batch[i] = nth_record(from + (long)i);
+        for (size_t at = 0; at < n; at += done)
+            DRIVER.write(rig->self, batch + at, n - at, &done, NULL);
+        *acked = from + (long)n;
+        for (size_t i = 0; i < n; i++)
+            crier_record_unref(batch[i]);
+    }
+}
+
+/* A child writes and is killed; the next one replays from the last batch that was acknowledged.
+ * At the end each record is there once, in order. */
+static void test_kill(void **state)
+{
+    (void)state;
+    _Atomic long *acked =
+        mmap(NULL, sizeof *acked, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct crier_clock *clock = crier_clock_virtual(START);
+    struct crier_rng rng;
+    struct rig rig;
+    crier_rng_seed_system(&rng);
+    *acked = 0;
+    for (int i = 0; i < KILLS; i++) {
+        long before = *acked;
+        uint64_t seed = crier_rng_next(&rng);
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            rig_open(&rig, &DRIVER, clock, "max_size", (int64_t)150000, NULL);
+            write_forever(&rig, acked, seed);
+        }
+        while (i % 4 == 0 && *acked == before)
+            nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = (long)crier_rng_range(&rng, 0, 3000000)}, NULL);
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        if (i % 10 == 9 && exists(LIVE)) { /* and what a torn write leaves, for sure */
+            size_t len;
+            char *text = slurp(LIVE, &len);
+            if (len > 1000) {
+                const char *line = *text == '{' ? text : strchr(text, '\n') + 1;
+                put_file(LIVE, "a", line, (size_t)crier_rng_range(&rng, 8, 100));
+            }
+            free(text);
+        }
+    }
+    rig_open(&rig, &DRIVER, clock, "max_size", (int64_t)150000, NULL);
+    struct crier_record *more[64];
+    long from = *acked;
+    for (int i = 0; i < 64; i++)
+        more[i] = nth_record(from + i);
+    rig_write(&rig, more, 64);
+    for (int i = 0; i < 64; i++)
+        crier_record_unref(more[i]);
+    size_t count;
+    struct crier_err err = {0};
+    struct crier_record **hits = query_all(&rig, &count, &err);
+    assert_string_equal(err.text, "");
+    assert_true((long)count >= from + 64);
+    for (size_t i = 0; i < count; i++) {
+        struct crier_record *want = nth_record((long)i);
+        assert_memory_equal(crier_record_id_bytes(hits[i]), crier_record_id_bytes(want), 16);
+        struct crier_str a = crier_record_text(hits[i]), b = crier_record_text(want);
+        assert_int_equal(a.len, b.len);
+        assert_memory_equal(a.data, b.data, a.len);
+        crier_record_unref(hits[i]);
+        crier_record_unref(want);
+    }
+    print_message("%zu records over %d kills\n", count, KILLS);
+    free(hits);
+    rig_close(&rig);
+    munmap((void *)acked, sizeof *acked);
+    crier_clock_free(clock);
+}
+
+/* A full disk: what fits is stored and counted, no half line, and it goes on later. */
+static void test_full_disk(void **state)
+{
+    (void)state;
+    struct crier_clock *clock = crier_clock_virtual(START);
+    struct rlimit old, small;
+    struct crier_record *batch[50];
+    struct crier_err err = {0};
+    size_t done = 0, len;
+    struct rig rig;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    small = old;
+    small.rlim_cur = 5000;
+    for (int i = 0; i < 50; i++)
+        batch[i] = nth_record(i);
+    rig_open(&rig, &DRIVER, clock, NULL);
+    setrlimit(RLIMIT_FSIZE, &small);
+    enum crier_verdict verdict = DRIVER.write(rig.self, batch, 50, &done, &err);
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_int_equal(verdict, CRIER_RETRY_LATER);
+    assert_int_equal(err.code, CRIER_EIO);
+    assert_in_range(done, 1, 49);
+    char *text = slurp(LIVE, &len);
+    assert_int_equal(text[len - 1], '\n');
+    free(text);
+    assert_int_equal(count_all(&rig), done);
+    rig_write(&rig, batch + done, 50 - done);
+    assert_int_equal(count_all(&rig), 50);
+    for (int i = 0; i < 50; i++)
+        crier_record_unref(batch[i]);
+    rig_close(&rig);
+    crier_clock_free(clock);
+}
+
+static void test_a_replayed_batch_is_skipped(void **state)
+{
+    (void)state;
+    struct crier_clock *clock = crier_clock_virtual(START);
+    struct crier_record *batch[30];
+    struct rig rig;
+    for (int i = 0; i < 30; i++)
+        batch[i] = nth_record(i);
+    rig_open(&rig, &DRIVER, clock, "max_size", (int64_t)3000, NULL);
+    rig_write(&rig, batch, 10);
+    rig_write(&rig, batch + 12, 3); /* with a gap, as another process might leave it */
+    rig_close(&rig);
+    rig_open(&rig, &DRIVER, clock, "max_size", (int64_t)30000, NULL);
+    rig_write(&rig, batch + 8, 22);
+    assert_int_equal(count_all(&rig), 30);
+    for (int i = 0; i < 30; i++)
+        crier_record_unref(batch[i]);
+    rig_close(&rig);
+    crier_clock_free(clock);
+}
+
+static void test_two_processes(void **state)
+{
+    (void)state;
+    struct crier_clock *clock = crier_clock_virtual(START);
+    struct rig rig;
+    pid_t pids[3];
+    for (int p = 0; p < 3; p++) {
+        pids[p] = fork();
+        if (pids[p] == 0) {
+            rig_open(&rig, &DRIVER, clock, "max_size", (int64_t)100000, NULL);
+            for (long n = 0; n < 400;) {
+                struct crier_record *batch[8];
+                size_t done;
+                for (int i = 0; i < 8; i++)
+                    batch[i] = nth_record(p * 1000 + n + i);
+                for (size_t at = 0; at < 8; at += done)
+                    DRIVER.write(rig.self, batch + at, 8 - at, &done, NULL);
+                n += 8;
+            }
+            _exit(0);
+        }
+    }
+    for (int p = 0; p < 3; p++) {
+        int status;
+        waitpid(pids[p], &status, 0);
+        assert_int_equal(status, 0);
+    }
+    rig_open(&rig, &DRIVER, clock, NULL);
+    struct crier_err err = {0};
+    size_t count;
+    struct crier_record **hits = query_all(&rig, &count, &err);
+    assert_string_equal(err.text, "");
+    assert_int_equal(count, 1200);
+    for (size_t i = 0; i < count; i++)
+        crier_record_unref(hits[i]);
+    free(hits);
+    rig_close(&rig);
+    crier_clock_free(clock);
+}
+
+static void test_reopen_after_a_rename(void **state)
+{
+    (void)state;
+    struct crier_clock *clock = crier_clock_virtual(START);
+    struct maker m;
+    struct rig rig;
+    maker_init(&m, 3);
+    rig_open(&rig, &DRIVER, clock, NULL);
+    write_log(&rig, &m, START, "one");
+    char *live = in_folder(LIVE), *away = in_folder("away");
+    assert_int_equal(rename(live, away), 0);
+    DRIVER.reopen(rig.self);
+    write_log(&rig, &m, START, "two");
+    assert_int_equal(rename(live, away), 0); /* also without being told */
+    write_log(&rig, &m, START, "three");
+    char *text = slurp(LIVE, NULL);
+    assert_non_null(strstr(text, "three"));
+    assert_null(strstr(text, "two"));
+    free(text);
+    free(live);
+    free(away);
+    rig_close(&rig);
+    maker_fini(&m);
+    crier_clock_free(clock);
+}
+
+#define LINE_CASE(test) cmocka_unit_test_setup_teardown(test, make_test_folder, remove_test_folder)
+#define LINE_CASES                                                                                 \
+    LINE_CASE(test_filters_as_memory), LINE_CASE(test_records_come_back_whole),                    \
+        LINE_CASE(test_kill), LINE_CASE(test_full_disk),                                           \
+        LINE_CASE(test_a_replayed_batch_is_skipped), LINE_CASE(test_two_processes),                \
+        LINE_CASE(test_reopen_after_a_rename)
