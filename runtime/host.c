@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "host.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <lauxlib.h>
 #include <signal.h>
@@ -48,7 +49,8 @@ struct crier_host {
     int lock;
     struct crier_state *state;
     struct crier_source source;
-    struct crier_builder builder;
+    struct crier_builder builder, spare;
+    bool logging; /* a log call reads its fields */
     uint64_t seq_reserved;
     struct crier_rng rng;
     struct crier_poster *poster;
@@ -62,7 +64,7 @@ struct crier_host {
     uv_signal_t signals[4];
     int signal_count;
     struct crier_timer for_timer, stop_timer;
-    bool stopping, cut_off, stopped;
+    bool stopping, cut_off, over, stopped;
     int code;
     int64_t started_wall;
     struct build_job *job; /* a reload under way */
@@ -84,6 +86,23 @@ struct crier_state *crier_host_state(struct crier_host *host)
 struct crier_builder *crier_host_builder(struct crier_host *host)
 {
     return &host->builder;
+}
+
+bool crier_host_log_begin(struct crier_host *host)
+{
+    bool nested = host->logging;
+    host->logging = true;
+    return nested;
+}
+
+void crier_host_log_end(struct crier_host *host)
+{
+    host->logging = false;
+}
+
+struct crier_builder *crier_host_spare_builder(struct crier_host *host)
+{
+    return &host->spare;
 }
 
 struct crier_poster *crier_host_poster(struct crier_host *host)
@@ -263,6 +282,8 @@ static void on_state_timer(struct crier_timer *timer)
  * compared less often, at most a twentieth of the time. */
 void crier_host_touched(struct crier_generation *gen)
 {
+    if (gen->host)
+        gen->host->logging = false; /* a log call may have ended by an error */
     if (!gen->states->len || !gen->host || crier_timer_armed(&gen->state_timer))
         return;
     int64_t wait = gen->state_cost > CRIER_MS ? gen->state_cost * 20 : 0;
@@ -291,6 +312,12 @@ bool crier_host_bot_ready(struct crier_host *host, const char *name)
 {
     struct bot *bot = find_bot(host, name);
     return !bot || bot->ready;
+}
+
+bool crier_host_bot_unreachable(struct crier_host *host, const char *name)
+{
+    struct bot *bot = find_bot(host, name);
+    return bot && !bot->ready && bot->trouble;
 }
 
 static void free_bot(void *p)
@@ -406,8 +433,9 @@ static void adopt_bot(struct crier_host *host, const struct crier_bot *decl,
         return;
     }
     if (bot) {
-        g_ptr_array_remove(host->bots, bot);
-        g_ptr_array_add(host->old_bots, bot);
+        guint at;
+        if (g_ptr_array_find(host->bots, bot, &at))
+            g_ptr_array_add(host->old_bots, g_ptr_array_steal_index(host->bots, at));
     }
     bot = crier_calloc(1, sizeof *bot);
     bot->host = host;
@@ -451,8 +479,11 @@ static void furnish_sim(struct crier_host *host, const struct crier_generation *
 
 static bool is_loopback(const char *host)
 {
+    struct in_addr v4;
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return (ntohl(v4.s_addr) >> 24) == 127;
     return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
-           strcmp(host, "[::1]") == 0 || strncmp(host, "127.", 4) == 0;
+           strcmp(host, "[::1]") == 0;
 }
 
 static bool allow_host(void *owner, const char *name, char *why, size_t cap)
@@ -478,7 +509,8 @@ static void on_generation_free(struct crier_generation *gen)
     crier_timer_stop(host->loop, &gen->drain_timer);
     if (crier_timer_armed(&gen->state_timer)) {
         crier_timer_stop(host->loop, &gen->state_timer);
-        crier_state_tables_save(gen);
+        if (host->state)
+            crier_state_tables_save(gen);
     }
     g_ptr_array_remove(host->draining, gen);
 }
@@ -509,8 +541,8 @@ static void retire(struct crier_host *host, struct crier_generation *gen)
         crier_timer_in(host->loop, &gen->drain_timer, gen->config.limits.drain);
     g_ptr_array_add(host->draining, gen);
     crier_generation_unref(gen); /* what is under way in it holds the rest */
-    if (host->draining->len > 2)
-        terminate(host, host->draining->pdata[0]);
+    for (guint i = 0; i + 2 < host->draining->len; i++)
+        terminate(host, host->draining->pdata[i]);
 }
 
 /* A hook's event as a table of texts: name, value, name, value, NULL. */
@@ -926,7 +958,8 @@ static void on_request(void *arg, struct crier_control_conn *conn, json_t *reque
 
 static void finish_stop(struct crier_host *host)
 {
-    if (host->stopped)
+    /* A build cannot be interrupted, only waited for: the load limit bounds it. */
+    if (host->stopped || host->job)
         return;
     host->stopped = true;
     crier_loop_stop(host->loop);
@@ -946,8 +979,8 @@ static bool calls_alive(struct crier_host *host)
 static void check_idle(void *arg)
 {
     struct crier_host *host = arg;
-    if (host->stopping && !host->job && crier_poster_pending(host->poster) == 0 &&
-        !calls_alive(host))
+    if (host->stopping && (host->over || (crier_poster_pending(host->poster) == 0 &&
+                                          !calls_alive(host))))
         finish_stop(host);
 }
 
@@ -962,6 +995,7 @@ static void on_stop_over(struct crier_timer *timer)
 {
     struct crier_host *host = CRIER_CONTAINER(timer, struct crier_host, stop_timer);
     if (host->cut_off) {
+        host->over = true;
         finish_stop(host);
         return;
     }
@@ -977,12 +1011,10 @@ static void on_stop_over(struct crier_timer *timer)
 
 static void host_stop(struct crier_host *host, int code)
 {
-    if (host->stopping) {
-        /* Asked twice: at once. */
-        on_stop_over(&host->stop_timer);
+    if (host->stopping)
         return;
-    }
     host->code = code;
+    crier_timer_stop(host->loop, &host->for_timer);
     crier_host_system(host, CRIER_INFO, "stop", "stopping");
     crier_host_hook(host, "stop", NULL, NULL);
     host->stopping = true;
@@ -1001,7 +1033,9 @@ static void on_for_over(struct crier_timer *timer)
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct crier_host *host = handle->data;
-    if (number == SIGTERM || number == SIGINT) {
+    if ((number == SIGTERM || number == SIGINT) && host->stopping) {
+        on_stop_over(&host->stop_timer); /* asked twice: at once */
+    } else if (number == SIGTERM || number == SIGINT) {
         host_stop(host, 0);
     } else if (number == SIGHUP) {
         reload(host);
@@ -1121,6 +1155,7 @@ static void start_source(struct crier_host *host, const struct crier_generation 
                       crier_clock_is_virtual(host->clock) ? &seed : NULL);
     host->source.seq = seq;
     crier_builder_init(&host->builder, &host->source);
+    crier_builder_init(&host->spare, &host->source);
 }
 
 static void on_clock_set(void *arg, int64_t jump_us)
@@ -1204,12 +1239,16 @@ static void host_end(struct crier_host *host)
     int64_t within = host->current ? host->current->config.limits.stop : 0;
     crier_watch_free(host->watch);
     crier_control_stop(host->control);
-    for (int i = 0; i < host->signal_count; i++)
+    for (int i = 0; i < host->signal_count; i++) {
         uv_close((uv_handle_t *)&host->signals[i], NULL);
+        /* What is left takes limits.stop at most; a signal must not cut it off half way. */
+        signal(host->signals[i].signum, SIG_IGN);
+    }
     crier_timer_stop(host->loop, &host->stop_timer);
     crier_timer_stop(host->loop, &host->for_timer);
     if (host->current) {
         /* Requests that were cut off end now, and are recorded. */
+        crier_poster_stop_names(host->poster);
         for (guint i = 0; i < host->bots->len; i++) {
             struct bot *bot = host->bots->pdata[i];
             crier_discord_free(bot->client);
@@ -1285,12 +1324,15 @@ int crier_host_run(const struct crier_host_config *config)
         char text[32];
         snprintf(text, sizeof text, "%llu", (unsigned long long)host.source.seq);
         crier_state_put(host.state, "host", "seq", text, NULL, NULL);
-        crier_state_close(host.state);
+        struct crier_state *state = host.state;
+        host.state = NULL;
+        crier_state_close(state);
     }
     crier_loop_free(host.loop);
     crier_poster_free(host.poster);
     if (host.source.node) {
         crier_builder_fini(&host.builder);
+        crier_builder_fini(&host.spare);
         crier_source_fini(&host.source);
     }
     crier_state_unlock(host.lock);

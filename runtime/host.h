@@ -46,6 +46,11 @@ struct crier_loop *crier_host_loop(struct crier_host *host);
 struct crier_state *crier_host_state(struct crier_host *host);
 /** The one builder of records on the loop thread. */
 struct crier_builder *crier_host_builder(struct crier_host *host);
+/** A finalizer may log while the fields of another log call are being read: begin says whether one
+ *  is under way, and then the spare builder is to be used. */
+bool crier_host_log_begin(struct crier_host *host);
+void crier_host_log_end(struct crier_host *host);
+struct crier_builder *crier_host_spare_builder(struct crier_host *host);
 /** Route a record; consumes the reference. */
 void crier_host_emit(struct crier_host *host, struct crier_record *record);
 /** A system record: logger "system", the text formatted. */
@@ -66,6 +71,8 @@ struct crier_poster *crier_host_poster(struct crier_host *host);
 struct crier_discord *crier_host_client(struct crier_host *host, const char *bot);
 /** Whether its token was accepted, or it has been given up. */
 bool crier_host_bot_ready(struct crier_host *host, const char *bot);
+/** Whether Discord does not answer the bot, and has not done so for seconds. */
+bool crier_host_bot_unreachable(struct crier_host *host, const char *bot);
 /** The random generator of the loop thread (periods). */
 struct crier_rng *crier_host_rng(struct crier_host *host);
 bool crier_host_stopping(const struct crier_host *host);

@@ -57,7 +57,9 @@ static int l_log(lua_State *L)
         }
         return 0;
     }
-    struct crier_builder *b = crier_host_builder(gen->host);
+    bool nested = crier_host_log_begin(gen->host);
+    struct crier_builder *b =
+        nested ? crier_host_spare_builder(gen->host) : crier_host_builder(gen->host);
     crier_build_begin(b, CRIER_KIND_LOG, (enum crier_level)level,
                       crier_clock_wall(gen->vm->config.clock));
     crier_build_logger(b, "bot", 3);
@@ -65,6 +67,8 @@ static int l_log(lua_State *L)
     crier_build_where(b, where, strlen(where));
     if (fields)
         crier_build_lua_fields(b, L, arg + 1);
+    if (!nested)
+        crier_host_log_end(gen->host);
     crier_host_emit(gen->host, crier_build_end(b));
     return 0;
 }

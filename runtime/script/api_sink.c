@@ -230,10 +230,13 @@ static int l_sink_query(lua_State *L)
         return 2;
     }
     luaL_checktype(L, 2, LUA_TTABLE);
-    struct crier_query *q;
+    struct crier_query **box = lua_newuserdatauv(L, sizeof *box, 0), *q = NULL;
+    *box = NULL;
+    luaL_setmetatable(L, "crier.queryhold");
     struct crier_err err = {0};
-    if (crier_query_from_lua(L, 2, gen->zone, &q, &err) != 0)
+    if (crier_query_from_lua(L, 2, gen->zone, box, &err) != 0)
         return raise_there(L, "sink '%s': %s", s->name, err.text);
+    q = *box;
     if (lua_type(L, 3) == LUA_TSTRING)
         crier_query_order(q, lua_tostring(L, 3), lua_toboolean(L, 4));
     if (lua_isinteger(L, 5) && lua_tointeger(L, 5) > 0)
@@ -243,6 +246,7 @@ static int l_sink_query(lua_State *L)
     struct wait *w = crier_calloc(1, sizeof *w);
     w->call = call;
     w->count = lua_toboolean(L, 7);
+    *box = NULL;
     crier_sink_query(s->sink, q, query_done, w);
     return crier_call_wait(L, query_cancel, w);
 }
@@ -262,13 +266,24 @@ struct match_fn {
     char *what;
 };
 
+static void free_match(void *arg)
+{
+    struct match_fn *m = arg;
+    free(m->what);
+    free(m);
+}
+
 static int run_match(void *arg, struct crier_record *record, struct crier_err *err)
 {
     struct match_fn *m = arg;
     struct crier_vm *vm = m->gen->vm;
     struct crier_lua_error error = {0};
+    /* The main state has nobody to catch an error, so the script's cap must not bite here. */
+    bool capped = vm->capped;
+    vm->capped = false;
     lua_rawgeti(vm->L, LUA_REGISTRYINDEX, m->ref);
     crier_push_record(vm->L, record);
+    vm->capped = capped;
     int rc = crier_call_now(vm, 1, 1, m->what, m->gen->config.limits.callback, &error);
     if (rc != 0) {
         crier_err_set(err, rc, "%s", error.message ? error.message : "failed");
@@ -319,6 +334,7 @@ static int l_route(lua_State *L)
         lua_pushnil(L);
         rule->match = run_match;
         rule->arg = m;
+        rule->free_arg = free_match;
     } else if (type == LUA_TTABLE) {
         if (crier_query_from_lua(L, lua_gettop(L), d.gen->zone, &rule->query, &err) != 0)
             crier_decl_problem(&d, CRIER_ERROR, "match", NULL, "option 'match': %s", err.text);
@@ -343,8 +359,21 @@ static int l_route(lua_State *L)
     return 0;
 }
 
+static int l_query_gc(lua_State *L)
+{
+    struct crier_query **box = luaL_checkudata(L, 1, "crier.queryhold");
+    crier_query_free(*box);
+    *box = NULL;
+    return 0;
+}
+
 void crier_open_sink(lua_State *L)
 {
+    luaL_newmetatable(L, "crier.queryhold");
+    lua_pushcfunction(L, l_query_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+
     static const luaL_Reg methods[] = {{"_query", l_sink_query}, {NULL, NULL}};
     luaL_newmetatable(L, CRIER_MT_SINK);
     lua_newtable(L);

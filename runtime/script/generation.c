@@ -203,6 +203,8 @@ static void free_declared_sink(void *p)
 static void free_rule(void *p)
 {
     struct crier_rule *rule = p;
+    if (rule->free_arg)
+        rule->free_arg(rule->arg);
     crier_query_free(rule->query);
     free(rule->to);
     free(rule->where);
@@ -250,6 +252,9 @@ struct crier_generation *crier_generation_ref(struct crier_generation *gen)
 static void destroy(void *arg)
 {
     struct crier_generation *gen = arg;
+    gen->dying = false;
+    if (gen->refs > 0)
+        return; /* taken up again meanwhile */
     if (gen->on_free)
         gen->on_free(gen);
     crier_vm_free(gen->vm);
@@ -277,8 +282,9 @@ static void destroy(void *arg)
 
 void crier_generation_unref(struct crier_generation *gen)
 {
-    if (!gen || --gen->refs > 0)
+    if (!gen || --gen->refs > 0 || gen->dying)
         return;
+    gen->dying = gen->host != NULL;
     if (gen->host)
         crier_loop_post(crier_host_loop(gen->host), destroy, gen);
     else

@@ -167,6 +167,7 @@ struct crier_generation {
     GHashTable *strings; /**< interned file names */
     struct crier_router *router;
     struct crier_host *host; /**< NULL until swapped in */
+    bool dying;              /**< its end is posted: see crier_generation_unref */
     bool retired;            /**< a newer generation has taken over */
     struct crier_timer state_timer, drain_timer;
     int64_t state_cost;      /**< what the last saving of crier.state tables took */

@@ -10,6 +10,8 @@
 #include "base/json.h"
 #include "record/scan.h"
 
+#define MAX_JSON ((size_t)64 << 20)
+
 /* --- to JSON ------------------------------------------------------------------------------ */
 
 struct writer {
@@ -143,6 +145,9 @@ static int write_table(struct writer *w, int idx)
     if (n == -2)
         return fault(w, "a table for JSON has either the keys 1..n without holes, or strings as "
                         "keys");
+    if (w->out->len > MAX_JSON)
+        return fault(w, "it is too large for JSON (a table that is shared is written out at each "
+                        "place)");
     w->tables[w->depth++] = table;
     int rc = n > 0 ? write_array(w, idx, n) : write_object(w, idx);
     w->depth--;

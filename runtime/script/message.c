@@ -39,6 +39,7 @@ struct op {
     struct crier_request_id request;
     bool done, ok, edited, canceled;
     char *reason;
+    uint64_t before; /* the last message as it was when the send began */
 };
 
 struct crier_send {
@@ -60,6 +61,11 @@ struct crier_send {
 static void finish(struct crier_send *s);
 static void start_ops(struct crier_send *s);
 static void op_create(struct op *op);
+
+void crier_poster_stop_names(struct crier_poster *p)
+{
+    crier_names_stop(p->names);
+}
 
 /* --- state ------------------------------------------------------------------------------- */
 
@@ -222,6 +228,8 @@ static void put_int(struct crier_buf *b, const char *key, int64_t v)
 static void save_state(struct crier_poster *p, struct crier_msgstate *st,
                        void (*done)(void *arg, int rc), void *arg)
 {
+    if (!crier_host_state(p->host))
+        return; /* the host has closed it; what matters, an intent, is in the file */
     struct crier_buf b = {0};
     crier_json_open(&b, '{');
     put_int(&b, "first", st->first);
@@ -387,7 +395,8 @@ static void record_skip(struct crier_poster *p, struct crier_message *m, const c
     *k = (struct skip){.poster = p, .m = m, .reason = crier_strdup(reason), .count = count,
                        .wall = crier_loop_wall(crier_host_loop(p->host))};
     crier_generation_ref(m->gen);
-    if (client && crier_host_bot_ready(p->host, m->target->bot->name))
+    if (client && !crier_host_stopping(p->host) &&
+        !crier_host_bot_unreachable(p->host, m->target->bot->name))
         crier_names_want(p->names, client, m->target, NULL, 0, publish_skip, k);
     else
         publish_skip(k);
@@ -452,7 +461,7 @@ static void on_due(struct crier_timer *timer)
     struct crier_message *m = CRIER_CONTAINER(timer, struct crier_message, timer);
     struct crier_poster *p = crier_host_poster(m->gen->host);
     struct crier_msgstate *st = m->state;
-    if (crier_host_stopping(p->host))
+    if (crier_host_stopping(p->host) || st->ended)
         return;
     int64_t now = crier_loop_wall(crier_host_loop(p->host));
     if (now < st->due) { /* timers are exact to the microsecond of one clock, not of two */
@@ -651,22 +660,27 @@ static void names_known(void *arg)
         finish(s);
 }
 
+static void set_deadline(struct crier_send *s)
+{
+    struct crier_loop *loop = crier_host_loop(s->poster->host);
+    s->started = crier_loop_now(loop);
+    int64_t span = s->st->due - crier_loop_wall(loop);
+    if (span < RETRY_LEAST)
+        span = RETRY_LEAST;
+    if (span > RETRY_MOST)
+        span = RETRY_MOST;
+    s->deadline = s->started + span;
+}
+
 static void begin_send(struct crier_poster *p, struct crier_message *m, int64_t due, int64_t at)
 {
-    struct crier_loop *loop = crier_host_loop(p->host);
     struct crier_send *s = crier_calloc(1, sizeof *s);
     s->poster = p;
     s->m = m;
     s->st = m->state;
     s->due = due;
     s->at = at;
-    s->started = crier_loop_now(loop);
-    int64_t span = m->state->due - crier_loop_wall(loop);
-    if (span < RETRY_LEAST)
-        span = RETRY_LEAST;
-    if (span > RETRY_MOST)
-        span = RETRY_MOST;
-    s->deadline = s->started + span;
+    set_deadline(s);
     m->state->send = s;
     crier_generation_ref(m->gen);
     s->index = p->sends->len;
@@ -692,8 +706,10 @@ void crier_poster_bot_ready(struct crier_poster *p, const char *bot)
     p->waiting = g_ptr_array_new();
     for (guint i = 0; i < waiting->len; i++) {
         struct crier_send *s = waiting->pdata[i];
-        if (strcmp(s->m->target->bot->name, bot) == 0)
+        if (strcmp(s->m->target->bot->name, bot) == 0) {
+            set_deadline(s); /* waiting for Discord has not used it up */
             get_data(s);
+        }
         else
             g_ptr_array_add(p->waiting, s);
     }
@@ -880,11 +896,12 @@ static void start_ops(struct crier_send *s)
         struct crier_channel_state *at =
             channel_state(s->st, text ? m->channels[i] : m->target->id);
         if (channel_open(m, at))
-            s->ops[s->op_count++] = (struct op){.send = s, .at = at};
+            s->ops[s->op_count++] = (struct op){.send = s, .at = at, .before = at->message};
     }
     s->left = s->op_count;
     if (!s->op_count) {
-        end_message(s->poster, m);
+        if (!m->gen->retired)
+            end_message(s->poster, m);
         drop_send(s);
         return;
     }
@@ -976,8 +993,15 @@ static void finish(struct crier_send *s)
         canceled += s->ops[i].canceled;
     }
     if (canceled && s->st->intent_due && crier_host_stopping(p->host)) {
-        /* The host stops with the outcome unknown: the next start repeats it under the same nonce
-         * and records how it ended. */
+        /* The host stops with the outcome unknown: the next start repeats it, all channels, under
+         * the same nonces, and records how it ended. */
+        for (size_t i = 0; i < s->op_count; i++) {
+            struct op *op = &s->ops[i];
+            if (op->ok) {
+                op->at->sent--;
+                op->at->message = op->before;
+            }
+        }
         save_state(p, s->st, NULL, NULL);
         drop_send(s);
         return;

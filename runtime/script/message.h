@@ -58,6 +58,8 @@ void crier_poster_on_idle(struct crier_poster *poster, void (*fn)(void *arg), vo
 void crier_poster_bot_ready(struct crier_poster *poster, const char *bot);
 /** The host stops: sends that still wait for their bot are skipped. */
 void crier_poster_drop_waiting(struct crier_poster *poster);
+/** The clients are about to go: no name is asked for any more. */
+void crier_poster_stop_names(struct crier_poster *poster);
 /** Give up what is under way, of one generation or (NULL) of all: data functions and requests are
  *  cancelled, outcomes recorded. */
 void crier_poster_cancel(struct crier_poster *poster, const struct crier_generation *gen);

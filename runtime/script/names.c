@@ -20,6 +20,7 @@ struct crier_names {
     struct crier_loop *loop;
     GHashTable *names;   /* id (uint64 boxed) -> char * */
     GHashTable *entries; /* path -> struct entry */
+    bool stopped;
 };
 
 /* One crier_names_want: done when its count of fetches is zero. */
@@ -58,6 +59,11 @@ void crier_names_free(struct crier_names *names)
     g_hash_table_destroy(names->names);
     g_hash_table_destroy(names->entries);
     free(names);
+}
+
+void crier_names_stop(struct crier_names *names)
+{
+    names->stopped = true;
 }
 
 const char *crier_names_get(const struct crier_names *names, uint64_t id)
@@ -112,6 +118,8 @@ static void fetched(void *arg, const struct crier_discord_result *result)
 static void fetch(struct want *w, const char *collection, uint64_t id, const char *rest)
 {
     struct crier_names *names = w->names;
+    if (names->stopped)
+        return;
     char path[64];
     snprintf(path, sizeof path, "/%s/%llu%s", collection, (unsigned long long)id, rest);
     struct entry *e = g_hash_table_lookup(names->entries, path);

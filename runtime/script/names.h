@@ -17,6 +17,8 @@ struct crier_names *crier_names_new(struct crier_loop *loop);
 /** No fetch may be under way: the clients were freed first. */
 void crier_names_free(struct crier_names *names);
 
+/** Ask for nothing any more: what waits gets along with the names that are known. */
+void crier_names_stop(struct crier_names *names);
 /** The name, or NULL while it is not known. Borrowed until the next fetch. */
 const char *crier_names_get(const struct crier_names *names, uint64_t id);
 /** See to it that the names of a target and of these channels are known, or known to be out of

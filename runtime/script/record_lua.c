@@ -71,13 +71,22 @@ struct crier_record *crier_to_record(lua_State *L, int idx)
     return box ? *box : NULL;
 }
 
-static int l_record_index(lua_State *L)
+/* A finalizer may meet a record whose own has run already. */
+static struct crier_record *check_record(lua_State *L)
 {
     struct crier_record **box = luaL_checkudata(L, 1, CRIER_MT_RECORD);
+    if (!*box)
+        luaL_error(L, "the record has been collected");
+    return *box;
+}
+
+static int l_record_index(lua_State *L)
+{
+    struct crier_record *record = check_record(L);
     char scratch[32];
     struct crier_value v;
     if (lua_type(L, 2) != LUA_TSTRING ||
-        !crier_record_get(*box, lua_tostring(L, 2), &v, scratch)) {
+        !crier_record_get(record, lua_tostring(L, 2), &v, scratch)) {
         lua_pushnil(L);
         return 1;
     }
@@ -118,8 +127,7 @@ static int l_record_gc(lua_State *L)
 
 static int l_record_tostring(lua_State *L)
 {
-    struct crier_record **box = luaL_checkudata(L, 1, CRIER_MT_RECORD);
-    struct crier_str json = crier_record_json(*box);
+    struct crier_str json = crier_record_json(check_record(L));
     lua_pushlstring(L, json.data, json.len);
     return 1;
 }
@@ -128,18 +136,18 @@ static int l_record_pairs(lua_State *L)
 {
     static const char *const common[] = {"id",     "seq",  "time",  "node", "kind", "level",
                                          "logger", "text", "where", "ok",   "sim"};
-    struct crier_record **box = luaL_checkudata(L, 1, CRIER_MT_RECORD);
+    struct crier_record *record = check_record(L);
     lua_getglobal(L, "next");
     lua_newtable(L);
     for (size_t i = 0; i < CRIER_COUNT(common); i++) {
         char scratch[32];
         struct crier_value v;
-        if (crier_record_get(*box, common[i], &v, scratch)) {
+        if (crier_record_get(record, common[i], &v, scratch)) {
             push_value(L, &v);
             lua_setfield(L, -2, common[i]);
         }
     }
-    struct crier_iter it = crier_record_fields(*box);
+    struct crier_iter it = crier_record_fields(record);
     struct crier_value v;
     while (crier_next(&it, &v)) {
         lua_pushlstring(L, v.key.data, v.key.len);
@@ -166,81 +174,121 @@ void crier_open_record(lua_State *L)
 
 /* --- fields from Lua --------------------------------------------------------------------- */
 
-enum { MAX_DEPTH = 60 };
+enum { MAX_DEPTH = 60, MAX_VALUES = 100000 };
 
-static void build_table(struct crier_builder *b, lua_State *L, int idx, int depth);
+/* What is left to be told: tables that are shared are written out at each place, which can take for
+ * ever, and no budget stops C. */
+struct walk {
+    struct crier_builder *b;
+    lua_State *L;
+    const void *on[MAX_DEPTH]; /* the tables around the present value */
+    int depth, left;
+};
 
-static void build_value(struct crier_builder *b, lua_State *L, int idx, const char *key,
-                        size_t klen, int depth)
+static void build_table(struct walk *w, int idx);
+static void build_value(struct walk *w, int idx, const char *key, size_t klen);
+
+static void build_word(struct walk *w, const char *key, size_t klen, const char *word)
 {
-    switch (lua_type(L, idx)) {
-    case LUA_TNIL:
-        crier_build_null(b, key, klen);
-        return;
-    case LUA_TBOOLEAN:
-        crier_build_bool(b, key, klen, lua_toboolean(L, idx));
-        return;
-    case LUA_TNUMBER:
-        if (lua_isinteger(L, idx))
-            crier_build_int(b, key, klen, lua_tointeger(L, idx));
-        else
-            crier_build_num(b, key, klen, lua_tonumber(L, idx));
-        return;
-    case LUA_TSTRING: {
-        size_t len;
-        const char *s = lua_tolstring(L, idx, &len);
-        crier_build_str(b, key, klen, s, len);
-        return;
-    }
-    case LUA_TTABLE: {
-        if (depth >= MAX_DEPTH || !lua_checkstack(L, 8)) {
-            crier_build_str(b, key, klen, "[too deep]", 10);
-            return;
-        }
-        bool array = lua_rawlen(L, idx) > 0;
-        crier_build_open(b, key, klen, array ? CRIER_ARRAY : CRIER_OBJECT);
-        if (array) {
-            size_t n = lua_rawlen(L, idx);
-            for (size_t i = 1; i <= n; i++) {
-                lua_rawgeti(L, idx, (lua_Integer)i);
-                build_value(b, L, lua_gettop(L), NULL, 0, depth + 1);
-                lua_pop(L, 1);
-            }
-        } else {
-            build_table(b, L, idx, depth + 1);
-        }
-        crier_build_close(b);
-        return;
-    }
-    case LUA_TUSERDATA: {
-        struct crier_record *record = crier_to_record(L, idx);
-        if (record) {
-            char id[27];
-            crier_record_id(record, id);
-            crier_build_str(b, key, klen, id, 26);
-            return;
-        }
-        if (luaL_testudata(L, idx, CRIER_MT_SECRET)) {
-            crier_build_str(b, key, klen, "*****", 5);
-            return;
-        }
-    } /* fall through */
-    default: {
-        char text[80];
-        crier_lua_describe(L, idx, text, sizeof text);
-        crier_build_str(b, key, klen, text, strlen(text));
-    }
+    crier_build_str(w->b, key, klen, word, strlen(word));
+}
+
+static void build_list(struct walk *w, int idx)
+{
+    lua_Integer n = (lua_Integer)lua_rawlen(w->L, idx);
+    for (lua_Integer i = 1; i <= n && w->left > 0; i++) {
+        lua_rawgeti(w->L, idx, i);
+        build_value(w, lua_gettop(w->L), NULL, 0);
+        lua_pop(w->L, 1);
     }
 }
 
-static void build_table(struct crier_builder *b, lua_State *L, int idx, int depth)
+static void build_container(struct walk *w, int idx, const char *key, size_t klen)
 {
+    const void *table = lua_topointer(w->L, idx);
+    for (int i = 0; i < w->depth; i++) {
+        if (w->on[i] == table) {
+            build_word(w, key, klen, "[cycle]");
+            return;
+        }
+    }
+    if (w->depth == MAX_DEPTH || !lua_checkstack(w->L, 8)) {
+        build_word(w, key, klen, "[too deep]");
+        return;
+    }
+    bool list = lua_rawlen(w->L, idx) > 0;
+    w->on[w->depth++] = table;
+    crier_build_open(w->b, key, klen, list ? CRIER_ARRAY : CRIER_OBJECT);
+    if (list)
+        build_list(w, idx);
+    else
+        build_table(w, idx);
+    crier_build_close(w->b);
+    w->depth--;
+}
+
+static void build_object(struct walk *w, int idx, const char *key, size_t klen)
+{
+    struct crier_record *record = crier_to_record(w->L, idx);
+    if (record) {
+        char id[27];
+        crier_record_id(record, id);
+        build_word(w, key, klen, id);
+    } else if (luaL_testudata(w->L, idx, CRIER_MT_SECRET)) {
+        build_word(w, key, klen, "*****");
+    } else {
+        char text[80];
+        build_word(w, key, klen, crier_lua_describe(w->L, idx, text, sizeof text));
+    }
+}
+
+static void build_value(struct walk *w, int idx, const char *key, size_t klen)
+{
+    lua_State *L = w->L;
+    if (w->left > 0 && --w->left == 0) {
+        build_word(w, key, klen, "[too large]");
+        return;
+    }
+    switch (lua_type(L, idx)) {
+    case LUA_TNIL:
+        crier_build_null(w->b, key, klen);
+        break;
+    case LUA_TBOOLEAN:
+        crier_build_bool(w->b, key, klen, lua_toboolean(L, idx));
+        break;
+    case LUA_TNUMBER:
+        if (lua_isinteger(L, idx))
+            crier_build_int(w->b, key, klen, lua_tointeger(L, idx));
+        else
+            crier_build_num(w->b, key, klen, lua_tonumber(L, idx));
+        break;
+    case LUA_TSTRING: {
+        size_t len;
+        const char *s = lua_tolstring(L, idx, &len);
+        crier_build_str(w->b, key, klen, s, len);
+        break;
+    }
+    case LUA_TTABLE:
+        build_container(w, idx, key, klen);
+        break;
+    default:
+        build_object(w, idx, key, klen);
+    }
+}
+
+static void build_table(struct walk *w, int idx)
+{
+    lua_State *L = w->L;
     lua_pushnil(L);
     while (lua_next(L, idx)) {
         int value = lua_gettop(L);
         size_t klen;
         const char *key;
         char number[40];
+        if (w->left <= 0) {
+            lua_settop(L, value - 2);
+            return;
+        }
         if (lua_type(L, -2) == LUA_TSTRING) {
             key = lua_tolstring(L, -2, &klen);
         } else {
@@ -253,21 +301,26 @@ static void build_table(struct crier_builder *b, lua_State *L, int idx, int dept
             key = number;
             klen = strlen(number);
         }
-        build_value(b, L, value, key, klen, depth);
+        build_value(w, value, key, klen);
         lua_settop(L, value - 1);
     }
 }
 
 void crier_build_lua_fields(struct crier_builder *b, lua_State *L, int idx)
 {
+    struct walk w = {.b = b, .L = L, .left = MAX_VALUES};
+    idx = lua_absindex(L, idx);
     luaL_checkstack(L, 8, "too many values");
-    build_table(b, L, lua_absindex(L, idx), 0);
+    w.on[w.depth++] = lua_topointer(L, idx);
+    build_table(&w, idx);
 }
 
 /* --- queries ----------------------------------------------------------------------------- */
 
-/* An operator is a table made by lua/crier/query.lua: { op = "gt", value... } with the operator's
- * metatable. */
+enum { MAX_LIST = 10000 };
+
+/* An operator is a table made by lua/crier/init.lua: { op = "gt", n = 1, value... } with the
+ * operator's metatable. */
 static bool read_const(lua_State *L, int idx, struct crier_value *v)
 {
     *v = (struct crier_value){0};
@@ -333,9 +386,11 @@ static int add_list(lua_State *L, int idx, const char *path, enum crier_op op, l
         n = lua_tointeger(L, -1);
     lua_pop(L, 1);
     size_t count = n >= first ? (size_t)(n - first + 1) : 0;
+    if (n > MAX_LIST || !lua_checkstack(L, (int)count + 8))
+        return crier_err_set(err, CRIER_ELIMIT, "'%s': a list of more than %d values", path,
+                             MAX_LIST);
     struct crier_value *values = crier_calloc(count ? count : 1, sizeof *values);
     int top = lua_gettop(L), rc = 0;
-    luaL_checkstack(L, (int)count + 8, "too many values");
     for (size_t i = 0; i < count && rc == 0; i++) {
         lua_rawgeti(L, idx, first + (lua_Integer)i);
         if (!read_const(L, lua_gettop(L), &values[i])) {
@@ -420,8 +475,13 @@ static int add_one(lua_State *L, int idx, const char *path, struct crier_query *
     if (lua_type(L, idx) != LUA_TTABLE)
         return crier_err_set(err, CRIER_EINVAL, "'%s': cannot compare with a %s", path,
                              luaL_typename(L, idx));
-    if (is_operator(L, idx, op))
-        return add_list(L, idx, path, (enum crier_op)op_code(op), 1, q, err);
+    if (is_operator(L, idx, op)) {
+        int code = op_code(op);
+        if (code < 0 || code >= CRIER_OP_ANY)
+            return crier_err_set(err, CRIER_EINVAL, "'%s': crier.%s does not compare a field", path,
+                                 op);
+        return add_list(L, idx, path, (enum crier_op)code, 1, q, err);
+    }
     if (lua_rawlen(L, idx) > 0) /* kind = { "task", "event" } */
         return add_list(L, idx, path, CRIER_OP_ONE_OF, 1, q, err);
     char *prefix = crier_asprintf("%s.", path);
@@ -437,7 +497,8 @@ static int add_conditions(lua_State *L, int idx, const char *prefix, struct crie
     int rc = 0;
     if (depth > 14)
         return crier_err_set(err, CRIER_ELIMIT, "conditions are nested too deeply");
-    luaL_checkstack(L, 10, "conditions nested too deeply");
+    if (!lua_checkstack(L, 10))
+        return crier_err_set(err, CRIER_ELIMIT, "conditions are nested too deeply");
     if (is_operator(L, idx, op)) {
         int code = op_code(op);
         if (code != CRIER_OP_ANY && code != CRIER_OP_ALL && code != CRIER_OP_NO)

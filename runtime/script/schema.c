@@ -504,8 +504,7 @@ void crier_decl_read(struct crier_decl *d, const struct crier_option *table, siz
         if (!(table[i].flags & CRIER_OPT_REQUIRED) || out->values[i].set ||
             (i < 64 && meant >> i & 1))
             continue;
-        lua_getfield(L, d->table, table[i].name);
-        if (lua_isnil(L, -1))
+        if (crier_decl_field(d, table[i].name) == LUA_TNIL)
             crier_decl_problem(d, CRIER_ERROR, NULL, table[i].help, "option '%s' is missing",
                                table[i].name);
         lua_pop(L, 1);
@@ -514,5 +513,8 @@ void crier_decl_read(struct crier_decl *d, const struct crier_option *table, siz
 
 int crier_decl_field(struct crier_decl *d, const char *key)
 {
-    return lua_getfield(d->L, d->table, key);
+    /* Raw: options are what is written in the table, and a metamethod could raise over what the
+     * declaration holds. */
+    lua_pushstring(d->L, key);
+    return lua_rawget(d->L, d->table);
 }

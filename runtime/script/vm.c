@@ -88,6 +88,17 @@ void crier_vm_free(struct crier_vm *vm)
     free(vm);
 }
 
+void crier_vm_add_path(struct crier_vm *vm, const char *folder)
+{
+    size_t n = 0;
+    while (vm->config.lua_path[n])
+        n++;
+    const char **list = crier_realloc((void *)vm->config.lua_path, (n + 2) * sizeof *list);
+    list[n] = crier_strdup(folder);
+    list[n + 1] = NULL;
+    vm->config.lua_path = list;
+}
+
 struct crier_vm *crier_vm_of(lua_State *L)
 {
     return (struct crier_vm *)(*(uintptr_t *)lua_getextraspace(L) & ~(uintptr_t)CRIER_CO_FLAGS);

@@ -48,6 +48,8 @@ void crier_router_free(struct crier_router *router)
         struct rule *rule = &router->rules[i];
         for (size_t k = 0; k < rule->pub.to_count; k++)
             crier_sink_unref(rule->pub.to[k]);
+        if (rule->pub.free_arg)
+            rule->pub.free_arg(rule->pub.arg);
         crier_query_free(rule->pub.query);
         free(rule->pub.to);
         free(rule->pub.where);

@@ -20,6 +20,7 @@ struct crier_rule {
     /** Function match: 1 yes, 0 no, negative: it failed (err filled). */
     int (*match)(void *arg, struct crier_record *record, struct crier_err *err);
     void *arg;
+    void (*free_arg)(void *arg); /**< called with the rule's end; may be NULL */
     bool otherwise; /**< matches what no earlier rule (but copies) has matched */
     bool copy;      /**< does not count as a match for `otherwise` */
     struct crier_sink **to; /**< references held by the rule; owned array */
