@@ -321,7 +321,7 @@ describe("crier run", function()
         if r.kind == "message" and r.skipped then skips[#skips + 1] = r.skipped end
       end
       assert.equal(2, #errors)
-      assert.is_truthy(errors[1].text:match "^bot%.lua:%d+: boom")
+      assert.is_truthy(errors[1].text:match "^data function of message 'm' failed: bot%.lua:%d+: boom$")
       assert.is_truthy(errors[1].exc_text:match "bot%.lua:%d+: in the function")
       assert.is_truthy(errors[2].text:match "returned what cannot be sent")
       assert.same({ "the data function returned nil", "the data function failed",

@@ -65,15 +65,23 @@ local function text(s)
   return (s:gsub("[\x80-\xff]", function(c) return utf8.char(c:byte()) end))
 end
 
-local function serve(client)
+-- Each request over a connection of its own, so that an idle one's end is nobody's failure.
+local function exchange(request)
   local to = socket.connect("127.0.0.1", upstream)
-  local rest, back = "", ""
-  if to then to:settimeout(0) end
-  while to do
-    local request, answer
+  if not to then return nil, "" end
+  to:settimeout(0)
+  local answer, rest
+  if send_all(to, request.raw) then answer, rest = read_message(to, "", true) end
+  to:close()
+  return answer, rest
+end
+
+local function serve(client)
+  local request, rest = nil, ""
+  while true do
     request, rest = read_message(client, rest)
-    if not request or not send_all(to, request.raw) then break end
-    answer, back = read_message(to, back, true)
+    if not request then break end
+    local answer, half = exchange(request)
     local method, path = request.first:match "^(%S+) (%S+)"
     log:write(cjson.encode {
       method = method, path = path, headers = request.headers, body = text(request.body),
@@ -81,13 +89,12 @@ local function serve(client)
     }, "\n")
     log:flush()
     if not answer then
-      send_all(client, back) -- half an answer is passed on too
+      send_all(client, half or "") -- half an answer is passed on too
       break
     end
     if not send_all(client, answer.raw) then break end
   end
   client:close()
-  if to then to:close() end
 end
 
 local function resume(co, ...)
