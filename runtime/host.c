@@ -1030,6 +1030,8 @@ static void on_for_over(struct crier_timer *timer)
     host_stop(CRIER_CONTAINER(timer, struct crier_host, for_timer), 0);
 }
 
+static const int signal_numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct crier_host *host = handle->data;
@@ -1047,15 +1049,14 @@ static void on_signal(uv_signal_t *handle, int number)
 
 static void watch_signals(struct crier_host *host)
 {
-    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
     if (!crier_loop_uv(host->loop))
         return;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file at its size limit is a full disk, not the end */
-    for (int i = 0; i < (int)CRIER_COUNT(numbers); i++) {
+    for (int i = 0; i < (int)CRIER_COUNT(signal_numbers); i++) {
         uv_signal_init(crier_loop_uv(host->loop), &host->signals[i]);
         host->signals[i].data = host;
-        uv_signal_start(&host->signals[i], on_signal, numbers[i]);
+        uv_signal_start(&host->signals[i], on_signal, signal_numbers[i]);
         host->signal_count++;
     }
 }
@@ -1242,7 +1243,7 @@ static void host_end(struct crier_host *host)
     for (int i = 0; i < host->signal_count; i++) {
         uv_close((uv_handle_t *)&host->signals[i], NULL);
         /* What is left takes limits.stop at most; a signal must not cut it off half way. */
-        signal(host->signals[i].signum, SIG_IGN);
+        signal(signal_numbers[i], SIG_IGN);
     }
     crier_timer_stop(host->loop, &host->stop_timer);
     crier_timer_stop(host->loop, &host->for_timer);
