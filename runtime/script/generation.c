@@ -576,7 +576,12 @@ static void open_sinks(struct crier_generation *gen, const struct crier_build *b
         copy_options(&s->options, &options);
         if (crier_sink_open(s->driver, s->name, &common, &options, env, &s->sink, &err) != 0) {
             char text[300];
-            snprintf(text, sizeof text, "cannot open: %s", err.text);
+            /* Named already, here and by those that passed it on. */
+            const char *why = err.text;
+            int len = snprintf(text, sizeof text, "sink '%s': ", s->name);
+            while (len > 0 && strncmp(why, text, (size_t)len) == 0)
+                why += len;
+            snprintf(text, sizeof text, "cannot open: %s", why);
             sink_problem(gen, CRIER_ERROR, s, NULL, text);
         }
     }
