@@ -335,6 +335,16 @@ static void free_bot(void *p)
     free(bot);
 }
 
+/* A bot that a reload removed may still have something under way. */
+static bool is_declared(const struct crier_host *host, const struct bot *bot)
+{
+    for (guint i = 0; i < host->current->bots->len; i++) {
+        if (strcmp(((struct crier_bot *)host->current->bots->pdata[i])->name, bot->name) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void host_stop(struct crier_host *host, int code);
 
 static void bot_refused(struct bot *bot, const char *why)
@@ -347,7 +357,8 @@ static void bot_refused(struct bot *bot, const char *why)
     crier_host_system(host, CRIER_CRITICAL, "bot.refused", "bot '%s': %s", bot->name, why);
     crier_poster_bot_ready(host->poster, bot->name);
     for (guint i = 0; i < host->bots->len; i++) {
-        if (!((struct bot *)host->bots->pdata[i])->refused)
+        const struct bot *other = host->bots->pdata[i];
+        if (!other->refused && is_declared(host, other))
             return;
     }
     fprintf(stderr, "crier: bot '%s': %s\n", bot->name, why);
@@ -873,6 +884,8 @@ static json_t *bot_status(struct crier_host *host)
     for (guint i = 0; i < host->bots->len; i++) {
         struct bot *bot = host->bots->pdata[i];
         struct crier_discord_stats st;
+        if (!is_declared(host, bot))
+            continue;
         crier_discord_stats(bot->client, &st);
         json_array_append_new(
             list, json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:i}", "name", bot->name,
