@@ -28,8 +28,9 @@ struct jsonl {
 };
 
 /* The time of a line as crier wrote it, without reading the rest. */
-static bool line_time(struct crier_str line, int64_t *out)
+static bool line_time(const struct crier_line_format *unused, struct crier_str line, int64_t *out)
 {
+    (void)unused;
     const char *at = line.data + strlen(ID_LEAD) + CRIER_ULID_LEN;
     const char *end = line.data + (line.len < 120 ? line.len : 120);
     if (at >= end || !(at = memmem(at, (size_t)(end - at), "\"time\":\"", 8)))
@@ -109,7 +110,8 @@ static bool may_hit(void *arg, struct crier_str line)
     size_t lead = strlen(ID_LEAD);
     bool ours =
         line.len > lead && memcmp(line.data, ID_LEAD, lead) == 0 && line.data[line.len - 1] == '}';
-    return !ours || crier_line_filter_json(&self->filter, line);
+    return !ours || (crier_line_filter_members(&self->filter, line) &&
+                     crier_line_filter_texts(&self->filter, line));
 }
 
 static struct crier_record *read_line(void *arg, struct crier_str line)
@@ -125,7 +127,7 @@ static int jsonl_query(void *arg, const struct crier_query *query, struct crier_
 {
     struct jsonl *self = arg;
     const struct crier_line_reader reader = {.may_hit = may_hit, .record = read_line, .arg = self};
-    crier_line_filter_init(&self->filter, query);
+    crier_line_filter_init(&self->filter, query, "\"");
     return crier_lines_query(crier_linefile_list(self->file), &reader, query, hits, count, err);
 }
 

@@ -380,7 +380,7 @@ static void look_at_line(const struct crier_linefile *f, struct look *look, stru
         crier_buf_append(&look->ids, id, sizeof id);
     }
     if (f->format->time)
-        f->format->time(line, &look->time);
+        f->format->time(f->format, line, &look->time);
 }
 
 /* Where to begin: LOOK_BACK before the end, at a line that has an id. 0: at the start. */

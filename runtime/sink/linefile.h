@@ -69,7 +69,7 @@ struct crier_line_format {
     struct crier_str header; /**< the first line, with its end; another one there, and the file is
                                   closed. Empty: none */
     /** The time of a line, for the period of a file that is opened; NULL: the file's own. */
-    bool (*time)(struct crier_str line, int64_t *out_us);
+    bool (*time)(const struct crier_line_format *format, struct crier_str line, int64_t *out_us);
     /** Whether a last line without its end is whole (or is not ours to cut); NULL: one can't tell.
      */
     bool (*whole)(struct crier_str line);

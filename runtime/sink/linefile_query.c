@@ -48,7 +48,8 @@ static bool is_member(const struct crier_cond *cond)
     return true;
 }
 
-void crier_line_filter_init(struct crier_line_filter *filter, const struct crier_query *query)
+void crier_line_filter_init(struct crier_line_filter *filter, const struct crier_query *query,
+                            const char *quote)
 {
     *filter = (struct crier_line_filter){0};
     for (size_t i = 0; i < query->count; i = query->conds[i].end) {
@@ -59,8 +60,10 @@ void crier_line_filter_init(struct crier_line_filter *filter, const struct crier
                    filter->member_count < CRIER_COUNT(filter->members)) {
             size_t n = filter->member_count++;
             filter->members[n].cond = cond;
-            filter->members[n].len = (size_t)snprintf(
-                filter->members[n].key, sizeof filter->members[n].key, "\"%s\":", cond->path);
+            filter->members[n].column = -1;
+            filter->members[n].len =
+                (size_t)snprintf(filter->members[n].key, sizeof filter->members[n].key,
+                                 "%s%s%s:", quote, cond->path, quote);
         }
     }
 }
@@ -116,49 +119,63 @@ static bool may_match(const struct crier_cond *cond, const struct crier_value *v
     return true;
 }
 
-/* The number or time behind a key; false: something else stands there. */
-static bool read_member(const char *at, const char *end, bool time, struct crier_value *v)
+bool crier_line_filter_value(const struct crier_line_filter *filter, size_t n,
+                             struct crier_str text)
 {
+    const struct crier_cond *cond = filter->members[n].cond;
+    struct crier_value v = {0};
     struct crier_scan scan;
+    if (strcmp(cond->path, "time") == 0) {
+        v.type = CRIER_TIME;
+        return !crier_time_read(text.data, text.len, &v.i) || may_match(cond, &v);
+    }
+    if (!text.len || (text.data[0] != '-' && (text.data[0] < '0' || text.data[0] > '9')))
+        return true;
+    crier_scan_init(&scan, text.data, text.len);
+    enum crier_scan_event event = crier_scan_next(&scan);
+    bool whole = scan.at == text.data + text.len;
+    v.type = event == CRIER_SCAN_INT ? CRIER_INT : CRIER_NUM;
+    if (event == CRIER_SCAN_INT)
+        v.i = scan.i;
+    else
+        v.n = scan.n;
+    crier_scan_fini(&scan);
+    return !whole || (event != CRIER_SCAN_INT && event != CRIER_SCAN_NUM) || may_match(cond, &v);
+}
+
+/* What stands behind a key: without its quotes, or up to the end of the member. */
+static struct crier_str value_at(const char *at, const char *end)
+{
     const char *stop = at;
-    if (time) {
-        v->type = CRIER_TIME;
-        return end - at > 28 && *at == '"' && at[28] == '"' && crier_time_read(at + 1, 27, &v->i);
+    if (at < end && *at == '"') {
+        stop = memchr(at + 1, '"', (size_t)(end - at - 1));
+        return (struct crier_str){at + 1, stop ? (size_t)(stop - at - 1) : 0};
     }
     while (stop < end && *stop != ',' && *stop != '}')
         stop++;
-    if (at == stop || (*at != '-' && (*at < '0' || *at > '9')))
-        return false;
-    crier_scan_init(&scan, at, (size_t)(stop - at));
-    enum crier_scan_event event = crier_scan_next(&scan);
-    v->type = event == CRIER_SCAN_INT ? CRIER_INT : CRIER_NUM;
-    if (event == CRIER_SCAN_INT)
-        v->i = scan.i;
-    else
-        v->n = scan.n;
-    bool whole = scan.at == stop;
-    crier_scan_fini(&scan);
-    return whole && (event == CRIER_SCAN_INT || event == CRIER_SCAN_NUM);
+    return (struct crier_str){at, (size_t)(stop - at)};
 }
 
-bool crier_line_filter_json(const struct crier_line_filter *filter, struct crier_str line)
+bool crier_line_filter_members(const struct crier_line_filter *filter, struct crier_str line)
 {
     const char *end = line.data + line.len;
     for (size_t i = 0; i < filter->member_count; i++) {
         const char *key = filter->members[i].key;
         size_t len = filter->members[i].len;
-        const struct crier_cond *cond = filter->members[i].cond;
-        struct crier_value v;
+        if (filter->members[i].column >= 0)
+            continue;
         const char *at = memmem(line.data, line.len, key, len);
         /* A record without the member is no match: where the key stands once, it is the member, or
-         * there is none. */
-        if (at && (!read_member(at + len, end, strcmp(cond->path, "time") == 0, &v) ||
-                   may_match(cond, &v) || memmem(at + len, (size_t)(end - at) - len, key, len)))
+         * there is none. A text there is not for us to judge. */
+        bool time = strcmp(filter->members[i].cond->path, "time") == 0;
+        if (at && ((at[len] == '"' && !time) ||
+                   crier_line_filter_value(filter, i, value_at(at + len, end)) ||
+                   memmem(at + len, (size_t)(end - at) - len, key, len)))
             continue;
         if (!escapes(line))
             return false;
     }
-    return crier_line_filter_texts(filter, line);
+    return true;
 }
 
 static void note_bad(struct crier_line_hits *hits, const char *path, int64_t at)
@@ -177,7 +194,7 @@ static void take_line(const struct crier_line_reader *reader, const struct crier
     struct crier_record *record = reader->record(reader->arg, line);
     if (!record) {
         /* The last line without its end is one that is being written. */
-        if (lines->ended && line.len)
+        if (line.len && (lines->ended || memchr(line.data, '\n', line.len)))
             note_bad(hits, path, lines->at);
         if (reader->quoted)
             crier_lines_reject(lines);

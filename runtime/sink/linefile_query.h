@@ -32,19 +32,27 @@ struct crier_line_reader {
 struct crier_line_filter {
     struct crier_str texts[8]; /**< stand in the line of every record that matches */
     size_t text_count;
-    /** JSON: conditions on a member at the top that compare numbers or times; `"key":` of each. */
+    /** Conditions on a member at the top that compare numbers or times; what stands in front of
+     *  its value. */
     struct {
         const struct crier_cond *cond;
-        char key[48];
+        char key[56];
         size_t len;
+        int column; /**< CSV, the caller's: where the member is a column; -1 */
     } members[4];
     size_t member_count;
 };
-void crier_line_filter_init(struct crier_line_filter *filter, const struct crier_query *query);
+/** quote: how a quote is written in the lines, `"` or (JSON in CSV) `""`. */
+void crier_line_filter_init(struct crier_line_filter *filter, const struct crier_query *query,
+                            const char *quote);
 /** Whether all texts stand in the line. */
 bool crier_line_filter_texts(const struct crier_line_filter *filter, struct crier_str line);
-/** False: a line that is a JSON object, without white space, is no match. */
-bool crier_line_filter_json(const struct crier_line_filter *filter, struct crier_str line);
+/** False: by its members without a column, a line that is a JSON object without white space (or has
+ *  one in it) is no match. */
+bool crier_line_filter_members(const struct crier_line_filter *filter, struct crier_str line);
+/** False: with this number or time as the n-th member a record is no match. */
+bool crier_line_filter_value(const struct crier_line_filter *filter, size_t n,
+                             struct crier_str value);
 
 struct crier_line_hits {
     struct crier_buf records; /* struct crier_record *, a reference each */

@@ -8,6 +8,7 @@ const struct crier_sink_driver *const crier_sink_drivers[] = {
     &crier_sink_memory,
     &crier_sink_json,
     &crier_sink_jsonl,
+    &crier_sink_csv,
     NULL,
 };
 

@@ -15,5 +15,7 @@ extern const struct crier_sink_driver crier_sink_memory;
 extern const struct crier_sink_driver crier_sink_json;
 /** A JSON object a line; jsonl.c. */
 extern const struct crier_sink_driver crier_sink_jsonl;
+/** A table for spreadsheets; csv.c. */
+extern const struct crier_sink_driver crier_sink_csv;
 
 #endif

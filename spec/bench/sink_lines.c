@@ -169,7 +169,7 @@ static void bench_query(const struct crier_sink_driver *driver, struct crier_bui
 
 int main(void)
 {
-    static const struct crier_sink_driver *const drivers[] = {&crier_sink_jsonl};
+    static const struct crier_sink_driver *const drivers[] = {&crier_sink_jsonl, &crier_sink_csv};
     char folder[] = "/tmp/crier-bench-XXXXXX";
     struct crier_source source;
     struct crier_builder b;

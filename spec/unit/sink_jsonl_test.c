@@ -162,7 +162,8 @@ static void test_garbage_is_skipped_and_told(void **state)
     struct rig rig;
     size_t count;
     maker_init(&m, 5);
-    put_file(LIVE, "w", "hello\n{\"id\":3}\n[1]\n\0\xff\n{}", 26);
+    static const char garbage[] = "hello\n{\"id\":3}\n[1]\n\0\xff\n{}";
+    put_file(LIVE, "w", garbage, sizeof garbage - 1);
     rig_open(&rig, &DRIVER, clock, NULL);
     write_log(&rig, &m, START, "one");
     put_file(LIVE, "a", "{\"id\":\"01G3TBJFVR0000000000000000\",\"seq\":1}\n", 44);
