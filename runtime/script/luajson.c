@@ -11,6 +11,7 @@
 #include "record/scan.h"
 
 #define MAX_JSON ((size_t)64 << 20)
+#define MAX_TABLES 1000000
 
 /* --- to JSON ------------------------------------------------------------------------------ */
 
@@ -19,7 +20,7 @@ struct writer {
     struct crier_buf *out, path;
     struct crier_err *err;
     const void *tables[CRIER_LUA_JSON_DEPTH];
-    int depth;
+    int depth, written;
 };
 
 static int write_value(struct writer *w, int idx);
@@ -145,7 +146,7 @@ static int write_table(struct writer *w, int idx)
     if (n == -2)
         return fault(w, "a table for JSON has either the keys 1..n without holes, or strings as "
                         "keys");
-    if (w->out->len > MAX_JSON)
+    if (w->out->len > MAX_JSON || ++w->written > MAX_TABLES)
         return fault(w, "it is too large for JSON (a table that is shared is written out at each "
                         "place)");
     w->tables[w->depth++] = table;
