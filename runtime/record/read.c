@@ -9,6 +9,7 @@
 enum { TEXT, LOGGER, WHERE, NODE };
 enum { TIME_LEN = 27, SNOWFLAKE_MIN = 15, SNOWFLAKE_MAX = 20 };
 
+#define SNOWFLAKE_LEAST 100000000000000 /* of SNOWFLAKE_MIN digits */
 #define NEEDED                                                                                     \
     (1u << CRIER_FIELD_ID | 1u << CRIER_FIELD_TIME | 1u << CRIER_FIELD_KIND |                      \
      1u << CRIER_FIELD_LEVEL)
@@ -118,7 +119,10 @@ static void leaf(struct crier_reader *r, struct crier_str key, const struct crie
         crier_reader_text(r, key, scan->s);
         break;
     case CRIER_SCAN_INT:
-        crier_build_int(b, key.data, key.len, scan->i);
+        if (r->who.kind != CRIER_KIND_LOG && scan->i >= SNOWFLAKE_LEAST && snowflake_key(key))
+            crier_build_snowflake(b, key.data, key.len, (uint64_t)scan->i);
+        else
+            crier_build_int(b, key.data, key.len, scan->i);
         break;
     case CRIER_SCAN_NUM:
         crier_build_num(b, key.data, key.len, scan->n);

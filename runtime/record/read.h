@@ -4,8 +4,8 @@
  * space.
  *
  * JSON has fewer types than records have, so two are restored from what the text says: in records
- * of every kind but `log` (whose fields are the user's own), a string under `id`, `*_id` or
- * `snowflake` that is a Discord id (15 to 20 digits) is a SNOWFLAKE, and a string that is a time as
+ * of every kind but `log` (whose fields are the user's own), a string or integer under `id`,
+ * `*_id` or `snowflake` that is a Discord id (15 to 20 digits) is a SNOWFLAKE, and a string that is a time as
  * crier writes it (2026-11-21T22:31:10.123456Z) is a TIME.
  *
  * Thread: [any]; a reader belongs to one thread.

@@ -22,6 +22,7 @@
 #include "base/json.h"
 #include "base/ulid.h"
 #include "sink/dayfile.h"
+#include "sink/dayquery.h"
 #include "sink/registry.h"
 
 #include <glib.h>
@@ -811,6 +812,12 @@ static int json_open(const struct crier_sink_env *env, const struct crier_option
     return 0;
 }
 
+static int json_query(void *arg, const struct crier_query *query, struct crier_record ***hits,
+                      size_t *count, struct crier_err *err)
+{
+    return crier_dayfiles_query(((struct json_sink *)arg)->path, query, hits, count, err);
+}
+
 const struct crier_sink_driver crier_sink_json = {
     .kind = "json",
     .help = "a JSON document a guild and day, newest first",
@@ -824,4 +831,5 @@ const struct crier_sink_driver crier_sink_json = {
     .idle = json_idle,
     .reopen = json_reopen,
     .close = json_close,
+    .query = json_query,
 };
