@@ -469,6 +469,22 @@ function query:each() end
 ---@field path? string folder; files are PATH/YYYY/MM/DD/GUILD.json; default "History"
 ---@field gap? crier.Size blanks kept free in a file for the next records; default "16KiB"
 
+---@class crier.options.sink.jsonl: crier.options.sink
+---@field path? string the file; default "crier.jsonl"
+---@field max_size? crier.Size close the file before it grows larger, and begin a new one
+---@field period? crier.Duration begin a new file so often: "1h", "1d", "1w"
+---@field keep? integer closed files that are kept; default: all
+---@field compress? boolean pack closed files with zstd; default false
+
+---@class crier.options.sink.csv: crier.options.sink
+---@field path? string the file; default "crier.csv"
+---@field fields? string|string[] columns, by dotted names
+---@field model? "minimal"|"log"|"run" columns of a task log
+---@field max_size? crier.Size close the file before it grows larger, and begin a new one
+---@field period? crier.Duration begin a new file so often: "1h", "1d", "1w"
+---@field keep? integer closed files that are kept; default: all
+---@field compress? boolean pack closed files with zstd; default false
+
 ---@class crier.sink
 crier.sink = {}
 
@@ -486,6 +502,16 @@ function crier.sink.memory(options) end
 ---@param options? crier.options.sink.json
 ---@return crier.Sink
 function crier.sink.json(options) end
+
+---A JSON object a line, in files that are closed by size and time.
+---@param options? crier.options.sink.jsonl
+---@return crier.Sink
+function crier.sink.jsonl(options) end
+
+---A table with a header, for spreadsheets.
+---@param options? crier.options.sink.csv
+---@return crier.Sink
+function crier.sink.csv(options) end
 
 ---Sinks by name: crier.sinks.history. An unknown name raises.
 ---@type table<string, crier.Sink>

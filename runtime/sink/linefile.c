@@ -252,9 +252,9 @@ int crier_linefile_new(const struct crier_options *options, const char *folder,
         dot = path + strlen(path);
     f->stem = crier_strndup(slash + 1, (size_t)(dot - slash - 1));
     f->suffix = crier_strdup(dot);
-    f->max_size = size->off ? 0 : size->i;
-    f->period = period->off ? 0 : period->i;
-    f->keep = keep->off ? 0 : keep->i;
+    f->max_size = size->i;
+    f->period = period->i;
+    f->keep = keep->i;
     f->compress = crier_options_get(options, "compress")->i;
     f->fd = -1;
     f->finish = CRIER_NEVER;

@@ -38,20 +38,15 @@ enum {
 #define CRIER_LINEFILE_OPTIONS                                                                     \
     {.name = "max_size",                                                                           \
      .type = CRIER_OPT_SIZE,                                                                       \
-     .flags = CRIER_OPT_OR_FALSE,                                                                  \
-     .min = 1,                                                                                     \
-     .max = INT64_MAX,                                                                             \
      .help = "close the file before it grows larger, and begin a new one"},                        \
         {.name = "period",                                                                         \
          .type = CRIER_OPT_DURATION,                                                               \
-         .flags = CRIER_OPT_OR_FALSE,                                                              \
          .min = 1000000,                                                                           \
          .max = 31622400000000,                                                                    \
          .help = "begin a new file so often, counted from midnight (weeks: Monday) in the "        \
                  "config's time zone: \"1h\", \"1d\", \"1w\""},                                    \
         {.name = "keep",                                                                           \
          .type = CRIER_OPT_INT,                                                                    \
-         .flags = CRIER_OPT_OR_FALSE,                                                              \
          .min = 1,                                                                                 \
          .max = 1000000,                                                                           \
          .help = "closed files that are kept; older ones are deleted (default: all)"},             \
