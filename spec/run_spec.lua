@@ -214,6 +214,29 @@ describe("crier run", function()
         assert.equal("USER", day.doc.type)
         assert.is_true(day.doc.message_history[1].success_info.success)
       end)
+
+      it("to a user: " .. mode .. ", a DM channel that is gone is opened again", function()
+        world { script = ([[
+          local crier = require "crier"
+          crier.bot { token = crier.secret.env "SPEC_TOKEN" }
+          crier.USER { snowflake = "301", messages = {
+            crier.DirectMESSAGE { name = "m", mode = "%s", period = "100ms", data = "x" } } }
+        ]]):format(mode) }
+        for _ = 1, 2 do
+          w:up()
+          local before = w:message_status("m").sent
+          wait_status("m", function(m) return m.sent >= before + 2 end)
+          assert.equal(0, w:down())
+          for _, record in ipairs(World.parse(w.last_out)) do
+            if record.kind == "message" and not record.skipped then
+              assert.is_true(record.ok, record.text)
+            end
+          end
+          assert.is_true(#w:messages "ann" >= 1)
+          w:sim_stop()
+          w:sim_start()
+        end
+      end)
     end
   end)
 

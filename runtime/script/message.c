@@ -37,7 +37,7 @@ struct op {
     struct crier_channel_state *at;
     uint64_t channel; /* where to send; for a DM known only once it is open */
     struct crier_request_id request;
-    bool done, ok, edited, canceled;
+    bool done, ok, edited, canceled, reopened;
     char *reason;
     uint64_t before; /* the last message as it was when the send began */
 };
@@ -61,6 +61,7 @@ struct crier_send {
 static void finish(struct crier_send *s);
 static void start_ops(struct crier_send *s);
 static void op_create(struct op *op);
+static void op_begin(struct op *op);
 
 void crier_poster_stop_names(struct crier_poster *p)
 {
@@ -736,10 +737,33 @@ static void op_fail(struct op *op, const struct crier_discord_result *r)
     op_end(op, false, r->err.text[0] ? r->err.text : crier_outcome_name(r->outcome));
 }
 
+static char *dm_key(const struct crier_send *s)
+{
+    return crier_asprintf("%s/%" PRIu64, s->m->target->bot->name, s->m->target->id);
+}
+
+/* A DM channel is remembered for good, but another bot's token, or a simulator that starts anew,
+ * does not know it: it is opened again, once a send. */
+static bool op_reopens(struct op *op, const struct crier_discord_result *r)
+{
+    enum { UNKNOWN_CHANNEL = 10003 };
+    if (op->send->m->type == CRIER_TEXT_MESSAGE || r->code != UNKNOWN_CHANNEL || op->reopened)
+        return false;
+    char *key = dm_key(op->send);
+    g_hash_table_remove(op->send->poster->dms, key);
+    free(key);
+    op->reopened = true;
+    op->at->message = 0;
+    op_begin(op);
+    return true;
+}
+
 static void created(void *arg, const struct crier_discord_result *r)
 {
     struct op *op = arg;
     op->send->requests += r->requests;
+    if (op_reopens(op, r))
+        return;
     if (r->outcome != CRIER_SENT) {
         op_fail(op, r);
         return;
@@ -800,6 +824,8 @@ static void edited(void *arg, const struct crier_discord_result *r)
 {
     struct op *op = arg;
     op->send->requests += r->requests;
+    if (op_reopens(op, r))
+        return;
     if (r->outcome == CRIER_REBUILD) {
         op->at->message = 0;
         op_create(op);
@@ -814,6 +840,8 @@ static void cleared(void *arg, const struct crier_discord_result *r)
 {
     struct op *op = arg;
     op->send->requests += r->requests;
+    if (op_reopens(op, r))
+        return;
     if (r->outcome == CRIER_SENT || r->outcome == CRIER_REBUILD) {
         op->at->message = 0;
         op_create(op);
@@ -837,11 +865,6 @@ static void op_start(struct op *op)
     } else {
         op_create(op);
     }
-}
-
-static char *dm_key(const struct crier_send *s)
-{
-    return crier_asprintf("%s/%" PRIu64, s->m->target->bot->name, s->m->target->id);
 }
 
 static void dm_opened(void *arg, const struct crier_discord_result *r)
