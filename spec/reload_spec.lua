@@ -313,9 +313,10 @@ describe("reload", function()
       w.process:signal "HUP"
     end
     w:wait_messages(1, #w:messages(1) + 2)
-    w:write("bot.lua", script(C1 .. [[, name = "m", period = "1h", data = "x"]],
-      [[crier.sink.console {}]]))
-    assert.equal(0, w:reload().code) -- and the sink is gone
+    text = text:gsub("100ms", "1h")
+    assert.equal(0, w:reload((text:gsub("FLUSH", "1600ms"))).code)
+    proc.wait_for(function() return not w:message_status("m").sending end)
+    assert.equal(0, w:reload((text:gsub("crier.sink.json %b{}", ""))).code) -- and it is gone
     assert.equal(0, w:down())
     local history, n = w:days("P")[1].doc.message_history, #w:messages(1)
     assert.equal(n, #history)
@@ -464,6 +465,7 @@ describe("reload", function()
       local stopped = World.select(w:records(), function(r) return r.skipped == "stopped" end)
       assert.equal(3, #stopped)
       w.process:signal "TERM"
+      w:wait_record(function(r) return r.what == "stop" end) -- or the two would be one
       w.process:signal "TERM"
       assert.equal(0, w.process:wait())
     end)

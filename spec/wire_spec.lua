@@ -174,6 +174,7 @@ describe("on the wire", function()
     -- Two windows of five each: it did not hold back more than it had to.
     assert.is_true(w:status().up < 12)
     w.process:signal "TERM"
+    w:wait_record(function(r) return r.what == "stop" end)
     w.process:signal "TERM"
     w.process:wait()
   end)
