@@ -63,7 +63,8 @@ trap 'rm -f "$log"' EXIT
 configure=()
 [ -f "$build/CMakeCache.txt" ] || configure=(-G Ninja -DCRIER_TESTS=OFF)
 failed() {
-    cat "$log" >&2
+    # What compiled is of no interest.
+    grep -Ev '^\[[ 0-9/%]+\] (Building|Linking|Generating)' "$log" >&2 || true
     echo "Building has failed; what the tools said is above." >&2
     exit 70
 }

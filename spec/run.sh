@@ -88,7 +88,8 @@ ran() {
     printf '\n'
     if [ "$bad" -gt 0 ]; then
         echo "--- $1${why:+: $why}"
-        cat "$tmp/out"
+        # What passed is counted above; busted names a test in a comment before it.
+        grep -Ev '^ok [0-9]+|^# .* @ [0-9]+: ' "$tmp/out" || true
     fi >>"$tmp/failures"
 }
 
@@ -96,7 +97,10 @@ ran() {
 broke() {
     failed=$((failed + 1))
     printf '%-44s FAILED\n' "$1"
-    { echo "--- $1"; cat "$tmp/out"; } >>"$tmp/failures"
+    {
+        echo "--- $1"
+        grep -Ev '^\[[ 0-9/%]+\] (Building|Linking|Generating)' "$tmp/out" || true
+    } >>"$tmp/failures"
 }
 
 finish() {
