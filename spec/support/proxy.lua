@@ -77,7 +77,8 @@ local function exchange(request)
 end
 
 local function serve(client)
-  local request, rest = nil, ""
+  local request
+  local rest = ""
   while true do
     request, rest = read_message(client, rest)
     if not request then break end
