@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -26,7 +27,7 @@ static struct {
     int fd, port;
     int wake[2];
     pthread_t thread;
-    atomic_int accepted, requests, drop_accepted;
+    atomic_int accepted, requests, drop_accepted, closed;
     struct {
         int fd;
         struct crier_buf in;
@@ -105,6 +106,7 @@ static bool complete(const struct crier_buf *in)
 static void hang_up(int i)
 {
     close(server.conn[i].fd);
+    server.closed++;
     crier_buf_fini(&server.conn[i].in);
     server.conn[i] = server.conn[--server.count];
     memset(&server.conn[server.count], 0, sizeof server.conn[0]);
@@ -434,6 +436,8 @@ static void a_stale_connection_is_replaced(void **state)
     get("/bye", &r);
     assert_int_equal(r.status, 200);
     forget(&r);
+    while (!server.closed) /* the next request must not be out before the server closes */
+        sched_yield();
     struct crier_http_request req;
     prepare(&req, "POST", "/echo");
     req.body = crier_strdup("x");
