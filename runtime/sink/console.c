@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "record/value_json.h"
 #include "sink/registry.h"
 
 /* How long a write waits for a reader that is slow, before it becomes the framework's business. */
@@ -121,56 +122,6 @@ static void put_string(struct crier_buf *out, struct crier_str s)
     crier_buf_putc(out, '"');
 }
 
-static void value_json(struct crier_buf *b, const struct crier_value *v);
-
-static void members_json(struct crier_buf *b, const struct crier_value *v)
-{
-    struct crier_iter it = crier_values(v);
-    struct crier_value member;
-    bool object = v->type == CRIER_OBJECT;
-    crier_json_open(b, object ? '{' : '[');
-    while (crier_next(&it, &member)) {
-        if (object)
-            crier_json_keyn(b, member.key.data, member.key.len);
-        value_json(b, &member);
-    }
-    crier_json_close(b, object ? '}' : ']');
-}
-
-static void value_json(struct crier_buf *b, const struct crier_value *v)
-{
-    char text[32];
-    switch (v->type) {
-    case CRIER_NULL:
-        crier_json_null(b);
-        break;
-    case CRIER_FALSE:
-    case CRIER_TRUE:
-        crier_json_bool(b, v->type == CRIER_TRUE);
-        break;
-    case CRIER_INT:
-        crier_json_int(b, v->i);
-        break;
-    case CRIER_NUM:
-        crier_json_num(b, v->n);
-        break;
-    case CRIER_STR:
-        crier_json_strn(b, v->s.data, v->s.len);
-        break;
-    case CRIER_SNOWFLAKE:
-        snprintf(text, sizeof text, "%llu", (unsigned long long)v->u);
-        crier_json_str(b, text);
-        break;
-    case CRIER_TIME:
-        crier_json_str(b, crier_time_rfc3339(v->i, text));
-        break;
-    case CRIER_ARRAY:
-    case CRIER_OBJECT:
-        members_json(b, v);
-        break;
-    }
-}
-
 static void put_value(struct crier_buf *out, const struct crier_value *v)
 {
     struct crier_buf json = {0};
@@ -178,7 +129,7 @@ static void put_value(struct crier_buf *out, const struct crier_value *v)
         put_string(out, v->s);
         return;
     }
-    value_json(&json, v);
+    crier_value_json(&json, v);
     if (v->type == CRIER_SNOWFLAKE || v->type == CRIER_TIME)
         crier_buf_append(out, json.data + 1, json.len - 2);
     else

@@ -25,6 +25,7 @@
 #include "base/json.h"
 #include "base/ulid.h"
 #include "record/read.h"
+#include "record/value_json.h"
 #include "sink/linefile.h"
 #include "sink/linefile_query.h"
 #include "sink/registry.h"
@@ -225,55 +226,6 @@ static void put_text(struct crier_buf *b, struct crier_str s)
     crier_buf_append(b, s.data, s.len);
 }
 
-static void put_json(struct crier_buf *b, const struct crier_value *v);
-
-static void put_json_members(struct crier_buf *b, const struct crier_value *v)
-{
-    struct crier_iter it = crier_values(v);
-    struct crier_value item;
-    while (crier_next(&it, &item)) {
-        if (v->type == CRIER_OBJECT)
-            crier_json_keyn(b, item.key.data, item.key.len);
-        put_json(b, &item);
-    }
-}
-
-static void put_json(struct crier_buf *b, const struct crier_value *v)
-{
-    char text[32];
-    switch (v->type) {
-    case CRIER_NULL:
-        crier_json_null(b);
-        break;
-    case CRIER_FALSE:
-    case CRIER_TRUE:
-        crier_json_bool(b, v->type == CRIER_TRUE);
-        break;
-    case CRIER_INT:
-        crier_json_int(b, v->i);
-        break;
-    case CRIER_NUM:
-        crier_json_num(b, v->n);
-        break;
-    case CRIER_STR:
-        crier_json_strn(b, v->s.data, v->s.len);
-        break;
-    case CRIER_SNOWFLAKE:
-        snprintf(text, sizeof text, "%llu", (unsigned long long)v->u);
-        crier_json_str(b, text);
-        break;
-    case CRIER_TIME:
-        crier_json_str(b, crier_time_rfc3339(v->i, text));
-        break;
-    case CRIER_ARRAY:
-    case CRIER_OBJECT:
-        crier_json_open(b, v->type == CRIER_OBJECT ? '{' : '[');
-        put_json_members(b, v);
-        crier_json_close(b, v->type == CRIER_OBJECT ? '}' : ']');
-        break;
-    }
-}
-
 static void put_cell(struct csv *self, const struct crier_value *v)
 {
     struct crier_buf *b = &self->row;
@@ -296,7 +248,7 @@ static void put_cell(struct csv *self, const struct crier_value *v)
         break;
     default:
         crier_buf_clear(&self->json);
-        put_json(&self->json, v);
+        crier_value_json(&self->json, v);
         if (v->type == CRIER_INT || v->type == CRIER_NUM)
             crier_buf_append(b, self->json.data, self->json.len);
         else
@@ -316,7 +268,7 @@ static void put_rest(struct csv *self, const struct crier_record *record)
             continue;
         any = true;
         crier_json_keyn(&self->json, v.key.data, v.key.len);
-        put_json(&self->json, &v);
+        crier_value_json(&self->json, &v);
     }
     crier_json_close(&self->json, '}');
     if (any)

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/duration.h"
 #include "base/json.h"
+#include "record/value_json.h"
 #include "base/ulid.h"
 #include "sink/dayfile.h"
 #include "sink/dayquery.h"
@@ -172,34 +173,16 @@ static void put_container(struct crier_buf *b, unsigned indent, const struct cri
 
 static void put_value(struct crier_buf *b, unsigned indent, const struct crier_value *v)
 {
-    char text[32];
     switch (v->type) {
-    case CRIER_NULL:
-        crier_json_null(b);
-        break;
-    case CRIER_FALSE:
-    case CRIER_TRUE:
-        crier_json_bool(b, v->type == CRIER_TRUE);
-        break;
-    case CRIER_INT:
-        crier_json_int(b, v->i);
-        break;
-    case CRIER_NUM:
-        crier_json_num(b, v->n);
-        break;
-    case CRIER_STR:
-        crier_json_quote(b, v->s.data, v->s.len);
-        break;
     case CRIER_SNOWFLAKE:
         crier_json_uint(b, v->u);
-        break;
-    case CRIER_TIME:
-        crier_json_str(b, crier_time_rfc3339(v->i, text));
         break;
     case CRIER_ARRAY:
     case CRIER_OBJECT:
         put_container(b, indent, v);
         break;
+    default:
+        crier_value_json(b, v);
     }
 }
 
