@@ -6,7 +6,7 @@
 
 #include "base/duration.h"
 #include "cli/cli.h"
-#include "host.h"
+#include "host/host.h"
 
 /* A simulator is on this machine: nothing else may get the made-up tokens, and nobody mistakes
  * the real Discord for a test. */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host.h"
+#include "host/host.h"
 #include "script/declare.h"
 
 const struct crier_option crier_route_options[] = {

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "host.h"
+#include "host/host.h"
 #include "script/declare.h"
 #include "script/sugar.h"
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "host.h"
+#include "host/host.h"
 #include "script/declare.h"
 #include "script/names.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "watch.h"
+#include "host/watch.h"
 
 #include <glib.h>
 #include <stdlib.h>

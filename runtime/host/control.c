@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+#include "host/private.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static json_t *sink_status(struct crier_host *host)
+{
+    json_t *list = json_array();
+    for (guint i = 0; i < host->current->sinks->len; i++) {
+        struct crier_declared_sink *s = host->current->sinks->pdata[i];
+        struct crier_sink_stats st;
+        crier_sink_stats(s->sink, &st);
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s}", "name",
+                            s->name, "kind", s->driver->kind, "accepted", (json_int_t)st.accepted,
+                            "written", (json_int_t)st.written, "rejected", (json_int_t)st.rejected,
+                            "dropped", (json_int_t)st.dropped, "retries", (json_int_t)st.retries,
+                            "queued", (json_int_t)st.queued, "spilled", (json_int_t)st.spilled,
+                            "failing", st.failing, "error", st.last_error));
+    }
+    return list;
+}
+
+static json_t *bot_status(struct crier_host *host)
+{
+    json_t *list = json_array();
+    for (guint i = 0; i < host->bots->len; i++) {
+        struct host_bot *bot = host->bots->pdata[i];
+        struct crier_discord_stats st;
+        if (!crier_bot_is_declared(host, bot))
+            continue;
+        crier_discord_stats(bot->client, &st);
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:i}", "name", bot->name,
+                            "account", bot->me ? bot->me : bot->trouble ? bot->trouble : "", "state",
+                            bot->refused ? "refused" : bot->ready ? "ready" : "connecting",
+                            "requests", (json_int_t)st.requests, "sent", (json_int_t)st.sent,
+                            "retries", (json_int_t)st.retries, "hits_429", (json_int_t)st.hits_429,
+                            "invalid_10min", (int)st.invalid_10min, "pending", (int)st.pending));
+    }
+    return list;
+}
+
+static json_t *message_status(struct crier_host *host, bool all)
+{
+    json_t *list = json_array();
+    struct crier_generation *gen = host->current;
+    guint n = all || gen->messages->len < 100 ? gen->messages->len : 100;
+    for (guint i = 0; i < n; i++) {
+        const struct crier_message *m = gen->messages->pdata[i];
+        char label[120], period[128];
+        if (!m->state)
+            continue;
+        json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:b}", "name",
+                              crier_message_label(m, label, sizeof label), "key", m->key, "mode",
+                              crier_mode_name(m->mode), "period",
+                              crier_period_text(&m->period, period), "sent",
+                              (json_int_t)m->state->sent, "failed", (json_int_t)m->state->failed,
+                              "skipped", (json_int_t)m->state->skipped, "ended", m->state->ended,
+                              "sending", m->state->send != NULL);
+        if (!m->state->ended)
+            json_object_set_new(o, "due", json_real((double)m->state->due / 1e6));
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+static void cmd_status(struct crier_host *host, struct crier_control_conn *conn, json_t *request)
+{
+    struct crier_generation *gen = host->current;
+    struct crier_poster_stats st;
+    crier_poster_stats(host->poster, &st);
+    double up = (double)(crier_clock_wall(host->clock) - host->started_wall) / 1e6;
+    json_t *extra = json_pack(
+        "{s:s, s:i, s:f, s:s, s:s, s:i, s:i, s:i, s:b, s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:o, s:o, "
+        "s:o}",
+        "version", CRIER_VERSION, "pid", (int)getpid(), "up", up, "file", gen->path, "config",
+        gen->hash, "generation", (int)gen->number, "reloads", (int)host->reloads, "draining",
+        (int)host->draining->len, "sim", host->config->sim || host->config->sim_url, "messages_total",
+        (int)gen->messages->len, "sent", (json_int_t)st.sent, "failed", (json_int_t)st.failed,
+        "skipped", (json_int_t)st.skipped, "late_max", (double)st.late_max / 1e6, "late_p50",
+        (double)st.late_p50 / 1e6, "late_p99", (double)st.late_p99 / 1e6, "lua_memory",
+        (json_int_t)gen->vm->memory_used, "bots", bot_status(host), "sinks", sink_status(host),
+        "messages", message_status(host, json_is_true(json_object_get(request, "all"))));
+    if (host->last_error)
+        json_object_set_new(extra, "last_error", json_string(host->last_error));
+    if (host->sim_api)
+        json_object_set_new(extra, "sim_api", json_string(host->sim_api));
+    crier_control_finish(conn, 0, extra);
+}
+
+static void cmd_reload(struct crier_host *host, struct crier_control_conn *conn)
+{
+    crier_control_ref(conn);
+    g_ptr_array_add(host->job ? host->waiting_next : host->waiting, conn);
+    crier_host_reload(host);
+}
+
+void crier_host_on_request(void *arg, struct crier_control_conn *conn, json_t *request)
+{
+    struct crier_host *host = arg;
+    const char *cmd = json_string_value(json_object_get(request, "cmd"));
+    if (host->stopping)
+        crier_control_finish(conn, 75, json_pack("{s:s}", "error", "the host is stopping"));
+    else if (cmd && strcmp(cmd, "status") == 0)
+        cmd_status(host, conn, request);
+    else if (cmd && strcmp(cmd, "reload") == 0)
+        cmd_reload(host, conn);
+    else
+        crier_control_finish(conn, 64, json_pack("{s:s}", "error", "unknown command"));
+}
+

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The inside of the host, shared by the files of this folder: host.c starts and stops it, bots.c
+ * keeps the bots' clients, reload.c builds and swaps generations, control.c answers the control
+ * socket, watch.c sees files change.
+ *
+ * Thread: [loop].
+ */
+#ifndef CRIER_HOST_PRIVATE_H
+#define CRIER_HOST_PRIVATE_H
+
+#include <uv.h>
+
+#include "base/control.h"
+#include "host/host.h"
+#include "host/watch.h"
+#include "script/declare.h"
+#include "script/message.h"
+
+/* Exit codes: DESIGN section 3. */
+enum {
+    EXIT_NO_FILE = 66,
+    EXIT_INTERNAL = 70,
+    EXIT_IN_USE = 75,
+    EXIT_REFUSED = 77,
+    EXIT_CONFIG = 78,
+};
+
+/* A bot's client; outlives generations that declare the bot alike. */
+struct host_bot {
+    struct crier_host *host;
+    char *name, *api, *token;
+    int per_second;
+    struct crier_discord *client;
+    char *me;      /* its name on Discord, once known */
+    bool ready;    /* accepted, or given up */
+    char *trouble; /* why it is not reached; NULL: it is, or has not been tried for long */
+    int64_t complain_at, complaint; /* when to say so next, and after how long again */
+    bool refused;
+};
+
+struct crier_host {
+    const struct crier_host_config *config;
+    struct crier_clock *clock;
+    struct crier_loop *loop;
+    struct crier_transport *http; /* crier.http, and bots that talk to a server */
+    struct crier_transport *inline_transport;
+    struct crier_sim *sim;
+    struct crier_sim_server *sim_server;
+    char *sim_api;
+    char *state_folder;
+    int lock;
+    struct crier_state *state;
+    struct crier_source source;
+    struct crier_builder builder, spare;
+    bool logging; /* a log call reads its fields */
+    uint64_t seq_reserved;
+    struct crier_rng rng;
+    struct crier_poster *poster;
+    GPtrArray *bots, *old_bots;
+    struct crier_generation *current;
+    GPtrArray *draining; /* retired generations that have not ended, oldest first */
+    unsigned generations, reloads;
+    char *last_error;    /* of the last reload that was refused */
+    struct crier_control *control;
+    struct crier_watch *watch;
+    uv_signal_t signals[4];
+    int signal_count;
+    struct crier_timer for_timer, stop_timer;
+    bool stopping, cut_off, over, stopped;
+    int code;
+    int64_t started_wall;
+    struct build_job *job; /* a reload under way */
+    bool again;            /* another was asked for meanwhile */
+    GPtrArray *waiting;    /* connections that wait for the reload */
+    GPtrArray *waiting_next;
+};
+
+/* host.c */
+
+/** Begin to stop, with this exit code; once. */
+void crier_host_stop(struct crier_host *host, int code);
+/** Posted when something under way has ended: the last one ends the stop. arg: the host. */
+void crier_host_check_idle(void *arg);
+/** Callbacks that a generation gets at its swap. */
+void crier_host_rule_fault(void *arg, const struct crier_rule *rule, const struct crier_err *err);
+void crier_host_stall(struct crier_vm *vm, const char *what, int64_t us);
+void crier_host_state_timer(struct crier_timer *timer);
+
+/* bots.c */
+
+/** See to it that the declared bot has a client: the one that it had, or a new one. */
+void crier_bot_adopt(struct crier_host *host, const struct crier_bot *decl,
+                     const struct crier_generation *gen);
+/** For GPtrArray. */
+void crier_bot_free(void *bot);
+/** Whether the present generation has it; one that a reload removed only ends its requests. */
+bool crier_bot_is_declared(const struct crier_host *host, const struct host_bot *bot);
+/** The simulator gets what the script names and it does not have yet. */
+void crier_host_furnish_sim(struct crier_host *host, const struct crier_generation *gen);
+
+/* reload.c */
+
+/** What a build gets of this host. */
+struct crier_build crier_host_build(const struct crier_host *host);
+
+/** The point of no return: everything before it was judged good. */
+void crier_host_swap(struct crier_host *host, struct crier_generation *gen);
+/** Build a new generation; swap when it is good. While one is being built, once more after it. */
+void crier_host_reload(struct crier_host *host);
+
+/* control.c */
+
+void crier_host_on_request(void *arg, struct crier_control_conn *conn, json_t *request);
+
+#endif
