@@ -51,8 +51,7 @@ int crier_cmd_check(int argc, char **argv)
     int code = crier_load_script(argv[optind], NULL, &gen);
     if (code != 0)
         return code;
-    enum crier_diag_format format =
-        json ? CRIER_DIAG_JSON : crier_diag_format_for(stdout, &color);
+    enum crier_diag_format format = json ? CRIER_DIAG_JSON : crier_diag_format_for(stdout, &color);
     crier_diags_print(&gen->diags, stdout, format, color);
     if (!json)
         summary(gen);

@@ -111,17 +111,18 @@ static void print_status(const json_t *s)
                num(o, "pending"), num(o, "hits_429"), num(o, "invalid_10min"));
     printf("\n%-12s %-9s %10s %10s %8s %8s %s\n", "SINK", "KIND", "ACCEPTED", "WRITTEN", "QUEUED",
            "DROPPED", "STATE");
-    json_array_foreach(json_object_get(s, "sinks"), i, o)
-        printf("%-12s %-9s %10" PRId64 " %10" PRId64 " %8" PRId64 " %8" PRId64 " %s%s\n",
-               str(o, "name"), str(o, "kind"), num(o, "accepted"), num(o, "written"),
-               num(o, "queued") + num(o, "spilled"), num(o, "dropped"),
-               json_is_true(json_object_get(o, "failing")) ? "FAILING: " : "ok",
-               json_is_true(json_object_get(o, "failing")) ? str(o, "error") : "");
-    printf("\n%-24s %-11s %8s %8s %8s %s\n", "MESSAGE", "MODE", "SENT", "FAILED", "SKIPPED", "NEXT");
+    json_array_foreach(json_object_get(s, "sinks"), i, o) printf(
+        "%-12s %-9s %10" PRId64 " %10" PRId64 " %8" PRId64 " %8" PRId64 " %s%s\n", str(o, "name"),
+        str(o, "kind"), num(o, "accepted"), num(o, "written"), num(o, "queued") + num(o, "spilled"),
+        num(o, "dropped"), json_is_true(json_object_get(o, "failing")) ? "FAILING: " : "ok",
+        json_is_true(json_object_get(o, "failing")) ? str(o, "error") : "");
+    printf("\n%-24s %-11s %8s %8s %8s %s\n", "MESSAGE", "MODE", "SENT", "FAILED", "SKIPPED",
+           "NEXT");
     struct crier_zone *zone = NULL;
     if (crier_zone_open(NULL, &zone, NULL) != 0)
         zone = NULL;
-    json_array_foreach(json_object_get(s, "messages"), i, o) {
+    json_array_foreach(json_object_get(s, "messages"), i, o)
+    {
         char due[32] = "ended";
         const json_t *t = json_object_get(o, "due");
         if (t && zone)
@@ -154,7 +155,8 @@ static void print_problems(const json_t *done)
 {
     size_t i;
     json_t *o;
-    json_array_foreach(json_object_get(done, "problems"), i, o) {
+    json_array_foreach(json_object_get(done, "problems"), i, o)
+    {
         if (strcmp(str(o, "severity"), "note") == 0)
             continue;
         int64_t line = num(o, "line"), column = num(o, "column");

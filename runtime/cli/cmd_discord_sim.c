@@ -31,9 +31,12 @@ static bool read_number(const char *text, unsigned long long max, unsigned long 
 static int read_arguments(int argc, char **argv, struct arguments *a)
 {
     static const struct option options[] = {
-        {"port", required_argument, NULL, 'p'},   {"world", required_argument, NULL, 'w'},
-        {"seed", required_argument, NULL, 's'},   {"no-limits", no_argument, NULL, 'l'},
-        {"any-token", no_argument, NULL, 'a'},    {"json", no_argument, NULL, 'j'},
+        {"port", required_argument, NULL, 'p'},
+        {"world", required_argument, NULL, 'w'},
+        {"seed", required_argument, NULL, 's'},
+        {"no-limits", no_argument, NULL, 'l'},
+        {"any-token", no_argument, NULL, 'a'},
+        {"json", no_argument, NULL, 'j'},
         {NULL, 0, NULL, 0},
     };
     unsigned long long number = 0;

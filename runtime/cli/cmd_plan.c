@@ -24,8 +24,9 @@ static void stored_times(struct crier_state *state, const struct crier_message *
     const char *text = state ? crier_state_get(state, "message", m->key) : NULL;
     json_t *o = text ? json_loads(text, 0, NULL) : NULL;
     int64_t first = o ? json_integer_value(json_object_get(o, "first")) : now;
-    n->due = o ? json_integer_value(json_object_get(o, "due"))
-               : m->start.absolute ? m->start.value : now + m->start.value;
+    n->due = o                   ? json_integer_value(json_object_get(o, "due"))
+             : m->start.absolute ? m->start.value
+                                 : now + m->start.value;
     n->end = m->removal.kind == CRIER_REMOVAL_AT      ? m->removal.value
              : m->removal.kind == CRIER_REMOVAL_AFTER ? first + m->removal.value
                                                       : CRIER_NEVER;
@@ -34,7 +35,8 @@ static void stored_times(struct crier_state *state, const struct crier_message *
         int64_t most = 0;
         size_t i;
         json_t *c;
-        json_array_foreach(json_object_get(o, "channels"), i, c) {
+        json_array_foreach(json_object_get(o, "channels"), i, c)
+        {
             int64_t sent = json_integer_value(json_object_get(c, "sent"));
             most = sent > most ? sent : most;
         }
@@ -100,7 +102,8 @@ static void print_plan(struct crier_generation *gen, struct crier_state *state, 
     while (count-- > 0) {
         struct next *first = NULL;
         for (size_t i = 0; i < n; i++) {
-            if (list[i].left > 0 && list[i].due < list[i].end && (!first || list[i].due < first->due))
+            if (list[i].left > 0 && list[i].due < list[i].end &&
+                (!first || list[i].due < first->due))
                 first = &list[i];
         }
         if (!first)
@@ -133,7 +136,8 @@ int crier_cmd_plan(int argc, char **argv)
         } else if (opt == 'n') {
             count = strtol(optarg, &end, 10);
             if (*end || count < 1 || count > 100000)
-                return crier_usage("plan", "--next takes a number from 1 to 100000, got '%s'", optarg);
+                return crier_usage("plan", "--next takes a number from 1 to 100000, got '%s'",
+                                   optarg);
         } else {
             return crier_usage_option("plan", argv);
         }

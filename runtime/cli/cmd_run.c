@@ -18,7 +18,19 @@ static bool loopback_url(const char *url)
 
 int crier_cmd_run(int argc, char **argv)
 {
-    enum { SIM = 256, SIM_URL, SIM_ALLOW, SIM_NO_LIMITS, WORLD, TRANSCRIPT, FOR, STATE, JSON, WATCH, INLINE };
+    enum {
+        SIM = 256,
+        SIM_URL,
+        SIM_ALLOW,
+        SIM_NO_LIMITS,
+        WORLD,
+        TRANSCRIPT,
+        FOR,
+        STATE,
+        JSON,
+        WATCH,
+        INLINE
+    };
     static const struct option options[] = {
         {"watch", no_argument, NULL, WATCH},
         {"sim", no_argument, NULL, SIM},
@@ -84,7 +96,8 @@ int crier_cmd_run(int argc, char **argv)
     if (optind + 1 != argc)
         return crier_usage("run", optind == argc ? "which script?" : "one script at a time");
     if (c.sim && c.sim_url)
-        return crier_usage("run", "--sim starts a simulator, --sim-url uses one that runs: take one");
+        return crier_usage("run",
+                           "--sim starts a simulator, --sim-url uses one that runs: take one");
     if (c.sim_url && !loopback_url(c.sim_url))
         return crier_usage("run", "--sim-url must be on this machine (http://127.0.0.1:PORT)");
     if ((c.world || c.transcript || c.sim_no_limits) && !c.sim)

@@ -36,13 +36,15 @@ const struct crier_command crier_commands[] = {
      "  --json             one send a line as JSON\n"},
     {"status", crier_cmd_status, "[FILE] [--state DIR] [--json]", "how a running bot is doing",
      "  --all              every message, not only the first hundred\n"
-     "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else .crier)\n"
+     "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "
+     ".crier)\n"
      "  --json             one JSON object\n"},
     {"reload", crier_cmd_reload, "[FILE] [--state DIR] [--json]",
      "load the script anew into the running bot",
      "Prints what was added (+), changed (~) and removed (-), or why the reload was refused; then "
      "the old script keeps running and the exit code is 78.\n"
-     "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else .crier)\n"
+     "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "
+     ".crier)\n"
      "  --json             one JSON object\n"},
     {"discord-sim", crier_cmd_discord_sim, "[--port N] [--world FILE]",
      "the Discord simulator alone, as an HTTP server on loopback",
@@ -53,7 +55,8 @@ const struct crier_command crier_commands[] = {
      "  --any-token        accept every bot token (the default without --world)\n"
      "  --json             say the address as JSON\n"
      "Answers HTTP on 127.0.0.1 as Discord's REST API does, until it is stopped (Ctrl-C).\n"},
-    {"help", crier_cmd_help, "[COMMAND | sink KIND | NAME] [--json]", "this, or the options of something",
+    {"help", crier_cmd_help, "[COMMAND | sink KIND | NAME] [--json]",
+     "this, or the options of something",
      "crier help run; crier help TextMESSAGE; crier help sink json; crier help --json: everything "
      "that a script may say.\n"},
     {"version", crier_cmd_version, "", "the version", ""},
@@ -77,7 +80,8 @@ int crier_usage(const char *command, const char *fmt, ...)
     fprintf(stderr, "crier %s: ", command);
     vfprintf(stderr, fmt, ap);
     va_end(ap);
-    fprintf(stderr, "\nusage: crier %s %s   (crier help %s)\n", command, c ? c->synopsis : "", command);
+    fprintf(stderr, "\nusage: crier %s %s   (crier help %s)\n", command, c ? c->synopsis : "",
+            command);
     return CRIER_EXIT_USAGE;
 }
 
@@ -110,8 +114,10 @@ int crier_usage_option(const char *command, char **argv)
     }
     const char *near = exists ? NULL : crier_nearest(name, known, n);
     if (exists)
-        code = crier_usage(command, strchr(word, '=') ? "option '--%s' takes no value"
-                                                      : "option '--%s' needs a value", name);
+        code = crier_usage(command,
+                           strchr(word, '=') ? "option '--%s' takes no value"
+                                             : "option '--%s' needs a value",
+                           name);
     else if (near)
         code = crier_usage(command, "unknown option '--%s' (did you mean '--%s'?)", name, near);
     else
@@ -125,7 +131,8 @@ out:
 
 static bool has_host(const char *folder)
 {
-    char *socket = crier_path_join(folder, "control.sock"), *pointer = crier_path_join(folder, "control.path");
+    char *socket = crier_path_join(folder, "control.sock"),
+         *pointer = crier_path_join(folder, "control.path");
     bool yes = access(socket, F_OK) == 0 || access(pointer, F_OK) == 0;
     free(socket);
     free(pointer);
@@ -243,8 +250,9 @@ int crier_cmd_help(int argc, char **argv)
         print_json();
         return 0;
     }
-    char *word = argc > 2 ? crier_asprintf("%s.%s", argv[1], argv[2])
-                          : crier_strdup(strncmp(argv[1], "crier.", 6) == 0 ? argv[1] + 6 : argv[1]);
+    char *word = argc > 2
+                     ? crier_asprintf("%s.%s", argv[1], argv[2])
+                     : crier_strdup(strncmp(argv[1], "crier.", 6) == 0 ? argv[1] + 6 : argv[1]);
     const struct crier_command *c = crier_command_find(word);
     size_t n;
     const struct crier_topic *topics = crier_topics(&n);

@@ -36,8 +36,11 @@ int crier_load_script(const char *file, const char *state_folder, struct crier_g
         return CRIER_EXIT_INTERNAL;
     }
     struct look look = {0};
-    struct crier_build build = {.file = file, .state_folder = state_folder,
-                                .clock = crier_clock_real(), .state_get = stored, .arg = &look};
+    struct crier_build build = {.file = file,
+                                .state_folder = state_folder,
+                                .clock = crier_clock_real(),
+                                .state_get = stored,
+                                .arg = &look};
     *out = crier_generation_build(&build);
     if (crier_budget_thread(false, &err) != 0)
         fprintf(stderr, "crier: %s\n", err.text);

@@ -59,7 +59,6 @@ bool crier_bot_is_declared(const struct crier_host *host, const struct host_bot 
     return false;
 }
 
-
 static void bot_refused(struct host_bot *bot, const char *why)
 {
     struct crier_host *host = bot->host;
@@ -113,8 +112,9 @@ static void on_me(void *arg, const struct crier_discord_result *r)
         return;
     }
     if (crier_discord_is_user(r->body)) {
-        bot_refused(bot, "the token is that of a user account; automating those is against Discord's "
-                         "terms: make a bot at https://discord.com/developers/applications");
+        bot_refused(bot,
+                    "the token is that of a user account; automating those is against Discord's "
+                    "terms: make a bot at https://discord.com/developers/applications");
         return;
     }
     bot->me = crier_strdup(json_string_value(json_object_get(r->body, "username")));
@@ -144,7 +144,7 @@ static char *bot_token(struct crier_host *host, const struct crier_bot *decl,
 }
 
 void crier_bot_adopt(struct crier_host *host, const struct crier_bot *decl,
-                      const struct crier_generation *gen)
+                     const struct crier_generation *gen)
 {
     struct crier_err err = {0};
     char *token = bot_token(host, decl, gen, &err);
@@ -198,4 +198,3 @@ void crier_host_furnish_sim(struct crier_host *host, const struct crier_generati
         }
     }
 }
-

@@ -32,12 +32,18 @@ static json_t *bot_status(struct crier_host *host)
             continue;
         crier_discord_stats(bot->client, &st);
         json_array_append_new(
-            list, json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:i}", "name", bot->name,
-                            "account", bot->me ? bot->me : bot->trouble ? bot->trouble : "", "state",
-                            bot->refused ? "refused" : bot->ready ? "ready" : "connecting",
-                            "requests", (json_int_t)st.requests, "sent", (json_int_t)st.sent,
-                            "retries", (json_int_t)st.retries, "hits_429", (json_int_t)st.hits_429,
-                            "invalid_10min", (int)st.invalid_10min, "pending", (int)st.pending));
+            list,
+            json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:i}", "name", bot->name, "account",
+                      bot->me        ? bot->me
+                      : bot->trouble ? bot->trouble
+                                     : "",
+                      "state",
+                      bot->refused ? "refused"
+                      : bot->ready ? "ready"
+                                   : "connecting",
+                      "requests", (json_int_t)st.requests, "sent", (json_int_t)st.sent, "retries",
+                      (json_int_t)st.retries, "hits_429", (json_int_t)st.hits_429, "invalid_10min",
+                      (int)st.invalid_10min, "pending", (int)st.pending));
     }
     return list;
 }
@@ -52,13 +58,13 @@ static json_t *message_status(struct crier_host *host, bool all)
         char label[120], period[128];
         if (!m->state)
             continue;
-        json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:b}", "name",
-                              crier_message_label(m, label, sizeof label), "key", m->key, "mode",
-                              crier_mode_name(m->mode), "period",
-                              crier_period_text(&m->period, period), "sent",
-                              (json_int_t)m->state->sent, "failed", (json_int_t)m->state->failed,
-                              "skipped", (json_int_t)m->state->skipped, "ended", m->state->ended,
-                              "sending", m->state->send != NULL);
+        json_t *o =
+            json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:b}", "name",
+                      crier_message_label(m, label, sizeof label), "key", m->key, "mode",
+                      crier_mode_name(m->mode), "period", crier_period_text(&m->period, period),
+                      "sent", (json_int_t)m->state->sent, "failed", (json_int_t)m->state->failed,
+                      "skipped", (json_int_t)m->state->skipped, "ended", m->state->ended, "sending",
+                      m->state->send != NULL);
         if (!m->state->ended)
             json_object_set_new(o, "due", json_real((double)m->state->due / 1e6));
         json_array_append_new(list, o);
@@ -73,16 +79,18 @@ static void cmd_status(struct crier_host *host, struct crier_control_conn *conn,
     crier_poster_stats(host->poster, &st);
     double up = (double)(crier_clock_wall(host->clock) - host->started_wall) / 1e6;
     json_t *extra = json_pack(
-        "{s:s, s:i, s:f, s:s, s:s, s:i, s:i, s:i, s:b, s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:o, s:o, "
+        "{s:s, s:i, s:f, s:s, s:s, s:i, s:i, s:i, s:b, s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:I, "
+        "s:o, s:o, "
         "s:o}",
         "version", CRIER_VERSION, "pid", (int)getpid(), "up", up, "file", gen->path, "config",
         gen->hash, "generation", (int)gen->number, "reloads", (int)host->reloads, "draining",
-        (int)host->draining->len, "sim", host->config->sim || host->config->sim_url, "messages_total",
-        (int)gen->messages->len, "sent", (json_int_t)st.sent, "failed", (json_int_t)st.failed,
-        "skipped", (json_int_t)st.skipped, "late_max", (double)st.late_max / 1e6, "late_p50",
-        (double)st.late_p50 / 1e6, "late_p99", (double)st.late_p99 / 1e6, "lua_memory",
-        (json_int_t)gen->vm->memory_used, "bots", bot_status(host), "sinks", sink_status(host),
-        "messages", message_status(host, json_is_true(json_object_get(request, "all"))));
+        (int)host->draining->len, "sim", host->config->sim || host->config->sim_url,
+        "messages_total", (int)gen->messages->len, "sent", (json_int_t)st.sent, "failed",
+        (json_int_t)st.failed, "skipped", (json_int_t)st.skipped, "late_max",
+        (double)st.late_max / 1e6, "late_p50", (double)st.late_p50 / 1e6, "late_p99",
+        (double)st.late_p99 / 1e6, "lua_memory", (json_int_t)gen->vm->memory_used, "bots",
+        bot_status(host), "sinks", sink_status(host), "messages",
+        message_status(host, json_is_true(json_object_get(request, "all"))));
     if (host->last_error)
         json_object_set_new(extra, "last_error", json_string(host->last_error));
     if (host->sim_api)
@@ -110,4 +118,3 @@ void crier_host_on_request(void *arg, struct crier_control_conn *conn, json_t *r
     else
         crier_control_finish(conn, 64, json_pack("{s:s}", "error", "unknown command"));
 }
-

@@ -131,8 +131,8 @@ void crier_host_stall(struct crier_vm *vm, const char *what, int64_t us)
     struct crier_generation *gen = vm->owner;
     char text[48];
     if (gen->host)
-        crier_host_system(gen->host, CRIER_LEVEL_WARNING, "stall",
-                          "%s held up the loop for %s", what, crier_duration_text(us, text));
+        crier_host_system(gen->host, CRIER_LEVEL_WARNING, "stall", "%s held up the loop for %s",
+                          what, crier_duration_text(us, text));
 }
 
 /* --- hooks ------------------------------------------------------------------------------- */
@@ -168,7 +168,6 @@ static int l_hook(lua_State *L)
     lua_callk(L, 1, 0, 0, hook_returned);
     return 0;
 }
-
 
 static void hook_done(void *arg, lua_State *L, const struct crier_call_end *end)
 {
@@ -253,8 +252,8 @@ static bool calls_alive(struct crier_host *host)
 void crier_host_check_idle(void *arg)
 {
     struct crier_host *host = arg;
-    if (host->stopping && (host->over || (crier_poster_pending(host->poster) == 0 &&
-                                          !calls_alive(host))))
+    if (host->stopping &&
+        (host->over || (crier_poster_pending(host->poster) == 0 && !calls_alive(host))))
         finish_stop(host);
 }
 
@@ -379,13 +378,14 @@ static int start_sim(struct crier_host *host)
     const struct crier_host_config *c = host->config;
     struct crier_err err = {0};
     if (c->sim_url) {
-        host->sim_api = crier_asprintf("%s%s", c->sim_url, strstr(c->sim_url, "/api/") ? "" : "/api/v10");
+        host->sim_api =
+            crier_asprintf("%s%s", c->sim_url, strstr(c->sim_url, "/api/") ? "" : "/api/v10");
         return 0;
     }
     if (!c->sim)
         return 0;
-    struct crier_sim_config sim = {.seed = crier_rng_next(&host->rng), .limits = !c->sim_no_limits,
-                                   .latency = CRIER_MS};
+    struct crier_sim_config sim = {
+        .seed = crier_rng_next(&host->rng), .limits = !c->sim_no_limits, .latency = CRIER_MS};
     host->sim = crier_sim_new(host->loop, &sim);
     if (c->world && crier_sim_load_world(host->sim, c->world, &err) != 0) {
         crier_err_prefix(&err, "world file '%s': ", c->world);
@@ -406,8 +406,8 @@ static int start_sim(struct crier_host *host)
 static int open_state(struct crier_host *host, struct crier_generation *gen)
 {
     struct crier_err err = {0};
-    host->state_folder = crier_generation_state_folder(
-        gen, host->config->state_folder, host->config->sim || host->config->sim_url);
+    host->state_folder = crier_generation_state_folder(gen, host->config->state_folder,
+                                                       host->config->sim || host->config->sim_url);
     int rc = crier_state_lock(host->state_folder, &host->lock, &err);
     if (rc != 0)
         return say("", &err, rc == CRIER_EBUSY ? EXIT_IN_USE : EXIT_CONFIG);
@@ -488,8 +488,8 @@ static int host_start(struct crier_host *host)
         goto fail;
     }
     if (crier_loop_uv(host->loop)) {
-        if (crier_control_serve(host->loop, host->state_folder, crier_host_on_request, host, &host->control,
-                                &err) != 0) {
+        if (crier_control_serve(host->loop, host->state_folder, crier_host_on_request, host,
+                                &host->control, &err) != 0) {
             code = say("", &err, EXIT_CONFIG);
             goto fail;
         }

@@ -18,17 +18,17 @@
 #include "state/state.h"
 
 struct crier_host_config {
-    const char *file;         /**< the script */
-    const char *state_folder; /**< --state; NULL: as the script says */
-    bool sim;                 /**< --sim: a simulator of our own on loopback */
-    const char *sim_url;      /**< --sim-url: a crier discord-sim that runs already */
-    bool sim_inline;          /**< the simulator's in-process transport instead of its server */
-    bool sim_no_limits;       /**< the simulator answers without rate limits */
-    bool watch;               /**< --watch */
-    int64_t run_for;          /**< --for, microseconds; 0: until stopped */
-    bool json;                /**< machine-readable lines */
-    bool transcript;          /**< at the end, draw the simulator's channels */
-    const char *world;        /**< --world: the simulator's guilds, channels and users */
+    const char *file;             /**< the script */
+    const char *state_folder;     /**< --state; NULL: as the script says */
+    bool sim;                     /**< --sim: a simulator of our own on loopback */
+    const char *sim_url;          /**< --sim-url: a crier discord-sim that runs already */
+    bool sim_inline;              /**< the simulator's in-process transport instead of its server */
+    bool sim_no_limits;           /**< the simulator answers without rate limits */
+    bool watch;                   /**< --watch */
+    int64_t run_for;              /**< --for, microseconds; 0: until stopped */
+    bool json;                    /**< machine-readable lines */
+    bool transcript;              /**< at the end, draw the simulator's channels */
+    const char *world;            /**< --world: the simulator's guilds, channels and users */
     const char *const *sim_allow; /**< --sim-allow: hosts that crier.http may talk to in --sim;
                                        NULL-terminated, or NULL */
     struct crier_clock *clock;

@@ -61,7 +61,7 @@ struct crier_host {
     struct crier_generation *current;
     GPtrArray *draining; /* retired generations that have not ended, oldest first */
     unsigned generations, reloads;
-    char *last_error;    /* of the last reload that was refused */
+    char *last_error; /* of the last reload that was refused */
     struct crier_control *control;
     struct crier_watch *watch;
     uv_signal_t signals[4];

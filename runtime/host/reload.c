@@ -12,8 +12,7 @@ static bool is_loopback(const char *host)
     struct in_addr v4;
     if (inet_pton(AF_INET, host, &v4) == 1)
         return (ntohl(v4.s_addr) >> 24) == 127;
-    return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
-           strcmp(host, "[::1]") == 0;
+    return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 || strcmp(host, "[::1]") == 0;
 }
 
 static bool allow_host(void *owner, const char *name, char *why, size_t cap)
@@ -28,8 +27,8 @@ static bool allow_host(void *owner, const char *name, char *why, size_t cap)
     }
     snprintf(why, cap, "refused in --sim: %s is not this machine (--sim-allow %s lets it through)",
              name, name);
-    crier_host_system(gen->host, CRIER_LEVEL_WARNING, "sim.refused", "crier.http to %s was %s", name,
-                      why);
+    crier_host_system(gen->host, CRIER_LEVEL_WARNING, "sim.refused", "crier.http to %s was %s",
+                      name, why);
     return false;
 }
 
@@ -111,7 +110,8 @@ static void emit_load_logs(struct crier_host *host, struct crier_generation *gen
         crier_build_where(b, log->where, strlen(log->where));
         json_t *fields = log->fields ? json_loads(log->fields, 0, NULL) : NULL, *v;
         const char *key;
-        json_object_foreach(fields, key, v) {
+        json_object_foreach(fields, key, v)
+        {
             char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
             crier_build_json(b, key, strlen(key), text, strlen(text));
             free(text);
@@ -308,10 +308,10 @@ static void reload_done(struct build_job *job)
            json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:f, s:f, s:i, s:o}", "diff",
                      job->diff.data, "from", from, "to", gen->hash, "added", counts->added,
                      "changed", counts->changed, "removed", counts->removed, "kept", counts->kept,
-                     "took", (double)(now - job->began) / 1e6, "blocked", (double)(now - began) / 1e6,
-                     "generation", (int)gen->number, "problems", diags_json(&gen->diags)));
+                     "took", (double)(now - job->began) / 1e6, "blocked",
+                     (double)(now - began) / 1e6, "generation", (int)gen->number, "problems",
+                     diags_json(&gen->diags)));
 }
-
 
 static void build_after(uv_work_t *work, int status)
 {

@@ -104,8 +104,8 @@ static void free_files(struct file *files, size_t count)
 static void add_folder(struct crier_watch *w, const char *file)
 {
     const char *slash = strrchr(file, '/');
-    char *path = slash && slash != file ? crier_strndup(file, (size_t)(slash - file))
-                                        : crier_strdup("/");
+    char *path =
+        slash && slash != file ? crier_strndup(file, (size_t)(slash - file)) : crier_strdup("/");
     for (guint i = 0; i < w->folders->len; i++) {
         if (strcmp(((struct folder *)w->folders->pdata[i])->path, path) == 0) {
             free(path);

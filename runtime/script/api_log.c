@@ -18,8 +18,10 @@ static int l_log(lua_State *L)
         size_t len;
         const char *name = luaL_tolstring(L, 1, &len);
         if (!crier_level_parse(name, len, &parsed))
-            return luaL_error(L, "crier.log.log: unknown level '%s' (debug, info, warning, error, "
-                                 "critical or 10 to 50)", name);
+            return luaL_error(L,
+                              "crier.log.log: unknown level '%s' (debug, info, warning, error, "
+                              "critical or 10 to 50)",
+                              name);
         lua_pop(L, 1);
         level = (int)parsed;
         arg = 2;
@@ -79,8 +81,9 @@ void crier_open_log(lua_State *L)
         const char *name;
         int level;
     } levels[] = {
-        {"debug", CRIER_DEBUG}, {"info", CRIER_INFO},         {"warning", CRIER_LEVEL_WARNING},
-        {"error", CRIER_LEVEL_ERROR}, {"critical", CRIER_CRITICAL}, {"log", 0},
+        {"debug", CRIER_DEBUG},           {"info", CRIER_INFO},
+        {"warning", CRIER_LEVEL_WARNING}, {"error", CRIER_LEVEL_ERROR},
+        {"critical", CRIER_CRITICAL},     {"log", 0},
     };
     lua_createtable(L, 0, 6);
     for (size_t i = 0; i < CRIER_COUNT(levels); i++) {

@@ -45,30 +45,85 @@ static const struct crier_declared_sink *find_sink(const struct crier_generation
     return NULL;
 }
 
+/* Whether an option belongs to a table within the argument: "common.max" to `common`. */
+static const char *inner_name(const struct crier_option *opt, const char *outer)
+{
+    size_t len = strlen(outer);
+    return strncmp(opt->name, outer, len) == 0 && opt->name[len] == '.' ? opt->name + len + 1
+                                                                       : NULL;
+}
+
+/* The table of an OBJECT option, whose options stand in the driver's table with dotted names. */
+static void read_inner(struct crier_decl *d, const char *outer, struct crier_options *out)
+{
+    struct crier_option *table = crier_calloc(out->count, sizeof *table);
+    size_t *at = crier_calloc(out->count, sizeof *at), n = 0;
+    char within[64];
+    for (size_t i = 0; i < out->count; i++) {
+        const char *name = inner_name(&out->table[i], outer);
+        if (!name)
+            continue;
+        table[n] = out->table[i];
+        table[n].name = name;
+        at[n++] = i;
+    }
+    if (crier_decl_field(d, outer) == LUA_TTABLE) {
+        struct crier_decl inner = *d;
+        struct crier_options o;
+        snprintf(within, sizeof within, "%s.", outer);
+        inner.table = lua_gettop(d->L);
+        inner.within = within;
+        crier_decl_read(&inner, table, n, false, &o);
+        for (size_t i = 0; i < n; i++) {
+            struct crier_option_value old = out->values[at[i]];
+            out->values[at[i]] = o.values[i];
+            o.values[i] = old;
+        }
+        crier_options_fini(&o);
+    } else {
+        char got[80];
+        crier_decl_problem(d, CRIER_ERROR, outer, NULL, "option '%s' must be a table, got %s", outer,
+                           crier_lua_describe(d->L, -1, got, sizeof got));
+    }
+    lua_pop(d->L, 1);
+    free(table);
+    free(at);
+}
+
 /* Split the argument into the common options and the kind's own: each reader would report the
  * other's keys as unknown, so one joined table is read and then parted. */
 static void read_options(struct crier_decl *d, const struct crier_sink_driver *driver,
                          struct crier_declared_sink *s)
 {
-    size_t own = driver->option_count, all = own + crier_sink_common_count;
-    struct crier_option *joined = crier_calloc(all, sizeof *joined);
-    memcpy(joined, driver->options, own * sizeof *joined);
-    memcpy(joined + own, crier_sink_common_options, crier_sink_common_count * sizeof *joined);
-    struct crier_options o;
-    crier_decl_read(d, joined, all, false, &o);
+    size_t own = driver->option_count, n = 0;
+    struct crier_option *joined = crier_calloc(own + crier_sink_common_count, sizeof *joined);
+    struct crier_option_value **to = crier_calloc(own + crier_sink_common_count, sizeof *to);
     crier_options_init(&s->options, driver->options, own);
     crier_options_init(&s->common, crier_sink_common_options, crier_sink_common_count);
-    for (size_t i = 0; i < all; i++) {
-        struct crier_option_value *to =
-            i < own ? &s->options.values[i] : &s->common.values[i - own];
-        if (o.values[i].set) {
-            struct crier_option_value old = *to;
-            *to = o.values[i];
-            o.values[i] = old;
-        }
+    for (size_t i = 0; i < own; i++) {
+        if (strchr(driver->options[i].name, '.'))
+            continue;
+        joined[n] = driver->options[i];
+        to[n++] = &s->options.values[i];
+    }
+    for (size_t i = 0; i < crier_sink_common_count; i++) {
+        joined[n] = crier_sink_common_options[i];
+        to[n++] = &s->common.values[i];
+    }
+    struct crier_options o;
+    crier_decl_read(d, joined, n, false, &o);
+    for (size_t i = 0; i < n; i++) {
+        if (!o.values[i].set)
+            continue;
+        struct crier_option_value old = *to[i];
+        *to[i] = o.values[i];
+        o.values[i] = old;
+        if (joined[i].type == CRIER_OPT_OBJECT && !to[i]->off)
+            read_inner(d, joined[i].name, &s->options);
     }
     crier_options_fini(&o);
     free(joined);
+    free(to);
 }
 
 /* The default path of a json sink is as relative to the script as a given one. */
@@ -129,7 +184,8 @@ static int l_sink(lua_State *L)
     }
     const struct crier_declared_sink *other = find_sink(d.gen, s->name);
     if (other)
-        crier_decl_problem(&d, CRIER_ERROR, name ? "name" : NULL, "give each sink a name of its own",
+        crier_decl_problem(&d, CRIER_ERROR, name ? "name" : NULL,
+                           "give each sink a name of its own",
                            "there is a sink '%s' already (line %d)", s->name, other->line);
     g_ptr_array_add(d.gen->sinks, s);
     push_sink(L, s);

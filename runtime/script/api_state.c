@@ -114,7 +114,8 @@ static void save(struct crier_generation *gen)
         if (gen->retired)
             crier_host_system(gen->host, CRIER_LEVEL_WARNING, "state",
                               "a write to crier.state '%s' by a callback of generation %u, which "
-                              "has been replaced, was dropped", t->key, gen->number);
+                              "has been replaced, was dropped",
+                              t->key, gen->number);
         else
             crier_state_put(crier_host_state(gen->host), "state", t->key, json, NULL, NULL);
         free(t->saved);

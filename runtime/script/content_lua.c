@@ -16,8 +16,10 @@ const struct crier_option crier_embed_options[] = {
     {"timestamp", CRIER_OPT_STRING, 0, NULL, NULL, 0, 0, NULL, "ISO 8601 date-time"},
     {"author", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "string|table",
      "a name, or { name =, url =, icon = }"},
-    {"footer", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "string|table", "a text, or { text =, icon = }"},
-    {"image", CRIER_OPT_STRING, 0, NULL, NULL, 0, 0, NULL, "address, or attachment://NAME of a FILE"},
+    {"footer", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "string|table",
+     "a text, or { text =, icon = }"},
+    {"image", CRIER_OPT_STRING, 0, NULL, NULL, 0, 0, NULL,
+     "address, or attachment://NAME of a FILE"},
     {"thumbnail", CRIER_OPT_STRING, 0, NULL, NULL, 0, 0, NULL,
      "address, or attachment://NAME of a FILE"},
     {"fields", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "table[]",
@@ -27,7 +29,8 @@ const size_t crier_embed_count = CRIER_COUNT(crier_embed_options);
 
 const struct crier_option crier_file_options[] = {
     {"path", CRIER_OPT_PATH, 0, NULL, NULL, 0, 0, NULL, "read at each send"},
-    {"data", CRIER_OPT_STRING, 0, NULL, NULL, 0, 0, NULL, "the bytes themselves, instead of a path"},
+    {"data", CRIER_OPT_STRING, 0, NULL, NULL, 0, 0, NULL,
+     "the bytes themselves, instead of a path"},
     {"name", CRIER_OPT_STRING, 0, NULL, NULL, 0, 0, NULL,
      "the name that Discord shows; default: the path's last part"},
 };
@@ -91,8 +94,8 @@ static void only_keys(struct making *mk, int idx, const char *place, const char 
         if (near)
             snprintf(help, sizeof help, "did you mean '%s'?", near);
         for (size_t i = 0; !near && i < count && len < sizeof help; i++)
-            len += (size_t)snprintf(help + len, sizeof help - len, "%s%s", i ? ", " : "known: ",
-                                    known[i]);
+            len += (size_t)snprintf(help + len, sizeof help - len, "%s%s",
+                                    i ? ", " : "known: ", known[i]);
         snprintf(at, sizeof at, "%.50s%.60s", place, key);
         fault(mk, at, help, "unknown option '%.60s'", at);
     }
@@ -163,8 +166,9 @@ static void embed_field(struct making *mk, size_t i, struct crier_buf *b)
     char place[32], got[80];
     snprintf(place, sizeof place, "fields[%zu]", i);
     if (lua_type(L, field) != LUA_TTABLE) {
-        fault(mk, place, "{ name = \"...\", value = \"...\" }", "option '%s' must be a table, got %s",
-              place, crier_lua_describe(L, field, got, sizeof got));
+        fault(mk, place, "{ name = \"...\", value = \"...\" }",
+              "option '%s' must be a table, got %s", place,
+              crier_lua_describe(L, field, got, sizeof got));
         return;
     }
     strcat(place, ".");
@@ -288,8 +292,7 @@ static void embed_judge(struct making *mk, const struct crier_buf *b)
     int rc = crier_content_check(probe, &err);
     crier_content_unref(probe);
     if (rc != 0)
-        fault(mk, NULL, NULL, "%s",
-              err.text + (strncmp(err.text, "embeds[1]", 9) == 0 ? 10 : 0));
+        fault(mk, NULL, NULL, "%s", err.text + (strncmp(err.text, "embeds[1]", 9) == 0 ? 10 : 0));
 }
 
 static int l_embed(lua_State *L)
@@ -356,7 +359,8 @@ static int l_file(lua_State *L)
         lua_setiuservalue(L, 2, i + 1);
     }
     if (!mk.bad && has[0] == has[1])
-        fault(&mk, NULL, NULL, has[0] ? "takes 'path' or 'data', not both" : "needs 'path' or 'data'");
+        fault(&mk, NULL, NULL,
+              has[0] ? "takes 'path' or 'data', not both" : "needs 'path' or 'data'");
     if (!mk.bad && has[1] && !has[2])
         fault(&mk, NULL, "name = \"cat.png\"", "'data' needs a 'name'");
     for (int i = 0; mk.bad && i < 3; i++) { /* no path: nobody shall look for it */
@@ -401,8 +405,9 @@ static int l_data_function(lua_State *L)
 {
     if (lua_type(L, 1) != LUA_TFUNCTION) {
         char got[80];
-        return luaL_error(L, "crier.data_function expects a function, got %s: "
-                             "crier.data_function(function(ctx, ...) return \"text\" end)",
+        return luaL_error(L,
+                          "crier.data_function expects a function, got %s: "
+                          "crier.data_function(function(ctx, ...) return \"text\" end)",
                           crier_lua_describe(L, 1, got, sizeof got));
     }
     lua_settop(L, 1);
@@ -485,7 +490,8 @@ static int check_list(lua_State *L, int idx, struct crier_err *err)
         if (lua_type(L, -1) == LUA_TSTRING)
             rc = crier_err_set(err, CRIER_EINVAL,
                                "expected a list of texts, EMBEDs and FILEs, got a table with the "
-                               "key '%.40s' (an embed is crier.EMBED {...})", lua_tostring(L, -1));
+                               "key '%.40s' (an embed is crier.EMBED {...})",
+                               lua_tostring(L, -1));
         else if (!lua_isinteger(L, -1) || lua_tointeger(L, -1) < 1)
             rc = crier_err_set(err, CRIER_EINVAL, "expected a list of texts, EMBEDs and FILEs");
         else if ((size_t)lua_tointeger(L, -1) > n)
@@ -494,8 +500,10 @@ static int check_list(lua_State *L, int idx, struct crier_err *err)
     if (rc == 0 && !items)
         rc = crier_err_set(err, CRIER_EINVAL, "the table is empty (return nil to skip a send)");
     if (rc == 0 && items != n)
-        rc = crier_err_set(err, CRIER_EINVAL, "the list has holes: %zu items, the last one is "
-                                              "number %zu (leave no nil between them)", items, n);
+        rc = crier_err_set(err, CRIER_EINVAL,
+                           "the list has holes: %zu items, the last one is "
+                           "number %zu (leave no nil between them)",
+                           items, n);
     return rc;
 }
 

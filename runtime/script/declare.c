@@ -61,26 +61,72 @@ static const struct crier_option guild_options[] = {
      "the bot that sends; needed when there are several"},
 };
 
-#define MESSAGE_OPTIONS_HEAD                                                                      \
-    {"name", CRIER_OPT_STRING, 0, NULL, NULL, 0, 0, NULL,                                         \
-     "identity: state and history follow it through reloads; unique in its GUILD or USER"},       \
-        {"was", CRIER_OPT_STRING, 0, NULL, NULL, 0, 0, NULL,                                      \
-         "the former name, whose state is carried over"}
-#define MESSAGE_OPTIONS_TAIL                                                                      \
-    {"mode", CRIER_OPT_ENUM, 0, "send", "send edit clear-send", 0, 0, NULL,                       \
-     "send: a new message each time; edit: the last one is edited; clear-send: the last one is "  \
-     "deleted first"},                                                                            \
-        {"period", CRIER_OPT_OBJECT, CRIER_OPT_REQUIRED, NULL, NULL, 0, 0, PERIOD_TYPE,           \
-         "period = \"10s\", or { \"45m\", \"75m\" } for a random one between the two"},           \
-        {"start_in", CRIER_OPT_OBJECT, 0, "0s", NULL, 0, 0, "string|number",                      \
-         "first send: after a duration, or at a date-time \"2026-12-24T18:00\""},                 \
-        {"remove_after", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "integer|string",                 \
-         "end: after a count of successful sends a channel, a duration, or at a date-time"},      \
-        {"data", CRIER_OPT_OBJECT, CRIER_OPT_REQUIRED, NULL, NULL, 0, 0, "crier.Data",            \
-         "what to send: a text, EMBED, FILE, a list of them, or a function that returns one"},    \
-        {"mentions", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "crier.Mentions|string[]",            \
-         "who may be pinged: { \"everyone\", \"roles\", \"users\" } or lists of ids; default "    \
-         "nobody"}
+#define MESSAGE_OPTIONS_HEAD                                                                       \
+    {"name",                                                                                       \
+     CRIER_OPT_STRING,                                                                             \
+     0,                                                                                            \
+     NULL,                                                                                         \
+     NULL,                                                                                         \
+     0,                                                                                            \
+     0,                                                                                            \
+     NULL,                                                                                         \
+     "identity: state and history follow it through reloads; unique in its GUILD or USER"},        \
+    {                                                                                              \
+        "was", CRIER_OPT_STRING, 0, NULL, NULL, 0, 0, NULL,                                        \
+            "the former name, whose state is carried over"                                         \
+    }
+#define MESSAGE_OPTIONS_TAIL                                                                       \
+    {"mode",                                                                                       \
+     CRIER_OPT_ENUM,                                                                               \
+     0,                                                                                            \
+     "send",                                                                                       \
+     "send edit clear-send",                                                                       \
+     0,                                                                                            \
+     0,                                                                                            \
+     NULL,                                                                                         \
+     "send: a new message each time; edit: the last one is edited; clear-send: the last one is "   \
+     "deleted first"},                                                                             \
+        {"period",                                                                                 \
+         CRIER_OPT_OBJECT,                                                                         \
+         CRIER_OPT_REQUIRED,                                                                       \
+         NULL,                                                                                     \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         0,                                                                                        \
+         PERIOD_TYPE,                                                                              \
+         "period = \"10s\", or { \"45m\", \"75m\" } for a random one between the two"},            \
+        {"start_in",                                                                               \
+         CRIER_OPT_OBJECT,                                                                         \
+         0,                                                                                        \
+         "0s",                                                                                     \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         0,                                                                                        \
+         "string|number",                                                                          \
+         "first send: after a duration, or at a date-time \"2026-12-24T18:00\""},                  \
+        {"remove_after",                                                                           \
+         CRIER_OPT_OBJECT,                                                                         \
+         0,                                                                                        \
+         NULL,                                                                                     \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         0,                                                                                        \
+         "integer|string",                                                                         \
+         "end: after a count of successful sends a channel, a duration, or at a date-time"},       \
+        {"data",                                                                                   \
+         CRIER_OPT_OBJECT,                                                                         \
+         CRIER_OPT_REQUIRED,                                                                       \
+         NULL,                                                                                     \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         0,                                                                                        \
+         "crier.Data",                                                                             \
+         "what to send: a text, EMBED, FILE, a list of them, or a function that returns one"},     \
+    {                                                                                              \
+        "mentions", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "crier.Mentions|string[]",              \
+            "who may be pinged: { \"everyone\", \"roles\", \"users\" } or lists of ids; default "  \
+            "nobody"                                                                               \
+    }
 
 static const struct crier_option text_options[] = {
     MESSAGE_OPTIONS_HEAD,
@@ -97,8 +143,7 @@ static const struct crier_option secret_options[] = {
      "crier.secret.credential \"name\", from systemd's $CREDENTIALS_DIRECTORY"},
 };
 
-extern const struct crier_option crier_embed_options[], crier_file_options[],
-    crier_route_options[];
+extern const struct crier_option crier_embed_options[], crier_file_options[], crier_route_options[];
 extern const size_t crier_embed_count, crier_file_count, crier_route_count;
 
 const struct crier_topic *crier_topics(size_t *count)
@@ -109,8 +154,8 @@ const struct crier_topic *crier_topics(size_t *count)
         struct crier_topic fixed[] = {
             {"config", "settings of the whole script; once", config_options,
              CRIER_COUNT(config_options)},
-            {"config.limits", "what callbacks may use; `false` lifts a limit",
-             crier_limits_options, crier_limits_count},
+            {"config.limits", "what callbacks may use; `false` lifts a limit", crier_limits_options,
+             crier_limits_count},
             {"bot", "a bot account", bot_options, CRIER_COUNT(bot_options)},
             {"secret", "where a secret is; never shown", secret_options,
              CRIER_COUNT(secret_options)},
@@ -125,8 +170,7 @@ const struct crier_topic *crier_topics(size_t *count)
             {"EMBED", "an embed", crier_embed_options, crier_embed_count},
             {"FILE", "a file to attach", crier_file_options, crier_file_count},
             {"route", "a routing rule", crier_route_options, crier_route_count},
-            {"sink", "options of every sink", crier_sink_common_options,
-             crier_sink_common_count},
+            {"sink", "options of every sink", crier_sink_common_options, crier_sink_common_count},
         };
         for (size_t i = 0; i < CRIER_COUNT(fixed); i++)
             topics[n++] = fixed[i];
@@ -248,8 +292,8 @@ static int l_config(lua_State *L)
     snprintf(d.object, sizeof d.object, "config");
     struct crier_generation *gen = d.gen;
     if (gen->config.given) {
-        crier_decl_problem(&d, CRIER_ERROR, NULL, "keep one", "crier.config is called twice (first on line %d)",
-                           gen->config.line);
+        crier_decl_problem(&d, CRIER_ERROR, NULL, "keep one",
+                           "crier.config is called twice (first on line %d)", gen->config.line);
         return 0;
     }
     gen->config.given = true;
@@ -264,7 +308,8 @@ static int l_config(lua_State *L)
             gen->zone = zone;
             gen->config.timezone = crier_strdup(opt(&o, "timezone")->s);
         } else {
-            crier_decl_problem(&d, CRIER_ERROR, "timezone", NULL, "option 'timezone': %s", err.text);
+            crier_decl_problem(&d, CRIER_ERROR, "timezone", NULL, "option 'timezone': %s",
+                               err.text);
         }
     }
     if (opt(&o, "node")->set)
@@ -356,8 +401,8 @@ static bool read_period(struct crier_decl *d, struct crier_period *out)
         ok = false;
     }
     if (ok)
-        *out = (struct crier_period){.kind = lo == hi ? CRIER_PERIOD_FIXED : CRIER_PERIOD_RANDOM,
-                                     .lo = lo, .hi = hi};
+        *out = (struct crier_period){
+            .kind = lo == hi ? CRIER_PERIOD_FIXED : CRIER_PERIOD_RANDOM, .lo = lo, .hi = hi};
 out:
     lua_settop(L, idx - 1);
     return ok;
@@ -392,7 +437,8 @@ static void read_removal(struct crier_decl *d, struct crier_removal *out)
             crier_decl_problem(d, CRIER_ERROR, "remove_after", NULL, "option 'remove_after': %s",
                                err.text);
     } else if (type != LUA_TNIL) {
-        crier_decl_problem(d, CRIER_ERROR, "remove_after", "remove_after = 10, \"30d\" or \"2026-12-31\"",
+        crier_decl_problem(d, CRIER_ERROR, "remove_after",
+                           "remove_after = 10, \"30d\" or \"2026-12-31\"",
                            "option 'remove_after' must be a count, a duration or a date-time");
     }
     lua_pop(L, 1);
@@ -474,8 +520,8 @@ static struct crier_mentions *read_mentions(struct crier_decl *d)
                 snprintf(help, sizeof help, "'everyone' stands for @here too");
             else if (!near)
                 snprintf(help, sizeof help, "known: everyone, roles, users");
-            crier_decl_problem(d, CRIER_ERROR, "mentions", help, "option 'mentions' does not know %s%s%s",
-                               quote, word, quote);
+            crier_decl_problem(d, CRIER_ERROR, "mentions", help,
+                               "option 'mentions' does not know %s%s%s", quote, word, quote);
         }
         lua_pop(L, 1);
     }
@@ -514,9 +560,10 @@ static int declare_message(lua_State *L, enum crier_message_type type)
     bool text = type == CRIER_TEXT_MESSAGE;
     const char *callee = crier_message_type_name(type);
     struct crier_decl d;
-    crier_decl_begin(&d, L, 1, callee, "message",
-                     text ? "crier.TextMESSAGE { channels = {...}, period = \"10s\", data = \"...\" }"
-                          : "crier.DirectMESSAGE { period = \"1d\", data = \"...\" }");
+    crier_decl_begin(
+        &d, L, 1, callee, "message",
+        text ? "crier.TextMESSAGE { channels = {...}, period = \"10s\", data = \"...\" }"
+             : "crier.DirectMESSAGE { period = \"1d\", data = \"...\" }");
     struct crier_options o;
     crier_decl_read(&d, text ? text_options : direct_options,
                     text ? CRIER_COUNT(text_options) : CRIER_COUNT(direct_options), false, &o);
@@ -614,21 +661,18 @@ static void adopt_messages(struct crier_decl *d, struct crier_target *t)
         char got[80], name[120], key[40];
         snprintf(key, sizeof key, "messages[%zu]", i);
         if (!m) {
-            crier_decl_problem(d, CRIER_ERROR, key, NULL,
-                               "item %zu of 'messages' must be a crier.%s, got %s", i,
-                               crier_message_type_name(wanted),
-                               crier_lua_describe(L, -1, got, sizeof got));
+            crier_decl_problem(
+                d, CRIER_ERROR, key, NULL, "item %zu of 'messages' must be a crier.%s, got %s", i,
+                crier_message_type_name(wanted), crier_lua_describe(L, -1, got, sizeof got));
         } else if (m->target) {
             crier_decl_problem(d, CRIER_ERROR, key, "declare it once for each",
                                "message '%s' is in another GUILD or USER already (%s)",
                                crier_message_label(m, name, sizeof name), m->target->where);
         } else if (m->type != wanted) {
-            crier_decl_problem(d, CRIER_ERROR, key, NULL,
-                               "message '%s' is a %s; a %s takes crier.%s only",
-                               crier_message_label(m, name, sizeof name),
-                               crier_message_type_name(m->type),
-                               t->type == CRIER_GUILD ? "GUILD" : "USER",
-                               crier_message_type_name(wanted));
+            crier_decl_problem(
+                d, CRIER_ERROR, key, NULL, "message '%s' is a %s; a %s takes crier.%s only",
+                crier_message_label(m, name, sizeof name), crier_message_type_name(m->type),
+                t->type == CRIER_GUILD ? "GUILD" : "USER", crier_message_type_name(wanted));
             m->target = t;
         } else {
             m->target = t;
@@ -643,10 +687,11 @@ static int declare_target(lua_State *L, enum crier_target_type type)
 {
     const char *callee = type == CRIER_GUILD ? "GUILD" : "USER";
     struct crier_decl d;
-    crier_decl_begin(&d, L, 1, callee, callee,
-                     type == CRIER_GUILD
-                         ? "crier.GUILD { snowflake = \"...\", messages = { crier.TextMESSAGE {...} } }"
-                         : "crier.USER { snowflake = \"...\", messages = { crier.DirectMESSAGE {...} } }");
+    crier_decl_begin(
+        &d, L, 1, callee, callee,
+        type == CRIER_GUILD
+            ? "crier.GUILD { snowflake = \"...\", messages = { crier.TextMESSAGE {...} } }"
+            : "crier.USER { snowflake = \"...\", messages = { crier.DirectMESSAGE {...} } }");
     struct crier_options o;
     crier_decl_read(&d, guild_options, CRIER_COUNT(guild_options), false, &o);
     struct crier_target *t = crier_calloc(1, sizeof *t);
@@ -683,9 +728,8 @@ static int l_user(lua_State *L)
 /* --- hooks ------------------------------------------------------------------------------- */
 
 static const char *const hook_names[] = {
-    "start",        "stop",           "reload",          "reload.failed",
-    "message.sent", "message.failed", "message.skipped", "sink.down",
-    "sink.up",
+    "start",           "stop",      "reload",  "reload.failed", "message.sent", "message.failed",
+    "message.skipped", "sink.down", "sink.up",
 };
 
 static int l_on(lua_State *L)
@@ -711,8 +755,8 @@ static int l_on(lua_State *L)
         if (near)
             snprintf(help, sizeof help, "did you mean '%s'?", near);
         for (size_t i = 0; !near && i < CRIER_COUNT(hook_names) && at < sizeof help; i++)
-            at += (size_t)snprintf(help + at, sizeof help - at, "%s%s", i ? ", " : "known: ",
-                                   hook_names[i]);
+            at += (size_t)snprintf(help + at, sizeof help - at, "%s%s",
+                                   i ? ", " : "known: ", hook_names[i]);
         char text[120];
         snprintf(text, sizeof text, "unknown event '%.60s'", name);
         crier_place_problem(gen, CRIER_ERROR, file, line, "on", NULL, "crier.on", text, help);

@@ -57,7 +57,8 @@ char *crier_secret_read(const struct crier_secret *secret, const char *folder,
         if (!folder) {
             crier_err_set(err, CRIER_ENOTFOUND,
                           "there is no credential '%s': $CREDENTIALS_DIRECTORY is not set "
-                          "(LoadCredential= in the systemd unit)", secret->name);
+                          "(LoadCredential= in the systemd unit)",
+                          secret->name);
             return NULL;
         }
     }
@@ -330,7 +331,8 @@ void crier_message_keys(struct crier_generation *gen)
         struct crier_message *other = g_hash_table_lookup(seen, m->key);
         if (other) {
             char text[160];
-            snprintf(text, sizeof text, "there is a message of this name in the same %s already, at %s:%d",
+            snprintf(text, sizeof text,
+                     "there is a message of this name in the same %s already, at %s:%d",
                      m->target->type == CRIER_GUILD ? "GUILD" : "USER",
                      other->file ? other->file : "?", other->line);
             message_problem(m, CRIER_ERROR, "name", "give each a name of its own", text);
@@ -610,7 +612,7 @@ static void build_router(struct crier_generation *gen)
 
 char *crier_generation_state_folder(const struct crier_generation *gen, const char *given, bool sim)
 {
-    char *base = given              ? crier_strdup(given)
+    char *base = given               ? crier_strdup(given)
                  : gen->config.state ? crier_strdup(gen->config.state)
                                      : crier_path_join(gen->folder, ".crier");
     if (!sim)
@@ -758,9 +760,11 @@ static struct crier_generation *new_generation(const struct crier_build *build)
                       ? crier_strndup(gen->path, (size_t)(slash - gen->path))
                       : crier_strdup(slash ? "/" : ".");
     gen->virtual_time = crier_clock_is_virtual(build->clock);
-    gen->config.limits = (struct crier_limits){
-        .callback = 250 * CRIER_MS, .memory = 256LL << 20, .load = 5 * CRIER_S,
-        .drain = 300 * CRIER_S, .stop = 10 * CRIER_S};
+    gen->config.limits = (struct crier_limits){.callback = 250 * CRIER_MS,
+                                               .memory = 256LL << 20,
+                                               .load = 5 * CRIER_S,
+                                               .drain = 300 * CRIER_S,
+                                               .stop = 10 * CRIER_S};
     gen->bots = g_ptr_array_new_with_free_func(free_bot);
     gen->targets = g_ptr_array_new_with_free_func(free_target);
     gen->messages = g_ptr_array_new_with_free_func(free_message);
@@ -772,11 +776,16 @@ static struct crier_generation *new_generation(const struct crier_build *build)
     gen->srcmaps = g_hash_table_new_full(g_str_hash, g_str_equal, free, free_srcmap);
     gen->strings = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
     struct crier_err err = {0};
-    if (crier_zone_open(NULL, &gen->zone, &err) != 0 && crier_zone_open("UTC", &gen->zone, &err) != 0)
-        problem(gen, CRIER_ERROR, &(struct place){gen->file, 0, NULL}, NULL, NULL, "no time zone: %s", err.text);
-    struct crier_vm_config config = {
-        .chunkname = gen->file, .folder = gen->folder, .memory = gen->config.limits.memory,
-        .virtual_time = gen->virtual_time, .clock = build->clock, .seed = 1};
+    if (crier_zone_open(NULL, &gen->zone, &err) != 0 &&
+        crier_zone_open("UTC", &gen->zone, &err) != 0)
+        problem(gen, CRIER_ERROR, &(struct place){gen->file, 0, NULL}, NULL, NULL,
+                "no time zone: %s", err.text);
+    struct crier_vm_config config = {.chunkname = gen->file,
+                                     .folder = gen->folder,
+                                     .memory = gen->config.limits.memory,
+                                     .virtual_time = gen->virtual_time,
+                                     .clock = build->clock,
+                                     .seed = 1};
     gen->vm = crier_vm_new(&config);
     gen->vm->owner = gen;
     gen->vm->loading = true;
@@ -797,8 +806,8 @@ struct crier_generation *crier_generation_build(const struct crier_build *build)
     lua_State *L = gen->vm->L;
     lua_pushcfunction(L, l_open_all);
     if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
-        problem(gen, CRIER_ERROR, &(struct place){gen->file, 0, NULL}, NULL, NULL, "crier's own Lua failed: %s",
-                lua_tostring(L, -1));
+        problem(gen, CRIER_ERROR, &(struct place){gen->file, 0, NULL}, NULL, NULL,
+                "crier's own Lua failed: %s", lua_tostring(L, -1));
         lua_pop(L, 1);
         goto out;
     }

@@ -9,8 +9,8 @@ enum { FRESH_S = 3600, FAILED_S = 60, FETCH_S = 10 };
 /* What is known of one thing that is fetched by one request: a guild, a guild's channels, a
  * channel, a user. */
 struct entry {
-    char *path;        /* "/guilds/1/channels": the key */
-    int64_t stale;     /* monotonic time from which it is fetched again */
+    char *path;    /* "/guilds/1/channels": the key */
+    int64_t stale; /* monotonic time from which it is fetched again */
     bool fetching;
     GPtrArray *waiters; /* struct want */
     struct crier_names *names;
@@ -100,8 +100,7 @@ static void fetched(void *arg, const struct crier_discord_result *result)
     if (ok && json_is_array(result->body)) {
         size_t i;
         json_t *item;
-        json_array_foreach(result->body, i, item)
-            learn(names, item);
+        json_array_foreach(result->body, i, item) learn(names, item);
     } else if (ok) {
         learn(names, result->body);
     }

@@ -161,9 +161,8 @@ static int l_record_pairs(lua_State *L)
 void crier_open_record(lua_State *L)
 {
     static const luaL_Reg meta[] = {
-        {"__index", l_record_index},       {"__newindex", l_record_newindex},
-        {"__gc", l_record_gc},             {"__tostring", l_record_tostring},
-        {"__pairs", l_record_pairs},       {NULL, NULL},
+        {"__index", l_record_index},       {"__newindex", l_record_newindex}, {"__gc", l_record_gc},
+        {"__tostring", l_record_tostring}, {"__pairs", l_record_pairs},       {NULL, NULL},
     };
     luaL_newmetatable(L, CRIER_MT_RECORD);
     lua_pushliteral(L, "locked");
@@ -370,9 +369,9 @@ static int check_word(const char *path, enum crier_op op, const struct crier_val
     if (near)
         return crier_err_set(err, CRIER_EINVAL, "there is no %s \"%.40s\" (did you mean \"%s\"?)",
                              path, v->s.data, near);
-    return crier_err_set(err, CRIER_EINVAL, "there is no %s \"%.40s\" (there are %s)", path,
-                         v->s.data, is_kind ? "log, message, task, event, system"
-                                            : "debug, info, warning, error, critical");
+    return crier_err_set(
+        err, CRIER_EINVAL, "there is no %s \"%.40s\" (there are %s)", path, v->s.data,
+        is_kind ? "log, message, task, event, system" : "debug, info, warning, error, critical");
 }
 
 static int add_conditions(lua_State *L, int idx, const char *prefix, struct crier_query *q,
@@ -448,7 +447,8 @@ static int add_group(lua_State *L, int idx, enum crier_op op, struct crier_query
     for (size_t i = 1; i <= n && rc == 0; i++) {
         lua_rawgeti(L, idx, (lua_Integer)i);
         if (lua_type(L, -1) != LUA_TTABLE) {
-            rc = crier_err_set(err, CRIER_EINVAL, "crier.any, all and no take tables of conditions");
+            rc =
+                crier_err_set(err, CRIER_EINVAL, "crier.any, all and no take tables of conditions");
         } else {
             rc = crier_query_open(q, CRIER_OP_ALL, err);
             if (rc == 0)
@@ -502,16 +502,15 @@ static int add_conditions(lua_State *L, int idx, const char *prefix, struct crie
     if (is_operator(L, idx, op)) {
         int code = op_code(op);
         if (code != CRIER_OP_ANY && code != CRIER_OP_ALL && code != CRIER_OP_NO)
-            return crier_err_set(err, CRIER_EINVAL, "crier.%s stands behind a field: x = crier.%s(...)",
-                                 op, op);
+            return crier_err_set(err, CRIER_EINVAL,
+                                 "crier.%s stands behind a field: x = crier.%s(...)", op, op);
         return add_group(L, idx, (enum crier_op)code, q, err, depth);
     }
     lua_pushnil(L);
     while (rc == 0 && lua_next(L, idx)) {
         int value = lua_gettop(L);
         if (lua_type(L, -2) != LUA_TSTRING) {
-            rc = crier_err_set(err, CRIER_EINVAL,
-                               "conditions have names: { kind = \"message\" }");
+            rc = crier_err_set(err, CRIER_EINVAL, "conditions have names: { kind = \"message\" }");
         } else {
             char *path = crier_asprintf("%s%s", prefix, lua_tostring(L, -2));
             rc = add_one(L, value, path, q, err, depth);

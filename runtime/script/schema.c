@@ -97,8 +97,8 @@ static void label(struct crier_decl *d, const char *noun)
     const char *name = NULL;
     if (lua_getfield(L, d->table, "name") == LUA_TSTRING)
         name = lua_tostring(L, -1);
-    else if (lua_pop(L, 1), lua_getfield(L, d->table, "snowflake") == LUA_TSTRING ||
-                                lua_isinteger(L, -1))
+    else if (lua_pop(L, 1),
+             lua_getfield(L, d->table, "snowflake") == LUA_TSTRING || lua_isinteger(L, -1))
         name = lua_tostring(L, -1);
     if (name)
         snprintf(d->object, sizeof d->object, "%s '%.120s'", noun, name);
@@ -193,8 +193,8 @@ bool crier_read_snowflake(struct crier_decl *d, int idx, const char *key, uint64
     size_t len = strlen(s);
     errno = 0;
     char *end;
-    unsigned long long v = len && len <= 20 && s[0] >= '0' && s[0] <= '9' ? strtoull(s, &end, 10)
-                                                                         : 0;
+    unsigned long long v =
+        len && len <= 20 && s[0] >= '0' && s[0] <= '9' ? strtoull(s, &end, 10) : 0;
     if (!v || *end || errno || v > INT64_MAX) {
         crier_decl_problem(d, CRIER_ERROR, key,
                            "in Discord: Settings, Advanced, Developer Mode on; then right-click, "
@@ -330,9 +330,8 @@ static bool read_snowflakes(struct crier_decl *d, int idx, const struct crier_op
         if (crier_read_snowflake(d, lua_gettop(L), key, &v->ids[v->count])) {
             for (size_t j = 0; j < v->count; j++) {
                 if (v->ids[j] == v->ids[v->count]) {
-                    crier_decl_problem(d, CRIER_ERROR, key, NULL,
-                                       "option '%s' names %llu twice", opt->name,
-                                       (unsigned long long)v->ids[j]);
+                    crier_decl_problem(d, CRIER_ERROR, key, NULL, "option '%s' names %llu twice",
+                                       opt->name, (unsigned long long)v->ids[j]);
                     ok = false;
                     break;
                 }
@@ -358,8 +357,7 @@ static bool read_secret(struct crier_decl *d, int idx, const struct crier_option
         return true;
     }
     if (!luaL_testudata(d->L, idx, CRIER_MT_SECRET))
-        return wrong_type(d, idx, opt->name,
-                          "a secret such as crier.secret.env \"DISCORD_TOKEN\"");
+        return wrong_type(d, idx, opt->name, "a secret such as crier.secret.env \"DISCORD_TOKEN\"");
     return true;
 }
 
@@ -444,9 +442,8 @@ static const struct crier_option *find(const struct crier_option *table, size_t 
 }
 
 /* Returns the option that was most likely meant; NULL: none. */
-static const struct crier_option *unknown_key(struct crier_decl *d,
-                                              const struct crier_option *table, size_t count,
-                                              const char *key)
+static const struct crier_option *
+unknown_key(struct crier_decl *d, const struct crier_option *table, size_t count, const char *key)
 {
     const char *names[64] = {NULL};
     size_t n = count < CRIER_COUNT(names) ? count : CRIER_COUNT(names);

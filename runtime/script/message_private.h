@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The inside of the poster: message.c knows when something is due and what is said of it, send.c
+ * carries one send from its data to its record, msgstate.c keeps what happens over time.
+ *
+ * Thread: [loop].
+ */
+#ifndef CRIER_SCRIPT_MESSAGE_PRIVATE_H
+#define CRIER_SCRIPT_MESSAGE_PRIVATE_H
+
+#include "host/host.h"
+#include "script/declare.h"
+#include "script/message.h"
+#include "script/names.h"
+
+/* Counts of latenesses on a logarithmic scale: eight steps for each doubling. */
+enum { LATE_STEPS = 8, LATE_BUCKETS = 40 * LATE_STEPS };
+
+struct crier_poster {
+    struct crier_host *host;
+    struct crier_names *names;
+    GHashTable *states; /* key -> struct crier_msgstate */
+    GHashTable *dms;    /* "bot/user" -> DM channel (uint64 boxed) */
+    GPtrArray *waiting; /* sends that wait for their bot */
+    GPtrArray *sends;   /* all under way */
+    struct crier_poster_stats stats;
+    uint64_t late[LATE_BUCKETS];
+    void (*on_idle)(void *arg);
+    void *idle_arg;
+};
+
+/* One channel of a send. */
+struct op {
+    struct crier_send *send;
+    struct crier_channel_state *at;
+    uint64_t channel; /* where to send; for a DM known only once it is open */
+    struct crier_request_id request;
+    bool done, ok, edited, canceled, reopened;
+    char *reason;
+    uint64_t before; /* the last message as it was when the send began */
+};
+
+struct crier_send {
+    struct crier_poster *poster;
+    struct crier_message *m;
+    struct crier_msgstate *st;
+    int64_t due, at;           /* wall: due time; first attempt */
+    int64_t started, deadline; /* monotonic */
+    struct crier_discord *client;
+    struct crier_call *call; /* data function under way */
+    struct crier_content *content;
+    struct crier_err data_err;
+    bool data_nil, intent_stored, intent_pending, names_ready, cancelled;
+    struct op *ops;
+    size_t op_count, left;
+    int requests;
+    guint index; /* in poster->sends */
+};
+
+/* message.c */
+
+/** Its name, or what its key says of it. */
+const char *crier_message_display(const struct crier_message *m);
+const char *crier_id_text(uint64_t id, char out[24]);
+/** The name in the script, else Discord's, else the id (in out). */
+const char *crier_target_name(struct crier_poster *p, const struct crier_target *t, char out[24]);
+/** A message record: begin it; end it with the text. */
+void crier_message_head(struct crier_builder *b, struct crier_poster *p, struct crier_message *m,
+                        enum crier_level level, int64_t wall);
+struct crier_record *crier_message_tail(struct crier_builder *b, struct crier_message *m,
+                                        const char *text);
+/** The record goes to sinks where the GUILD or USER logs, then to the hooks; consumes it. */
+void crier_message_publish(struct crier_poster *p, struct crier_message *m, const char *event,
+                           struct crier_record *record);
+/** Occurrences that were not sent, and why. */
+void crier_message_skip(struct crier_poster *p, struct crier_message *m, const char *reason,
+                        uint64_t count);
+/** Whether remove_after leaves sends for this channel; for none. */
+bool crier_message_channel_open(const struct crier_message *m,
+                                const struct crier_channel_state *at);
+bool crier_message_used_up(const struct crier_message *m);
+/** remove_after is reached. */
+void crier_message_end(struct crier_poster *p, struct crier_message *m);
+
+/* msgstate.c */
+
+/** For GHashTable. */
+void crier_msgstate_free(void *p);
+/** Store it; done as crier_state_put. Nothing once the host has closed the store. */
+void crier_msgstate_save(struct crier_poster *p, struct crier_msgstate *st,
+                         void (*done)(void *arg, int rc), void *arg);
+/** NULL: there is none yet. */
+struct crier_channel_state *crier_msgstate_channel(struct crier_msgstate *st, uint64_t id);
+void crier_msgstate_ensure(struct crier_msgstate *st, uint64_t id);
+/** A snowflake as Discord writes it; 0 when it is none. */
+uint64_t crier_json_id(const json_t *v);
+/** The DM channel of "bot/user", as a JSON string. arg: the poster. */
+void crier_poster_learn_dm(void *arg, const char *key, const char *text);
+
+/* send.c */
+
+/** Send what was due then; at: wall time of the first attempt ever. */
+void crier_send_begin(struct crier_poster *p, struct crier_message *m, int64_t due, int64_t at);
+
+#endif

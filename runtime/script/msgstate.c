@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+#include "script/message_private.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+
+void crier_msgstate_free(void *p)
+{
+    struct crier_msgstate *st = p;
+    free(st->key);
+    free(st->period);
+    free(st->removal);
+    free(st->channels);
+    free(st);
+}
+
+uint64_t crier_json_id(const json_t *v)
+{
+    return json_is_string(v) ? strtoull(json_string_value(v), NULL, 10) : 0;
+}
+
+static void load_state(void *arg, const char *key, const char *text)
+{
+    struct crier_poster *p = arg;
+    json_t *o = json_loads(text, 0, NULL);
+    if (!json_is_object(o)) {
+        json_decref(o);
+        return;
+    }
+    struct crier_msgstate *st = crier_calloc(1, sizeof *st);
+    st->key = crier_strdup(key);
+    st->first = json_integer_value(json_object_get(o, "first"));
+    st->due = json_integer_value(json_object_get(o, "due"));
+    st->last = json_integer_value(json_object_get(o, "last"));
+    st->sent = (uint64_t)json_integer_value(json_object_get(o, "sent"));
+    st->failed = (uint64_t)json_integer_value(json_object_get(o, "failed"));
+    st->skipped = (uint64_t)json_integer_value(json_object_get(o, "skipped"));
+    st->ended = json_is_true(json_object_get(o, "ended"));
+    st->period = crier_strdup(json_string_value(json_object_get(o, "period")));
+    st->removal = crier_strdup(json_string_value(json_object_get(o, "removal")));
+    st->intent_due = json_integer_value(json_object_get(o, "intent_due"));
+    st->intent_at = json_integer_value(json_object_get(o, "intent_at"));
+    json_t *channels = json_object_get(o, "channels"), *c;
+    size_t i;
+    st->channels = crier_calloc(json_array_size(channels) + 1, sizeof *st->channels);
+    json_array_foreach(channels, i, c)
+    {
+        struct crier_channel_state *at = &st->channels[st->channel_count++];
+        at->id = crier_json_id(json_object_get(c, "id"));
+        at->message = crier_json_id(json_object_get(c, "message"));
+        at->sent = json_integer_value(json_object_get(c, "sent"));
+    }
+    g_hash_table_replace(p->states, st->key, st);
+    json_decref(o);
+}
+
+void crier_poster_learn_dm(void *arg, const char *key, const char *text)
+{
+    struct crier_poster *p = arg;
+    uint64_t *id = crier_malloc(sizeof *id);
+    *id = strtoull(text[0] == '"' ? text + 1 : text, NULL, 10);
+    g_hash_table_replace(p->dms, crier_strdup(key), id);
+}
+
+void crier_poster_load(struct crier_poster *p)
+{
+    crier_state_each(crier_host_state(p->host), "message", load_state, p);
+    crier_state_each(crier_host_state(p->host), "dm", crier_poster_learn_dm, p);
+}
+
+static void put_id(struct crier_buf *b, const char *key, uint64_t id)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%" PRIu64, id);
+    crier_json_key(b, key);
+    crier_json_str(b, text);
+}
+
+static void put_int(struct crier_buf *b, const char *key, int64_t v)
+{
+    if (!v)
+        return;
+    crier_json_key(b, key);
+    crier_json_int(b, v);
+}
+
+void crier_msgstate_save(struct crier_poster *p, struct crier_msgstate *st,
+                         void (*done)(void *arg, int rc), void *arg)
+{
+    if (!crier_host_state(p->host))
+        return; /* the host has closed it; what matters, an intent, is in the file */
+    struct crier_buf b = {0};
+    crier_json_open(&b, '{');
+    put_int(&b, "first", st->first);
+    put_int(&b, "due", st->due);
+    put_int(&b, "last", st->last);
+    put_int(&b, "sent", (int64_t)st->sent);
+    put_int(&b, "failed", (int64_t)st->failed);
+    put_int(&b, "skipped", (int64_t)st->skipped);
+    if (st->ended) {
+        crier_json_key(&b, "ended");
+        crier_json_bool(&b, true);
+    }
+    crier_json_key(&b, "period");
+    crier_json_str(&b, st->period);
+    if (st->removal) {
+        crier_json_key(&b, "removal");
+        crier_json_str(&b, st->removal);
+    }
+    put_int(&b, "intent_due", st->intent_due);
+    put_int(&b, "intent_at", st->intent_at);
+    bool any = false;
+    for (size_t i = 0; i < st->channel_count; i++) {
+        const struct crier_channel_state *at = &st->channels[i];
+        if (!at->message && !at->sent)
+            continue;
+        if (!any) {
+            crier_json_key(&b, "channels");
+            crier_json_open(&b, '[');
+            any = true;
+        }
+        crier_json_open(&b, '{');
+        put_id(&b, "id", at->id);
+        if (at->message)
+            put_id(&b, "message", at->message);
+        put_int(&b, "sent", at->sent);
+        crier_json_close(&b, '}');
+    }
+    if (any)
+        crier_json_close(&b, ']');
+    crier_json_close(&b, '}');
+    crier_state_put(crier_host_state(p->host), "message", st->key, b.data, done, arg);
+    crier_buf_fini(&b);
+}
+
+struct crier_channel_state *crier_msgstate_channel(struct crier_msgstate *st, uint64_t id)
+{
+    for (size_t i = 0; i < st->channel_count; i++) {
+        if (st->channels[i].id == id)
+            return &st->channels[i];
+    }
+    return NULL;
+}
+
+void crier_msgstate_ensure(struct crier_msgstate *st, uint64_t id)
+{
+    if (crier_msgstate_channel(st, id))
+        return;
+    st->channels = crier_realloc(st->channels, (st->channel_count + 1) * sizeof *st->channels);
+    st->channels[st->channel_count++] = (struct crier_channel_state){.id = id};
+}

@@ -1,0 +1,623 @@
+/* SPDX-License-Identifier: MIT */
+#include "script/message_private.h"
+
+#include <inttypes.h>
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A send is repeated until the next one is due, but for this long at least and at most. */
+#define RETRY_LEAST (30 * CRIER_S)
+#define RETRY_MOST (3600 * CRIER_S)
+
+static void finish(struct crier_send *s);
+static void start_ops(struct crier_send *s);
+static void op_create(struct op *op);
+static void op_begin(struct op *op);
+
+/* --- data -------------------------------------------------------------------------------- */
+
+static void content_from_results(lua_State *L, struct crier_send *s)
+{
+    if (lua_isnil(L, -1)) {
+        s->data_nil = true;
+        return;
+    }
+    if (crier_content_from_lua(L, -1, s->m->gen->folder, &s->content, &s->data_err) != 0)
+        s->data_err.code = CRIER_EINVAL;
+}
+
+static int data_returned(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)status;
+    content_from_results(L, (struct crier_send *)ctx);
+    return 0;
+}
+
+/* ctx, made once a message and kept: the function's view of what is being sent. */
+static void push_ctx(lua_State *L, struct crier_send *s)
+{
+    struct crier_message *m = s->m;
+    char name[24], id[24];
+    if (!m->ctx) {
+        lua_newtable(L);
+        lua_pushstring(L, crier_message_display(m));
+        lua_setfield(L, -2, "name");
+        lua_createtable(L, 0, 3);
+        lua_pushstring(L, crier_id_text(m->target->id, id));
+        lua_setfield(L, -2, "id");
+        lua_pushstring(L, m->target->type == CRIER_GUILD ? "GUILD" : "USER");
+        lua_setfield(L, -2, "type");
+        lua_setfield(L, -2, "guild");
+        m->ctx = luaL_ref(L, LUA_REGISTRYINDEX);
+    }
+    lua_rawgeti(L, LUA_REGISTRYINDEX, m->ctx);
+    lua_getfield(L, -1, "guild");
+    lua_pushstring(L, crier_target_name(s->poster, m->target, name));
+    lua_setfield(L, -2, "name");
+    lua_pop(L, 1);
+    lua_pushnumber(L, (lua_Number)s->due / 1e6);
+    lua_setfield(L, -2, "due");
+    lua_pushinteger(L, (lua_Integer)s->st->sent);
+    lua_setfield(L, -2, "sent");
+    lua_pushinteger(L, (lua_Integer)s->st->failed);
+    lua_setfield(L, -2, "failed");
+    lua_pushinteger(L, (lua_Integer)s->st->skipped);
+    lua_setfield(L, -2, "skipped");
+}
+
+/* Runs inside the call's coroutine, so that whatever raises here is the call's error. */
+static int l_data(lua_State *L)
+{
+    struct crier_send *s = lua_touserdata(L, 1);
+    int args = 1;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, s->m->data_fn);
+    push_ctx(L, s);
+    if (s->m->data_args) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, s->m->data_args);
+        int list = lua_gettop(L);
+        lua_getfield(L, list, "n");
+        int n = (int)lua_tointeger(L, -1);
+        lua_pop(L, 1);
+        luaL_checkstack(L, n + 4, "too many bound arguments");
+        for (int i = 1; i <= n; i++)
+            lua_rawgeti(L, list, i);
+        lua_remove(L, list);
+        args += n;
+    }
+    lua_callk(L, args, 1, (lua_KContext)s, data_returned);
+    content_from_results(L, s);
+    return 0;
+}
+
+static void drop_send(struct crier_send *s)
+{
+    struct crier_poster *p = s->poster;
+    struct crier_generation *gen = s->m->gen;
+    s->st->send = NULL;
+    struct crier_send *last = p->sends->pdata[p->sends->len - 1];
+    last->index = s->index;
+    g_ptr_array_remove_index_fast(p->sends, s->index);
+    crier_content_unref(s->content);
+    for (size_t i = 0; i < s->op_count; i++)
+        free(s->ops[i].reason);
+    free(s->ops);
+    free(s);
+    crier_generation_unref(gen);
+    if (p->on_idle)
+        p->on_idle(p->idle_arg);
+}
+
+static void skip_send(struct crier_send *s, const char *reason)
+{
+    s->st->intent_due = s->st->intent_at = 0;
+    crier_message_skip(s->poster, s->m, reason, 1);
+    crier_msgstate_save(s->poster, s->st, NULL, NULL);
+    drop_send(s);
+}
+
+static void data_done(void *arg, lua_State *L, const struct crier_call_end *end)
+{
+    (void)L;
+    struct crier_send *s = arg;
+    char label[120], what[160];
+    s->call = NULL;
+    crier_host_touched(s->m->gen);
+    if (end->rc == 0 && !s->data_err.code) {
+        if (s->data_nil)
+            skip_send(s, "the data function returned nil");
+        else
+            start_ops(s);
+        return;
+    }
+    snprintf(what, sizeof what, "data function of message '%s'",
+             crier_message_label(s->m, label, sizeof label));
+    if (end->rc != 0) {
+        if (end->rc != CRIER_ECANCELED)
+            crier_host_callback_error(s->poster->host, what, &end->error);
+        skip_send(s, end->rc == CRIER_ECANCELED ? "stopped" : "the data function failed");
+        return;
+    }
+    struct crier_lua_error error = {.message =
+                                        crier_asprintf("%s:%d: %s returned what cannot be sent: %s",
+                                                       s->m->file ? s->m->file : "?", s->m->line,
+                                                       what, s->data_err.text)};
+    crier_host_callback_error(s->poster->host, what, &error);
+    crier_lua_error_fini(&error);
+    skip_send(s, "the data function failed");
+}
+
+static void get_data(struct crier_send *s)
+{
+    struct crier_message *m = s->m;
+    if (m->content) {
+        s->content = crier_content_ref(m->content);
+        start_ops(s);
+        return;
+    }
+    char label[120], what[160];
+    snprintf(what, sizeof what, "data function of message '%s'",
+             crier_message_label(m, label, sizeof label));
+    lua_State *L = m->gen->vm->L;
+    lua_pushcfunction(L, l_data);
+    lua_pushlightuserdata(L, s);
+    struct crier_call *call =
+        crier_call_start(m->gen->vm, 1, what, m->gen->config.limits.callback, m, data_done, s);
+    if (call)
+        s->call = call;
+}
+
+/* --- sending ----------------------------------------------------------------------------- */
+
+/* The client that it began with: a reload may give the bot another one meanwhile. */
+static struct crier_discord *client_of(struct crier_send *s)
+{
+    if (!s->client)
+        s->client = crier_host_client(s->poster->host, s->m->target->bot->name);
+    return s->client;
+}
+
+static void names_known(void *arg)
+{
+    struct crier_send *s = arg;
+    s->names_ready = true;
+    if (s->ops && !s->left)
+        finish(s);
+}
+
+static void set_deadline(struct crier_send *s)
+{
+    struct crier_loop *loop = crier_host_loop(s->poster->host);
+    s->started = crier_loop_now(loop);
+    int64_t span = s->st->due - crier_loop_wall(loop);
+    if (span < RETRY_LEAST)
+        span = RETRY_LEAST;
+    if (span > RETRY_MOST)
+        span = RETRY_MOST;
+    s->deadline = s->started + span;
+}
+
+void crier_send_begin(struct crier_poster *p, struct crier_message *m, int64_t due, int64_t at)
+{
+    struct crier_send *s = crier_calloc(1, sizeof *s);
+    s->poster = p;
+    s->m = m;
+    s->st = m->state;
+    s->due = due;
+    s->at = at;
+    set_deadline(s);
+    m->state->send = s;
+    crier_generation_ref(m->gen);
+    s->index = p->sends->len;
+    g_ptr_array_add(p->sends, s);
+    if (client_of(s) && !crier_host_bot_ready(p->host, m->target->bot->name))
+        g_ptr_array_add(p->waiting, s);
+    else
+        get_data(s);
+}
+
+void crier_poster_drop_waiting(struct crier_poster *p)
+{
+    GPtrArray *waiting = p->waiting;
+    p->waiting = g_ptr_array_new();
+    for (guint i = 0; i < waiting->len; i++)
+        skip_send(waiting->pdata[i], "the host stopped before Discord was reached");
+    g_ptr_array_free(waiting, TRUE);
+}
+
+void crier_poster_bot_ready(struct crier_poster *p, const char *bot)
+{
+    GPtrArray *waiting = p->waiting;
+    p->waiting = g_ptr_array_new();
+    for (guint i = 0; i < waiting->len; i++) {
+        struct crier_send *s = waiting->pdata[i];
+        if (strcmp(s->m->target->bot->name, bot) == 0) {
+            set_deadline(s); /* waiting for Discord has not used it up */
+            s->client = NULL;
+            get_data(s);
+        } else {
+            g_ptr_array_add(p->waiting, s);
+        }
+    }
+    g_ptr_array_free(waiting, TRUE);
+}
+
+static void op_end(struct op *op, bool ok, const char *reason)
+{
+    struct crier_send *s = op->send;
+    op->done = true;
+    op->ok = ok;
+    op->request.id = 0;
+    op->reason = crier_strdup(reason);
+    if (ok)
+        op->at->sent++;
+    if (--s->left == 0 && s->names_ready)
+        finish(s);
+}
+
+/* Discord's words for a failure, or ours. */
+static void op_fail(struct op *op, const struct crier_discord_result *r)
+{
+    op->canceled = r->outcome == CRIER_CANCELED;
+    op_end(op, false, r->err.text[0] ? r->err.text : crier_outcome_name(r->outcome));
+}
+
+static char *dm_key(const struct crier_send *s)
+{
+    return crier_asprintf("%s/%" PRIu64, s->m->target->bot->name, s->m->target->id);
+}
+
+/* A DM channel is remembered for good, but another bot's token, or a simulator that starts anew,
+ * does not know it: it is opened again, once a send. */
+static bool op_reopens(struct op *op, const struct crier_discord_result *r)
+{
+    enum { UNKNOWN_CHANNEL = 10003 };
+    if (op->send->m->type == CRIER_TEXT_MESSAGE || r->code != UNKNOWN_CHANNEL || op->reopened)
+        return false;
+    char *key = dm_key(op->send);
+    g_hash_table_remove(op->send->poster->dms, key);
+    free(key);
+    op->reopened = true;
+    op->at->message = 0;
+    op_begin(op);
+    return true;
+}
+
+static void created(void *arg, const struct crier_discord_result *r)
+{
+    struct op *op = arg;
+    op->send->requests += r->requests;
+    if (op_reopens(op, r))
+        return;
+    if (r->outcome != CRIER_SENT) {
+        op_fail(op, r);
+        return;
+    }
+    op->at->message = crier_json_id(json_object_get(r->body, "id"));
+    op_end(op, true, NULL);
+}
+
+static void create_now(struct op *op)
+{
+    struct crier_send *s = op->send;
+    char nonce[26];
+    crier_discord_nonce(s->m->key, op->channel, s->due, nonce);
+    op->request = crier_discord_create(client_of(s), op->channel, s->content, s->m->mentions, nonce,
+                                       s->at, s->deadline, created, op);
+}
+
+/* The intent is in the file (or cannot be: a full disk does not silence the bot). */
+static void intent_stored(void *arg, int rc)
+{
+    struct crier_send *s = arg;
+    (void)rc; /* the store counts and tells its failures */
+    s->intent_pending = false;
+    s->intent_stored = true;
+    s->left++; /* an op that ends at once must not end the send under us */
+    for (size_t i = 0; i < s->op_count; i++) {
+        struct op *op = &s->ops[i];
+        if (op->edited || op->done || op->request.id || !op->channel)
+            continue;
+        op->canceled = s->cancelled;
+        if (s->cancelled)
+            op_end(op, false, "stopped before it was sent");
+        else
+            create_now(op);
+    }
+    if (--s->left == 0 && s->names_ready)
+        finish(s);
+}
+
+static void op_create(struct op *op)
+{
+    struct crier_send *s = op->send;
+    op->edited = false;
+    op->request.id = 0;
+    if (s->intent_stored) {
+        create_now(op);
+        return;
+    }
+    if (s->intent_pending)
+        return;
+    s->intent_pending = true;
+    s->st->intent_due = s->due;
+    s->st->intent_at = s->at;
+    crier_msgstate_save(s->poster, s->st, intent_stored, s);
+}
+
+static void edited(void *arg, const struct crier_discord_result *r)
+{
+    struct op *op = arg;
+    op->send->requests += r->requests;
+    if (op_reopens(op, r))
+        return;
+    if (r->outcome == CRIER_REBUILD) {
+        op->at->message = 0;
+        op_create(op);
+    } else if (r->outcome == CRIER_SENT) {
+        op_end(op, true, NULL);
+    } else {
+        op_fail(op, r);
+    }
+}
+
+static void cleared(void *arg, const struct crier_discord_result *r)
+{
+    struct op *op = arg;
+    op->send->requests += r->requests;
+    if (op_reopens(op, r))
+        return;
+    if (r->outcome == CRIER_SENT || r->outcome == CRIER_REBUILD) {
+        op->at->message = 0;
+        op_create(op);
+    } else {
+        op_fail(op, r); /* sending now would leave two messages */
+    }
+}
+
+static void op_start(struct op *op)
+{
+    struct crier_send *s = op->send;
+    enum crier_mode mode = s->m->mode;
+    if (mode == CRIER_MODE_EDIT && op->at->message) {
+        op->edited = true;
+        op->request = crier_discord_edit(client_of(s), op->channel, op->at->message, s->content,
+                                         s->m->mentions, s->deadline, edited, op);
+    } else if (mode == CRIER_MODE_CLEAR_SEND && op->at->message) {
+        op->edited = true;
+        op->request = crier_discord_delete(client_of(s), op->channel, op->at->message, s->deadline,
+                                           cleared, op);
+    } else {
+        op_create(op);
+    }
+}
+
+static void dm_opened(void *arg, const struct crier_discord_result *r)
+{
+    struct op *op = arg;
+    struct crier_send *s = op->send;
+    s->requests += r->requests;
+    op->request.id = 0;
+    uint64_t channel = crier_json_id(json_object_get(r->body, "id"));
+    if (r->outcome != CRIER_SENT || !channel) {
+        op_fail(op, r);
+        return;
+    }
+    char *key = dm_key(s), text[32];
+    snprintf(text, sizeof text, "\"%" PRIu64 "\"", channel);
+    crier_state_put(crier_host_state(s->poster->host), "dm", key, text, NULL, NULL);
+    crier_poster_learn_dm(s->poster, key, text);
+    free(key);
+    op->channel = channel;
+    op_start(op);
+}
+
+static void op_begin(struct op *op)
+{
+    struct crier_send *s = op->send;
+    if (s->m->type == CRIER_TEXT_MESSAGE) {
+        op->channel = op->at->id;
+        op_start(op);
+        return;
+    }
+    char *key = dm_key(s);
+    const uint64_t *known = g_hash_table_lookup(s->poster->dms, key);
+    free(key);
+    if (known) {
+        op->channel = *known;
+        op_start(op);
+    } else {
+        op->request =
+            crier_discord_open_dm(client_of(s), s->m->target->id, s->deadline, dm_opened, op);
+    }
+}
+
+static void start_ops(struct crier_send *s)
+{
+    struct crier_message *m = s->m;
+    bool text = m->type == CRIER_TEXT_MESSAGE;
+    size_t all = text ? m->channel_count : 1;
+    for (size_t i = 0; i < all; i++)
+        crier_msgstate_ensure(s->st, text ? m->channels[i] : m->target->id);
+    s->ops = crier_calloc(all, sizeof *s->ops);
+    for (size_t i = 0; i < all; i++) {
+        struct crier_channel_state *at =
+            crier_msgstate_channel(s->st, text ? m->channels[i] : m->target->id);
+        if (crier_message_channel_open(m, at))
+            s->ops[s->op_count++] = (struct op){.send = s, .at = at, .before = at->message};
+    }
+    s->left = s->op_count;
+    if (!s->op_count) {
+        if (!m->gen->retired)
+            crier_message_end(s->poster, m);
+        drop_send(s);
+        return;
+    }
+    for (size_t i = 0; i < s->op_count; i++)
+        op_begin(&s->ops[i]);
+    crier_names_want(s->poster->names, client_of(s), m->target, m->channels, m->channel_count,
+                     names_known, s);
+}
+
+/* --- the end of a send -------------------------------------------------------------------- */
+
+static void build_sent_data(struct crier_builder *b, const struct crier_content *c)
+{
+    CRIER_B_OPEN(b, "sent_data", CRIER_OBJECT);
+    if (c->text)
+        CRIER_B_STR(b, "text", c->text);
+    if (c->embeds)
+        crier_build_json(b, "embed", 5, c->embeds, strlen(c->embeds));
+    if (c->file_count) {
+        CRIER_B_OPEN(b, "files", CRIER_ARRAY);
+        for (size_t i = 0; i < c->file_count; i++)
+            crier_build_str(b, NULL, 0, c->files[i].name, strlen(c->files[i].name));
+        crier_build_close(b);
+    }
+    crier_build_close(b);
+}
+
+static void build_channel(struct crier_builder *b, struct crier_send *s, const struct op *op)
+{
+    char id[24];
+    const char *name = crier_names_get(s->poster->names, op->channel);
+    crier_build_open(b, NULL, 0, CRIER_OBJECT);
+    CRIER_B_STR(b, "name", name ? name : crier_id_text(op->channel, id));
+    CRIER_B_SNOWFLAKE(b, "id", op->channel);
+    if (!op->ok)
+        CRIER_B_STR(b, "reason", op->reason ? op->reason : "failed");
+    crier_build_close(b);
+}
+
+static void build_channels(struct crier_builder *b, struct crier_send *s)
+{
+    CRIER_B_OPEN(b, "channels", CRIER_OBJECT);
+    for (int pass = 1; pass >= 0; pass--) {
+        if (pass)
+            CRIER_B_OPEN(b, "successful", CRIER_ARRAY);
+        else
+            CRIER_B_OPEN(b, "failed", CRIER_ARRAY);
+        for (size_t i = 0; i < s->op_count; i++) {
+            if (s->ops[i].ok == (pass == 1))
+                build_channel(b, s, &s->ops[i]);
+        }
+        crier_build_close(b);
+    }
+    crier_build_close(b);
+}
+
+/* "gallery #sp edited", "digest 12 channels sent, 1 failed". */
+static char *outcome_text(struct crier_send *s, size_t ok)
+{
+    static const char *const done[] = {"sent", "edited", "cleared and sent"};
+    struct crier_message *m = s->m;
+    const char *verb = done[m->mode];
+    char name[24];
+    if (s->op_count != 1) {
+        if (ok == s->op_count)
+            return crier_asprintf("%s %zu channels %s", crier_message_display(m), ok, verb);
+        return crier_asprintf("%s %zu of %zu channels %s", crier_message_display(m), ok,
+                              s->op_count, verb);
+    }
+    const struct op *op = &s->ops[0];
+    const char *to = m->type == CRIER_TEXT_MESSAGE ? crier_names_get(s->poster->names, op->channel)
+                                                   : crier_target_name(s->poster, m->target, name);
+    if (!to)
+        to = crier_id_text(op->channel, name);
+    const char *sign = m->type == CRIER_TEXT_MESSAGE ? "#" : "@";
+    if (op->ok)
+        return crier_asprintf("%s %s%s %s", crier_message_display(m), sign, to,
+                              m->mode == CRIER_MODE_EDIT && !op->edited ? "sent" : verb);
+    return crier_asprintf("%s %s%s failed: %s", crier_message_display(m), sign, to, op->reason);
+}
+
+static void finish(struct crier_send *s)
+{
+    struct crier_poster *p = s->poster;
+    struct crier_message *m = s->m;
+    struct crier_loop *loop = crier_host_loop(p->host);
+    size_t ok = 0, canceled = 0;
+    for (size_t i = 0; i < s->op_count; i++) {
+        ok += s->ops[i].ok;
+        canceled += s->ops[i].canceled;
+    }
+    if (canceled && s->st->intent_due && crier_host_stopping(p->host)) {
+        /* The host stops with the outcome unknown: the next start repeats it, all channels, under
+         * the same nonces, and records how it ended. */
+        for (size_t i = 0; i < s->op_count; i++) {
+            struct op *op = &s->ops[i];
+            if (op->ok) {
+                op->at->sent--;
+                op->at->message = op->before;
+            }
+        }
+        crier_msgstate_save(p, s->st, NULL, NULL);
+        drop_send(s);
+        return;
+    }
+    bool all = ok == s->op_count;
+    struct crier_builder *b = crier_host_builder(p->host);
+    crier_message_head(b, p, m,
+                       all  ? CRIER_INFO
+                       : ok ? CRIER_LEVEL_WARNING
+                            : CRIER_LEVEL_ERROR,
+                       crier_loop_wall(loop));
+    crier_build_ok(b, all);
+    build_sent_data(b, s->content);
+    if (m->type == CRIER_TEXT_MESSAGE) {
+        build_channels(b, s);
+    } else {
+        CRIER_B_OPEN(b, "success_info", CRIER_OBJECT);
+        CRIER_B_BOOL(b, "success", all);
+        if (!all)
+            CRIER_B_STR(b, "reason", s->ops[0].reason);
+        crier_build_close(b);
+    }
+    CRIER_B_NUM(b, "success_rate", (double)ok / (double)s->op_count);
+    CRIER_B_NUM(b, "runtime", (double)(crier_loop_now(loop) - s->started) / 1e6);
+    CRIER_B_INT(b, "requests", s->requests);
+    char *text = outcome_text(s, ok);
+    struct crier_record *record = crier_message_tail(b, m, text);
+    free(text);
+
+    if (all) {
+        s->st->sent++;
+        p->stats.sent++;
+    } else {
+        s->st->failed++;
+        p->stats.failed++;
+    }
+    s->st->intent_due = s->st->intent_at = 0;
+    crier_msgstate_save(p, s->st, NULL, NULL);
+    crier_message_publish(p, m, all ? "message.sent" : "message.failed", record);
+    if (crier_message_used_up(m) && !s->st->ended && !m->gen->retired)
+        crier_message_end(p, m);
+    drop_send(s);
+}
+
+void crier_poster_cancel(struct crier_poster *p, const struct crier_generation *gen)
+{
+    GPtrArray *waiting = p->waiting;
+    p->waiting = g_ptr_array_new();
+    for (guint i = 0; i < waiting->len; i++) {
+        struct crier_send *s = waiting->pdata[i];
+        if (gen && s->m->gen != gen)
+            g_ptr_array_add(p->waiting, s);
+        else
+            skip_send(s, "stopped");
+    }
+    g_ptr_array_free(waiting, TRUE);
+    /* Cancelling a data function ends its send at once; requests end later, by their callbacks. */
+    for (guint i = p->sends->len; i-- > 0;) {
+        struct crier_send *s = p->sends->pdata[i];
+        if (gen && s->m->gen != gen)
+            continue;
+        s->cancelled = true;
+        for (size_t j = 0; j < s->op_count; j++) {
+            if (s->ops[j].request.id)
+                crier_discord_cancel(client_of(s), s->ops[j].request);
+        }
+        if (s->call)
+            crier_call_cancel(s->call);
+    }
+}
