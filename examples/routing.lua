@@ -47,7 +47,7 @@ crier.GUILD {
 }
 
 crier.on("start", function()
-  crier.log.debug("this line goes where no rule but `otherwise` takes it", { example = "routing" })
+  crier.log.info("this line goes where no rule but `otherwise` takes it", { example = "routing" })
 end)
 
 -- Sinks that can be read are asked as if it were a local table; the bot goes on meanwhile.
