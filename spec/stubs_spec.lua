@@ -109,9 +109,13 @@ describe("stubs", function()
     if topic ~= "secret" then
       it("have the options of " .. topic, function()
         local class = assert(classes[name], "there is no ---@class " .. name)
-        local seen = {}
+        local seen, nested = {}, {}
         for _, option in ipairs(options) do
-          local field = class.fields[option.name]
+          -- "common.max" is in the class of `common`.
+          local outer, inner = option.name:match "^(.-)%.(.*)"
+          local of = outer and assert(classes[class.fields[outer].type:match "^[%w_.]+"]) or class
+          if outer then nested[outer .. "."] = of end
+          local field = of.fields[inner or option.name]
           assert(field, ("%s has no field '%s'"):format(name, option.name))
           seen[option.name] = true
           assert.equal(not option.required, field.optional,
@@ -121,6 +125,12 @@ describe("stubs", function()
         end
         for field in pairs(class.fields) do
           assert(seen[field], ("%s has the field '%s', which the program does not know"):format(name, field))
+        end
+        for prefix, of in pairs(nested) do
+          for field in pairs(of.fields) do
+            assert(seen[prefix .. field],
+              ("%s has the field '%s', which the program does not know"):format(of.name, field))
+          end
         end
         if topic:match "^sink%." then assert.equal("crier.options.sink", class.parent) end
       end)

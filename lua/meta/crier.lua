@@ -454,7 +454,7 @@ function query:each() end
 ---@field level? crier.Level takes records from this level up; default "debug"
 ---@field queue? integer records that wait in memory at most; default 8192
 ---@field overflow? "spill"|"drop_old"|"drop_new" when the queue is full; default "spill", console "drop_old"
----@field batch? integer records written at once at most; default 512
+---@field batch? integer records written at once at most; default 512, redis 4096
 ---@field flush? crier.Duration longest time that a record waits for its batch to fill; default "0s"
 
 ---@class crier.options.sink.console: crier.options.sink
@@ -485,6 +485,21 @@ function query:each() end
 ---@field keep? integer closed files that are kept; default: all
 ---@field compress? boolean pack closed files with zstd; default false
 
+---@class crier.RedisCommon
+---@field per? "hour" counts begin anew so often; those before are kept once; default "hour"
+---@field max? integer different messages counted of each logger and level; default 1000
+
+---@class crier.options.sink.redis: crier.options.sink
+---@field url? string redis://[user:password@]host[:port][/db] or unix:///path[?db=N]; default "redis://127.0.0.1:6379"
+---@field recent? integer lines kept of each logger and level; default 100
+---@field common? crier.RedisCommon|false how often each message came; false: not counted
+---@field format? "text"|"asctime"|"json" of recent lines; "json" keeps whole records; default "text"
+---@field stream? string key of a Redis stream that gets each record too, as JSON
+---@field stream_max? integer|false entries that the stream is held to, more or less; default 100000
+---@field cluster? boolean keys with braces, as Redis Cluster needs them; default false
+---@field ttl? crier.Duration|false recent lines of a logger silent so long are removed; default "30d"
+---@field timeout? crier.Duration longest wait for the connection, and for each answer; default "5s"
+
 ---@class crier.sink
 crier.sink = {}
 
@@ -512,6 +527,11 @@ function crier.sink.jsonl(options) end
 ---@param options? crier.options.sink.csv
 ---@return crier.Sink
 function crier.sink.csv(options) end
+
+---The last lines of each logger and level, and how often each message came, in Redis.
+---@param options? crier.options.sink.redis
+---@return crier.Sink
+function crier.sink.redis(options) end
 
 ---Sinks by name: crier.sinks.history. An unknown name raises.
 ---@type table<string, crier.Sink>

@@ -82,8 +82,8 @@ static void read_inner(struct crier_decl *d, const char *outer, struct crier_opt
         crier_options_fini(&o);
     } else {
         char got[80];
-        crier_decl_problem(d, CRIER_ERROR, outer, NULL, "option '%s' must be a table, got %s", outer,
-                           crier_lua_describe(d->L, -1, got, sizeof got));
+        crier_decl_problem(d, CRIER_ERROR, outer, NULL, "option '%s' must be a table, got %s",
+                           outer, crier_lua_describe(d->L, -1, got, sizeof got));
     }
     lua_pop(d->L, 1);
     free(table);
@@ -156,6 +156,22 @@ static void check_kinds(struct crier_decl *d, const struct crier_option_value *v
     }
 }
 
+/* A password in an address is not to be seen in the source lines that diagnostics show. */
+static void hide_password(struct crier_decl *d, const struct crier_options *o)
+{
+    for (size_t i = 0; i < o->count; i++) {
+        const char *s = strcmp(o->table[i].name, "url") == 0 ? o->values[i].s : NULL;
+        const char *user = s ? strstr(s, "://") : NULL, *end = user ? strrchr(user, '@') : NULL;
+        const char *colon = end ? memchr(user + 3, ':', (size_t)(end - user - 3)) : NULL;
+        if (!colon || colon + 1 == end)
+            continue;
+        char *password = crier_strndup(colon + 1, (size_t)(end - colon - 1));
+        crier_diags_hide(&d->gen->diags, password);
+        explicit_bzero(password, strlen(password));
+        free(password);
+    }
+}
+
 static int l_sink(lua_State *L)
 {
     const struct crier_sink_driver *driver = lua_touserdata(L, lua_upvalueindex(1));
@@ -171,6 +187,7 @@ static int l_sink(lua_State *L)
     s->file = d.file;
     s->line = d.line;
     read_options(&d, driver, s);
+    hide_password(&d, &s->options);
     resolve_paths(d.gen, &s->options);
     check_kinds(&d, crier_options_get(&s->common, "kinds"));
     const char *name = crier_options_get(&s->common, "name")->s;

@@ -9,6 +9,7 @@ const struct crier_sink_driver *const crier_sink_drivers[] = {
     &crier_sink_json,
     &crier_sink_jsonl,
     &crier_sink_csv,
+    &crier_sink_redis,
     NULL,
 };
 
@@ -47,7 +48,7 @@ const struct crier_option crier_sink_common_options[] = {
      .def = "512",
      .min = 1,
      .max = 65536,
-     .help = "records written at once at most"},
+     .help = "records written at once at most (redis: 4096)"},
     {.name = "flush",
      .type = CRIER_OPT_DURATION,
      .def = "0s",

@@ -17,5 +17,7 @@ extern const struct crier_sink_driver crier_sink_json;
 extern const struct crier_sink_driver crier_sink_jsonl;
 /** A table for spreadsheets; csv.c. */
 extern const struct crier_sink_driver crier_sink_csv;
+/** Recent and common logs in Redis; redis.c. */
+extern const struct crier_sink_driver crier_sink_redis;
 
 #endif

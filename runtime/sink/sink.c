@@ -141,9 +141,10 @@ static int open_queue(struct crier_sink *s, struct crier_err *err)
         s->dead_path = crier_asprintf("%s/sinks/%s.dead.jsonl", s->env->state_folder, file);
         free(file);
     }
+    const struct crier_option_value *batch = crier_options_get(&s->common, "batch");
     struct crier_queue_config config = {
         .size = (size_t)crier_options_get(&s->common, "queue")->i,
-        .batch = (size_t)crier_options_get(&s->common, "batch")->i,
+        .batch = batch->set || !s->driver->batch ? (size_t)batch->i : s->driver->batch,
         .flush = crier_options_get(&s->common, "flush")->i,
         .overflow = read_overflow(s),
         .folder = folder,

@@ -72,6 +72,7 @@ struct crier_sink_driver {
                  size_t *count, struct crier_err *err);
     enum crier_level level; /**< what it takes unless `level` is given; 0: debug */
     int64_t retry_max; /**< longest pause between two tries of a write; 0: 30 s */
+    size_t batch; /**< records written at once at most unless `batch` is given; 0: 512 */
 };
 
 /** The kinds of this build, in a fixed order; ends with NULL. */
