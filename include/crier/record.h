@@ -8,7 +8,7 @@
  *
  * Shape. Every record has the common members below; further fields are an ordered list of named
  * values, which may be objects and arrays of such values. Names and strings are UTF-8, not
- * NUL-terminated in general: use the lengths. (Source of the members: DESIGN section 2.)
+ * NUL-terminated in general: use the lengths. (The members: lua/README.md, Records.)
  *
  * Thread: [any] for everything here.
  */
@@ -68,7 +68,7 @@ struct crier_record *crier_record_ref(struct crier_record *record);
 void crier_record_unref(struct crier_record *record); /**< NULL is allowed */
 
 /* The common members. Strings live as long as the record. */
-void crier_record_id(const struct crier_record *record, char out[27]); /**< ULID as text */
+void crier_record_id(const struct crier_record *record, char out[27]);         /**< ULID as text */
 const unsigned char *crier_record_id_bytes(const struct crier_record *record); /**< 16 bytes */
 uint64_t crier_record_seq(const struct crier_record *record);
 int64_t crier_record_time(const struct crier_record *record); /**< microseconds UTC */
@@ -109,12 +109,12 @@ bool crier_next(struct crier_iter *it, struct crier_value *out);
  *  no such field (an absent `where` or `ok`; `sim` is always there). Common members come as
  *  the types that JSON has for them (id STR, seq INT, time TIME, kind STR, level STR, ok bool);
  *  `scratch` (32 bytes) backs a string that is made on the spot (id). */
-bool crier_record_get(const struct crier_record *record, const char *path,
-                      struct crier_value *out, char scratch[32]);
+bool crier_record_get(const struct crier_record *record, const char *path, struct crier_value *out,
+                      char scratch[32]);
 
-/** The record as one JSON object without newline: common members first, in the order of DESIGN
- *  section 2, then the fields. Made at most once a record and kept with it; the text lives as
- *  long as the record. */
+/** The record as one JSON object without newline: common members first, in the order of
+ *  lua/README.md, Records, then the fields. Made at most once a record and kept with it; the text
+ * lives as long as the record. */
 struct crier_str crier_record_json(struct crier_record *record);
 
 const char *crier_kind_name(enum crier_kind kind);

@@ -2,7 +2,7 @@
  *
  * Durations, sizes, dates and times of day as users write them.
  *
- * Source of the rules: DESIGN "Declaring": "500ms" "10s" "1m30s" "2h" "1d" "2w", or a number of
+ * Source of the rules: lua/README.md, Values: "500ms" "10s" "1m30s" "2h" "1d" "2w", or a number of
  * seconds; a bare "10" or an unknown unit is an error that names the units.
  *
  * Thread: [any]; pure.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The sub-commands of `crier`: one file each. argv[0] is the sub-command's name; the exit code is
- * returned (DESIGN section 3): 0 fine, 1 the answer is no, 64 usage, 66 no such file, 69 not
+ * returned (README.md, Commands): 0 fine, 1 the answer is no, 64 usage, 66 no such file, 69 not
  * reachable, 70 internal, 75 in use, 77 refused, 78 bad configuration.
  *
  * Thread: the process's main thread.

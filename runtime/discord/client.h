@@ -4,7 +4,7 @@
  * User-Agent, waits for the rate limits, repeats what may be repeated, and tells in the end what
  * became of the request. Per route requests keep their order; one slow route holds no other.
  *
- * Retry policy (reference discord.md A6, classes RETRY and WAIT), as data in discord/outcome.c:
+ * Retry policy (classes RETRY and WAIT), as data in discord/outcome.c:
  *   connect, TLS, DNS failure; 502, 503: not executed -> again, back-off with jitter
  *   lost answer, 500, 504, 520-524: may have been executed -> again only with the same nonce
  *   (creates carry nonce + enforce_nonce) or when idempotent (edit, delete, get)
@@ -23,7 +23,7 @@
 #include "base/ulid.h"
 #include "discord/transport.h"
 
-/** What became of a request (reference discord.md A6). */
+/** What became of a request (the classes of discord/outcome.c). */
 enum crier_outcome {
     CRIER_SENT,     /**< 2xx, or known to have happened before */
     CRIER_RETRY,    /**< gave up repeating (deadline); cause in err */
@@ -54,43 +54,43 @@ void crier_discord_free(struct crier_discord *d);
 /** What a request ended with. Borrowed for the callback. */
 struct crier_discord_result {
     enum crier_outcome outcome;
-    int status;         /**< last HTTP status; 0: no answer */
-    int code;           /**< Discord's JSON error code; 0: none */
+    int status;           /**< last HTTP status; 0: no answer */
+    int code;             /**< Discord's JSON error code; 0: none */
     struct crier_err err; /**< when outcome != CRIER_SENT: "403 50013 Missing Permissions (...)" */
-    json_t *body;       /**< parsed answer; NULL when there is none */
-    int requests;       /**< HTTP requests made, retries included */
-    int64_t waited;     /**< microseconds spent waiting for rate limits */
-    int64_t latency;    /**< of the last exchange */
+    json_t *body;         /**< parsed answer; NULL when there is none */
+    int requests;         /**< HTTP requests made, retries included */
+    int64_t waited;       /**< microseconds spent waiting for rate limits */
+    int64_t latency;      /**< of the last exchange */
 };
 typedef void crier_discord_done(void *arg, const struct crier_discord_result *result);
 
 /** An embed or several, as JSON text of Discord's form (validated when the content was made). */
 struct crier_file {
-    char *name;   /**< as Discord shows it */
-    char *path;   /**< read at each send; or NULL and data */
+    char *name; /**< as Discord shows it */
+    char *path; /**< read at each send; or NULL and data */
     char *data;
     size_t len;
 };
 /** What is sent: shared between the message that declares it and the requests under way. */
 struct crier_content {
     int refs;
-    char *text;           /**< NULL: none */
-    char *embeds;         /**< JSON array; NULL: none */
+    char *text;   /**< NULL: none */
+    char *embeds; /**< JSON array; NULL: none */
     struct crier_file *files;
     size_t file_count;
 };
 struct crier_content *crier_content_new(void);
 struct crier_content *crier_content_ref(struct crier_content *content);
 void crier_content_unref(struct crier_content *content);
-/** The rules of reference discord.md A3: text of at most 2,000 UTF-16 units, at most 10 embeds with
- *  their limits and 6,000 units in all, at most 10 files, not all empty. The error's text names
- *  the limit. */
+/** The rules of Discord's resources/message and reference pages: text of at most 2,000 UTF-16
+ * units, at most 10 embeds with their limits and 6,000 units in all, at most 10 files, not all
+ * empty. The error's text names the limit. */
 CRIER_CHECK int crier_content_check(const struct crier_content *content, struct crier_err *err);
 
 /** Who may be pinged: allowed_mentions. All false (and no lists) is the default. */
 struct crier_mentions {
-    bool everyone, roles, users;      /**< "everyone" also allows @here */
-    uint64_t *role_ids, *user_ids;    /**< owned by whoever made it; lists of those allowed */
+    bool everyone, roles, users;   /**< "everyone" also allows @here */
+    uint64_t *role_ids, *user_ids; /**< owned by whoever made it; lists of those allowed */
     size_t role_count, user_count;
 };
 
@@ -105,14 +105,13 @@ struct crier_request_id {
 struct crier_request_id crier_discord_create(struct crier_discord *d, uint64_t channel,
                                              struct crier_content *content,
                                              const struct crier_mentions *mentions,
-                                             const char *nonce, int64_t first_us,
-                                             int64_t not_after, crier_discord_done *done,
-                                             void *arg);
+                                             const char *nonce, int64_t first_us, int64_t not_after,
+                                             crier_discord_done *done, void *arg);
 /** PATCH. Sends text, embeds, files (attachments replaced) and allowed_mentions always. */
 struct crier_request_id crier_discord_edit(struct crier_discord *d, uint64_t channel,
                                            uint64_t message, struct crier_content *content,
-                                           const struct crier_mentions *mentions,
-                                           int64_t not_after, crier_discord_done *done, void *arg);
+                                           const struct crier_mentions *mentions, int64_t not_after,
+                                           crier_discord_done *done, void *arg);
 /** DELETE; 10008 is CRIER_SENT (gone is what was wanted). */
 struct crier_request_id crier_discord_delete(struct crier_discord *d, uint64_t channel,
                                              uint64_t message, int64_t not_after,
@@ -148,7 +147,7 @@ struct crier_discord_stats {
 void crier_discord_stats(struct crier_discord *d, struct crier_discord_stats *out);
 
 /** The nonce of a due send: 25 characters of base 32 of SHA-256(key, channel, due), so that a
- *  restart repeats it (reference discord.md A2). */
+ *  restart repeats it (Discord's change log, Enforced Nonces). */
 void crier_discord_nonce(const char *message_key, uint64_t channel, int64_t due_us, char out[26]);
 
 /** A user token in place of a bot token: such tokens are refused, since automating user accounts

@@ -2,9 +2,9 @@
  *
  * What an answer means: HTTP status and Discord's JSON error code -> class, as data in one place.
  *
- * Source: reference discord.md A6 and Discord's opcodes table. What is neither a status nor a code
- * (no connection, a lost answer, a ban of the network, quarantine) has a code of ours below zero,
- * so that the one table holds everything.
+ * Source: Discord's table of opcodes and status codes, and what is known from the field. What is
+ * neither a status nor a code (no connection, a lost answer, a ban of the network, quarantine) has
+ * a code of ours below zero, so that the one table holds everything.
  *
  * Thread: [any]; pure.
  */

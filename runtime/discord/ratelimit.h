@@ -3,7 +3,7 @@
  * Discord's rate limits, as data: when may a request of this route go, and what did an answer
  * teach us. Pure: times are passed in, nothing waits here.
  *
- * Source: reference discord.md A1 (topics/rate-limits.mdx): a bucket is X-RateLimit-Bucket +
+ * Source: Discord's documentation, topics/rate-limits: a bucket is X-RateLimit-Bucket +
  * method + top-level id (channel, guild, webhook); until a route's first answer it has a bucket of
  * its own that lets one request at a time through, so that nothing is provoked which the headers
  * would have announced. Global: 50 requests a second a bot (never above `global_limit`). A 429

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The bodies of Create Message and Edit Message: JSON, and multipart/form-data when there are
- * files (reference discord.md A2-A4).
+ * files (Discord's reference page, Uploading Files, and resources/message).
  *
  * `allowed_mentions` is always there, since Discord otherwise pings whom the text names, at edits
  * too. An edit says everything, so that it replaces everything: no text is "content":"", no embed

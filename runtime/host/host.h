@@ -36,8 +36,8 @@ struct crier_host_config {
 
 struct crier_host; /* opaque */
 
-/** Build, start, run until stopped. Returns the exit code (DESIGN section 3). Everything that went
- *  wrong has been said on stderr. */
+/** Build, start, run until stopped. Returns the exit code (README.md, Commands). Everything that
+ * went wrong has been said on stderr. */
 int crier_host_run(const struct crier_host_config *config);
 
 /* --- for the script's side -------------------------------------------------------------- */

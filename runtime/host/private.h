@@ -17,7 +17,7 @@
 #include "script/declare.h"
 #include "script/message.h"
 
-/* Exit codes: DESIGN section 3. */
+/* Exit codes: README.md, Commands. */
 enum {
     EXIT_NO_FILE = 66,
     EXIT_INTERNAL = 70,

@@ -11,7 +11,7 @@
  *     crier_query_close(q);
  *     if (crier_query_match(q, record)) ...
  *
- * Rules (source: DESIGN section 2, "One query API"), which each store has to keep:
+ * Rules (told to users in lua/README.md, Matches and Queries), which each store has to keep:
  *   - Conditions next to each other are joined by AND; a group says any, all or no of its own. An
  *     empty `any` is false, an empty `all` or `no` is true.
  *   - Numbers (INT, NUM, TIME) compare with each other by value, exactly; a TIME counts as its

@@ -3,9 +3,9 @@
  * The maths of a message's periods, its start and its removal.
  *
  * The next due time is computed from the *due* time, never from the time of sending, so a message
- * does not drift. Source of the rules: DESIGN "Declaring": an occurrence is late when the due time
- * of the one behind it has passed already; late ones are skipped and counted, never sent in a
- * burst.
+ * does not drift. Source of the rules: lua/README.md, TextMESSAGE: an occurrence is late when the
+ * due time of the one behind it has passed already; late ones are skipped and counted, never sent
+ * in a burst.
  *
  * All times are microseconds; due and now are of one clock, either. Sums that would pass the end of
  * int64_t give CRIER_NEVER.

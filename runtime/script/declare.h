@@ -2,8 +2,8 @@
  *
  * The Lua tables of the module `crier`: who opens them, and the names of their metatables.
  *
- * Each crier_open_* adds its functions to the table on top of the stack. Source of the API: DESIGN
- * section 1; the manual is lua/README.md, the editor stubs are lua/meta/crier.lua.
+ * Each crier_open_* adds its functions to the table on top of the stack. The
+ * manual is lua/README.md, the editor stubs are lua/meta/crier.lua.
  *
  * Thread: the generation's.
  */

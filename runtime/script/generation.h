@@ -3,7 +3,7 @@
  * A generation: everything that one evaluation of the user's script declared, with the Lua state
  * that its functions live in. It is built apart from the running bot (crier_generation_build, on a
  * builder thread for a reload), judged whole, and only then swapped in by the host; until the swap
- * nothing that runs has been touched (DESIGN section 4).
+ * nothing that runs has been touched (runtime/README.md, Reload).
  *
  * Ownership: the generation owns its declarations and its vm. It is refcounted by what is under
  * way in it (a send, a callback): the host holds one reference; an old generation is freed when
@@ -41,9 +41,9 @@ extern const struct crier_option crier_limits_options[];
 extern const size_t crier_limits_count;
 
 struct crier_config {
-    char *timezone;  /**< NULL: the machine's */
-    char *node;      /**< NULL: the host name */
-    char *state;     /**< state folder, absolute; NULL: .crier in the script's folder */
+    char *timezone; /**< NULL: the machine's */
+    char *node;     /**< NULL: the host name */
+    char *state;    /**< state folder, absolute; NULL: .crier in the script's folder */
     struct crier_limits limits;
     bool native_modules;
     bool given;
@@ -81,7 +81,7 @@ struct crier_target {
     bool logging;
     struct crier_bot *bot; /**< the only one, where the script names none */
     bool bot_wrong;        /**< what the script names is no bot, and that has been said */
-    GPtrArray *messages; /**< struct crier_message, borrowed from the generation's list */
+    GPtrArray *messages;   /**< struct crier_message, borrowed from the generation's list */
     char *where;
 };
 
@@ -98,9 +98,9 @@ struct crier_message {
     struct crier_target *target; /**< NULL until a GUILD or USER names it */
     enum crier_message_type type;
     enum crier_mode mode;
-    char *name;   /**< NULL when unnamed */
-    char *was;    /**< former name */
-    char *key;    /**< identity: see crier_message_key */
+    char *name; /**< NULL when unnamed */
+    char *was;  /**< former name */
+    char *key;  /**< identity: see crier_message_key */
     uint64_t *channels;
     size_t channel_count;
     struct crier_period period;
@@ -108,12 +108,12 @@ struct crier_message {
     struct crier_removal removal;
     struct crier_content *content; /**< constant data, or */
     int data_fn;                   /**< registry ref of the function, 0 none */
-    int data_args;                 /**< registry ref of a list of bound arguments {n=, ...}, 0 none */
-    int ctx;                       /**< registry ref of the ctx table, 0 until first called */
+    int data_args; /**< registry ref of a list of bound arguments {n=, ...}, 0 none */
+    int ctx;       /**< registry ref of the ctx table, 0 until first called */
     struct crier_mentions *mentions; /**< NULL: nobody */
-    const char *file;              /**< interned; the place of the declaration */
+    const char *file;                /**< interned; the place of the declaration */
     int line;
-    struct crier_msgstate *state;  /**< set when the generation is swapped in */
+    struct crier_msgstate *state; /**< set when the generation is swapped in */
 };
 
 /** A declared sink: opened, or taken over from the running generation. */
@@ -121,12 +121,12 @@ struct crier_declared_sink {
     char *name;
     const struct crier_sink_driver *driver;
     struct crier_options common, options;
-    struct crier_sink *sink; /**< NULL until opened */
+    struct crier_sink *sink;          /**< NULL until opened */
     const struct crier_sink_env *env; /**< where it was opened; lives as long as the process */
-    bool kept;               /**< taken over from the running generation */
+    bool kept;                        /**< taken over from the running generation */
     const char *file;
     int line;
-    bool routed;             /**< a rule names it */
+    bool routed; /**< a rule names it */
 };
 
 /** crier.on */
@@ -170,7 +170,7 @@ struct crier_generation {
     bool dying;              /**< its end is posted: see crier_generation_unref */
     bool retired;            /**< a newer generation has taken over */
     struct crier_timer state_timer, drain_timer;
-    int64_t state_cost;      /**< what the last saving of crier.state tables took */
+    int64_t state_cost; /**< what the last saving of crier.state tables took */
     void (*on_free)(struct crier_generation *gen); /**< the host's */
     bool virtual_time;
     const struct crier_build *build; /**< while building */
@@ -182,8 +182,8 @@ struct crier_build {
     const char *state_folder; /**< --state; NULL: as the script says */
     struct crier_clock *clock;
     bool sim;
-    bool need_secrets;        /**< a bot's token that is not set is an error, not a warning */
-    bool open_sinks;          /**< false for check and plan: nothing is opened or written */
+    bool need_secrets; /**< a bot's token that is not set is an error, not a warning */
+    bool open_sinks;   /**< false for check and plan: nothing is opened or written */
     struct crier_generation *previous; /**< the running one: its sinks may be taken over. Not
                                             changed by the build */
     /** The stored JSON of a crier.state table, malloc'ed, or NULL. Called on the builder thread. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * One message's way from its due time to its record (DESIGN section 5, "One message"):
+ * One message's way from its due time to its record (runtime/README.md, One message):
  *
  *   timer -> late? -> data function -> intent stored -> requests -> outcomes -> record, counters
  *

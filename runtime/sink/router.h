@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The router: rules in order, each that matches sends the record on (DESIGN section 2, Routing).
+ * The router: rules in order, each that matches sends the record on (lua/README.md, route).
  *
  * Without any rule every record goes to every sink that takes its kind. A record that no sink
  * takes goes to stderr from warning up. A rule's function is the script's: it may fail; then the

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The state store: what must survive a restart, in one SQLite file `state.db` in the state folder.
- * Names are identity (DESIGN section 1), so it is a map (section, key) -> JSON text.
+ * Names are identity (lua/README.md, Reload), so it is a map (section, key) -> JSON text.
  *
  * Sections used: "message" (due time, last message ids, counters), "state" (crier.state tables),
  * "host" (names learnt from Discord, DM channels).
@@ -24,10 +24,10 @@ void crier_state_unlock(int lock_fd);
 
 struct crier_state; /* opaque */
 
-/** Open <folder>/state.db, make it if it is missing, check its version and integrity. CRIER_ECORRUPT
- *  and CRIER_EVERSION keep the file as it is and say what to do ("move it away to start afresh").
- *  read_only: for commands that look at a stopped host's state; nothing is created, and nothing may
- *  be put; CRIER_ENOTFOUND when there is no state yet. */
+/** Open <folder>/state.db, make it if it is missing, check its version and integrity.
+ * CRIER_ECORRUPT and CRIER_EVERSION keep the file as it is and say what to do ("move it away to
+ * start afresh"). read_only: for commands that look at a stopped host's state; nothing is created,
+ * and nothing may be put; CRIER_ENOTFOUND when there is no state yet. */
 CRIER_CHECK int crier_state_open(const char *folder, bool read_only, struct crier_state **out,
                                  struct crier_err *err);
 /** Start writing behind. */
