@@ -148,6 +148,16 @@ static char *segment_path(const struct crier_spool *spool, unsigned number)
     return crier_asprintf("%s/%08u.spool", spool->folder, number);
 }
 
+/* Magic and version in one store: a kill leaves no half of them. */
+static void put_magic(struct header *header, const char *magic)
+{
+    struct header made = {.version = VERSION};
+    uint64_t word;
+    memcpy(made.magic, magic, sizeof made.magic);
+    memcpy(&word, &made, sizeof word);
+    __atomic_store_n((uint64_t *)header, word, __ATOMIC_RELEASE);
+}
+
 /* Blocks for the whole file: a store into the map can then not meet a full disk. */
 static int allocate(int fd, size_t size)
 {
@@ -180,15 +190,13 @@ static int create_segment(struct crier_spool *spool, unsigned number, size_t siz
         unlink(path);
         goto out;
     }
-    struct header *header = (struct header *)map;
-    memcpy(header->magic, SEGMENT_MAGIC, sizeof header->magic);
-    header->version = VERSION;
+    put_magic((struct header *)map, SEGMENT_MAGIC);
     *out = (struct segment){.number = number,
                             .map = map,
                             .size = size,
                             .writable = true,
-                            .start = sizeof *header,
-                            .end = sizeof *header};
+                            .start = sizeof(struct header),
+                            .end = sizeof(struct header)};
 out:
     if (fd >= 0)
         close(fd);
@@ -400,12 +408,12 @@ static int open_cursor(struct crier_spool *spool, struct crier_err *err)
         rc = newer(err, path, cursor->version);
     } else if (!ours || cursor->version != VERSION || !unpack(cursor->position, &number, &offset)) {
         /* From the oldest entry on again: twice is better than never. */
-        if (!zeros((const char *)cursor, sizeof *cursor))
+        if (!zeros((const char *)cursor, sizeof(uint64_t)))
             snprintf(spool->fault, sizeof spool->fault,
                      "%s was damaged: what is in %s is written again from its beginning", path,
                      spool->folder);
-        *cursor = (struct header){.version = VERSION, .position = pack(0, 0)};
-        memcpy(cursor->magic, CURSOR_MAGIC, sizeof cursor->magic);
+        __atomic_store_n(&cursor->position, pack(0, 0), __ATOMIC_RELEASE);
+        put_magic(cursor, CURSOR_MAGIC);
     }
 out:
     free(path);
