@@ -106,7 +106,8 @@ static const struct crier_option options[] = {
     {.name = "url",
      .type = CRIER_OPT_STRING,
      .def = "redis://127.0.0.1:6379",
-     .help = "redis://[user:password@]host[:port][/db], or unix:///path/of/socket[?db=N]"},
+     .help = "redis://[user:password@]host[:port][/db], rediss:// with TLS, or "
+             "unix:///path/of/socket[?db=N]"},
     {.name = "recent",
      .type = CRIER_OPT_INT,
      .def = "100",
@@ -698,10 +699,11 @@ static void redis_close(void *self)
 static int check_url(struct redis *r, const struct crier_sink_env *env, struct crier_err *err)
 {
     const struct crier_redis_url *url = &r->conn.url;
-    if (url->tls)
+    if (url->tls && !crier_redis_has_tls())
         return crier_err_set(err, CRIER_ECONFIG,
                              "option 'url': rediss:// takes TLS, which hiredis %d.%d.%d does not "
-                             "have; put stunnel or a proxy in front of %s and write redis://",
+                             "have; build with 1.0 or newer, or put stunnel or a proxy in front of "
+                             "%s and write redis://",
                              HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH, url->shown);
     if (env->sim && !crier_redis_url_local(url))
         r->refused = crier_asprintf("refused in --sim: redis %s is not this machine", url->shown);

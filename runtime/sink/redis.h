@@ -64,6 +64,12 @@ enum crier_redis_fault crier_redis_fault_of(const struct crier_redis_conn *conn,
 redisReply *crier_redis_ask(struct crier_redis_conn *conn, size_t count,
                             const struct crier_str *words, struct crier_err *err);
 
+/** Whether this build has TLS: hiredis 1.0 or newer, with hiredis_ssl. */
+bool crier_redis_has_tls(void);
+/** Begin TLS on a fresh connection; the server's certificate and name are checked. */
+CRIER_CHECK int crier_redis_tls(redisContext *context, const struct crier_redis_url *url,
+                                struct crier_err *err);
+
 /** Writing the protocol: a command of `count` words, then each of them. */
 void crier_redis_put_count(struct crier_buf *b, size_t count);
 void crier_redis_put(struct crier_buf *b, const char *s, size_t len);

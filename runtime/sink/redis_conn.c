@@ -137,9 +137,24 @@ void crier_redis_disconnect(struct crier_redis_conn *conn)
     conn->context = NULL;
 }
 
+static bool send_tls(struct crier_redis_conn *conn, const struct crier_buf *commands,
+                     struct crier_err *err)
+{
+    int done = 0;
+    bool sent =
+        redisAppendFormattedCommand(conn->context, commands->data, commands->len) == REDIS_OK;
+    while (sent && !done)
+        sent = redisBufferWrite(conn->context, &done) == REDIS_OK;
+    if (!sent)
+        lost(conn, "sending", err);
+    return sent;
+}
+
 bool crier_redis_send(struct crier_redis_conn *conn, const struct crier_buf *commands,
                       struct crier_err *err)
 {
+    if (conn->url.tls)
+        return send_tls(conn, commands, err);
     /* Not through hiredis, which copies, and whose write(2) raises SIGPIPE. */
     for (size_t at = 0; at < commands->len;) {
         ssize_t n = send(conn->context->fd, commands->data + at, commands->len - at, MSG_NOSIGNAL);
@@ -227,7 +242,8 @@ int crier_redis_connect(struct crier_redis_conn *conn, struct crier_err *err)
     redisSetTimeout(conn->context, limit);
     if (conn->url.host)
         redisEnableKeepAlive(conn->context);
-    if (greet(conn, &why) != CRIER_OK) {
+    if ((conn->url.tls && crier_redis_tls(conn->context, &conn->url, &why) != CRIER_OK) ||
+        greet(conn, &why) != CRIER_OK) {
         if (err)
             *err = why;
         crier_redis_disconnect(conn);

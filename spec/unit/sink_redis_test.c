@@ -843,14 +843,65 @@ static void opening(void **state)
     struct crier_err err = {0};
     (void)state;
     set_text("url", "rediss://u:s3cret@h");
-    assert_int_equal(try_open(&err), CRIER_ECONFIG);
-    assert_non_null(strstr(err.text, "TLS"));
-    assert_null(strstr(err.text, "s3cret"));
+    if (!crier_redis_has_tls()) {
+        assert_int_equal(try_open(&err), CRIER_ECONFIG);
+        assert_non_null(strstr(err.text, "TLS"));
+        assert_null(strstr(err.text, "s3cret"));
+    }
     set_text("url", "redis://u:s3cret@192.0.2.1");
     env.sim = true;
     open_sink();
     make("bot", CRIER_INFO, "x");
     retry_later(0, 1, "refused in --sim: redis 192.0.2.1:6379");
+}
+
+/* The certificate is for 127.0.0.1, and signed by nobody that the system knows. */
+static void tls(void **state)
+{
+    char key[96], cert[96], port[8], command[512];
+    (void)state;
+    if (!crier_redis_has_tls() || system("command -v openssl >/dev/null") != 0)
+        skip();
+    snprintf(key, sizeof key, "%s/key", folder);
+    snprintf(cert, sizeof cert, "%s/cert", folder);
+    snprintf(port, sizeof port, "%d", 20000 + getpid() % 10000);
+    snprintf(command, sizeof command,
+             "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x -addext "
+             "subjectAltName=IP:127.0.0.1 -keyout %s -out %s 2>/dev/null",
+             key, cert);
+    assert_int_equal(system(command), 0);
+    const char *const more[] = {"--tls-port",
+                                port,
+                                "--tls-cert-file",
+                                cert,
+                                "--tls-key-file",
+                                key,
+                                "--tls-auth-clients",
+                                "no",
+                                "--tls-ca-cert-file",
+                                cert,
+                                NULL};
+    end(SIGKILL);
+    launch(more);
+    make("bot", CRIER_INFO, "x");
+    make("bot", CRIER_INFO, "x");
+    snprintf(command, sizeof command, "rediss://127.0.0.1:%s", port);
+    set_text("url", command);
+    open_sink();
+    retry_later(0, 1, "TLS: self");
+    close_sink();
+    setenv("SSL_CERT_FILE", cert, 1);
+    open_sink();
+    write_all(0, 1);
+    ask("CLIENT KILL TYPE normal SKIPME yes");
+    write_all(1, 2);
+    assert_string_equal(ask("ZSCORE common:bot:info x"), "2");
+    close_sink();
+    snprintf(command, sizeof command, "rediss://localhost:%s", port);
+    set_text("url", command);
+    open_sink();
+    retry_later(1, 2, "TLS: hostname mismatch");
+    unsetenv("SSL_CERT_FILE");
 }
 
 /* ---- texts ---- */
@@ -990,6 +1041,7 @@ int main(void)
         cmocka_unit_test(faults_in_words),
         cmocka_unit_test(urls),
         T(opening),
+        T(tls),
         cmocka_unit_test(comparable),
         T(queries),
         T(plain_lines_as_records),
