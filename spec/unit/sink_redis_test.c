@@ -9,8 +9,10 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <signal.h>
 #include <time.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -438,7 +440,17 @@ static void hostile_names_and_texts(void **state)
 
 static void cluster(void **state)
 {
-    const char *const more[] = {"--cluster-enabled", "yes", NULL};
+    /* Nodes talk to each other on a port that is 10000 unless it is told, for all on the machine. */
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    close(fd);
+    char port[8];
+    snprintf(port, sizeof port, "%u", ntohs(at.sin_port));
+    const char *const more[] = {"--cluster-enabled", "yes",       "--cluster-port", port,
+                                "--bind",            "127.0.0.1", NULL};
     (void)state;
     end(SIGKILL);
     launch(more);
