@@ -507,6 +507,28 @@ describe("reload", function()
     end
   end)
 
+  it("a token that Discord refuses does not end the host: the next reload may bring a good one", function()
+    local text = [[
+      local crier = require "crier"
+      crier.bot { token = crier.secret.file "one.secret" }
+      crier.GUILD { snowflake = "100", logging = true, messages = {
+        crier.TextMESSAGE { name = "m", channels = { "201" }, period = "100ms", data = "x" } } }
+    ]]
+    world { script = text, files = { ["one.secret"] = "good.bot.token" } }
+    w:up()
+    w:wait_messages(1, 1)
+    w:write("one.secret", "wrong.bot.token")
+    assert.equal(0, w:reload(text).code)
+    local refused = w:wait_record(function(r) return r.what == "bot.refused" end)
+    assert.equal("critical", refused.level)
+    assert.equal("refused", w:status().bots[1].state)
+    w:wait_record(function(r) return r.name == "m" and r.ok == false end)
+    w:write("one.secret", "good.bot.token")
+    assert.equal(0, w:reload(text).code)
+    w:wait_messages(1, #w:messages(1) + 2)
+    assert.equal(0, w:down())
+  end)
+
   it("asked for while one is being built: all are answered, the last file runs", function()
     local slow = [[local t = os.clock() while os.clock() - t < 0.4 do end crier.log.info "%s"]]
     local message = C1 .. [[, name = "m", period = "100ms", ]] .. DUE

@@ -68,6 +68,8 @@ static void bot_refused(struct host_bot *bot, const char *why)
     crier_discord_stop(bot->client, &err);
     crier_host_system(host, CRIER_CRITICAL, "bot.refused", "bot '%s': %s", bot->name, why);
     crier_poster_bot_ready(host->poster, bot->name);
+    if (bot->by_reload)
+        return; /* a host that runs is not ended by a reload: the next one may bring a good token */
     for (guint i = 0; i < host->bots->len; i++) {
         const struct host_bot *other = host->bots->pdata[i];
         if (!other->refused && crier_bot_is_declared(host, other))
@@ -167,6 +169,7 @@ void crier_bot_adopt(struct crier_host *host, const struct crier_bot *decl,
     bot->api = crier_strdup(api);
     bot->token = token ? token : crier_strdup("");
     bot->per_second = decl->per_second;
+    bot->by_reload = host->generations > 1;
     if (host->sim)
         crier_sim_add_bot(host->sim, bot->token, bot->name);
     struct crier_discord_config config = {.name = bot->name,

@@ -37,6 +37,7 @@ struct host_bot {
     char *trouble; /* why it is not reached; NULL: it is, or has not been tried for long */
     int64_t complain_at, complaint; /* when to say so next, and after how long again */
     bool refused;
+    bool by_reload; /* not of the generation that the host started with */
 };
 
 struct crier_host {
