@@ -20,6 +20,7 @@
 
 #define TICK_NS 10000000L
 #define GRACE 20000        /* instructions for __close functions after the first error */
+#define GRACE_TICKS 5      /* and time: a busy machine charges us for what it takes away */
 #define COUNT_STEP 1000    /* instructions between two looks in virtual time */
 #define SWITCH_STEPS 100   /* what a change of coroutine counts for there */
 #define INSTRUCTION_NS 10
@@ -59,7 +60,7 @@ static void hook(lua_State *L, lua_Debug *ar);
 /* lua_sethook goes through all frames: with 200,000 of them it takes longer than a tick. */
 static void set_hook(struct crier_budget *b, lua_State *L)
 {
-    int count = b->raised == 1 && b->late < 2 ? GRACE : 1;
+    int count = b->raised == 1 && b->late < GRACE_TICKS ? GRACE : 1;
     if (lua_gethook(L) != hook || lua_gethookcount(L) != count)
         lua_sethook(L, hook, LUA_MASKCOUNT, count);
 }
@@ -134,8 +135,8 @@ static void charge(struct crier_budget *inner, int64_t steps)
         int64_t us = b->counted / 1000;
         if (b->limit > 0 && us >= b->limit) {
             b->over = 1;
-            if (us - b->limit >= 2 * TICK_NS / 1000)
-                b->late = 2;
+            if (us - b->limit >= GRACE_TICKS * TICK_NS / 1000)
+                b->late = GRACE_TICKS;
         }
     }
 }
