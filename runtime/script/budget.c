@@ -149,6 +149,11 @@ static void hook(lua_State *L, lua_Debug *ar)
     if (b && counts(vm))
         charge(b, lua_gethookcount(L));
     if (b && b->over) {
+        /* An error out of C may have met a pcall around that C alone; the first one that the
+         * script's own code raises still lets its __close functions run. */
+        if (b->polled)
+            b->raised = 0;
+        b->polled = false;
         if (b->raised == 0 || !lua_isyieldable(L))
             raise_over(L, b);
         /* An error would be caught again, maybe at each of 100,000 nested pcalls. A yield passes
@@ -233,8 +238,10 @@ void crier_budget_poll(lua_State *L, int64_t steps)
         return;
     if (counts(b->vm))
         charge(b, steps);
-    if (b->over)
+    if (b->over) {
+        b->polled |= b->raised == 0;
         raise_over(L, b);
+    }
 }
 
 int crier_budget_thread(bool on, struct crier_err *err)

@@ -19,11 +19,12 @@
 struct crier_budget {
     struct crier_budget *outer;
     struct crier_vm *vm;
-    lua_State *volatile running;   /**< the innermost coroutine: where a hook has to be set */
-    volatile int64_t since;        /**< the CPU clock at the first tick; 0: none came yet */
-    volatile int64_t limit;        /**< 0: no bound */
+    lua_State *volatile running; /**< the innermost coroutine: where a hook has to be set */
+    volatile int64_t since;      /**< the CPU clock at the first tick; 0: none came yet */
+    volatile int64_t limit;      /**< 0: no bound */
     volatile sig_atomic_t over;
-    volatile sig_atomic_t late;    /**< ticks since it was over */
+    volatile sig_atomic_t late; /**< ticks since it was over */
+    bool polled;                /**< the first error came out of crier_budget_poll */
     int raised;
     int64_t counted;               /**< virtual time: used so far, nanoseconds */
     const char *what, *limit_name; /**< for the message; borrowed */
