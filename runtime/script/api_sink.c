@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * crier.sink.*, crier.sinks, crier.route and queries of sinks.
+ * crier.sink.* and crier.sinks: declaring sinks. Rules are in api_route.c, queries in api_query.c.
  */
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -8,16 +8,6 @@
 
 #include "host/host.h"
 #include "script/declare.h"
-
-const struct crier_option crier_route_options[] = {
-    {"match", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "crier.Match|fun(r: crier.Record): boolean?",
-     "which records: a table of conditions, a function, or crier.otherwise; default all"},
-    {"to", CRIER_OPT_OBJECT, CRIER_OPT_REQUIRED, NULL, NULL, 0, 0, "crier.Sink|crier.Sink[]",
-     "to = files, or { sql, files }"},
-    {"copy", CRIER_OPT_BOOL, 0, "false", NULL, 0, 0, NULL,
-     "does not count as a match for crier.otherwise"},
-};
-const size_t crier_route_count = CRIER_COUNT(crier_route_options);
 
 /* --- sinks ------------------------------------------------------------------------------- */
 
@@ -28,7 +18,7 @@ static void push_sink(lua_State *L, struct crier_declared_sink *s)
     luaL_setmetatable(L, CRIER_MT_SINK);
 }
 
-static struct crier_declared_sink *test_sink(lua_State *L, int idx)
+struct crier_declared_sink *crier_to_sink(lua_State *L, int idx)
 {
     struct crier_declared_sink **box = luaL_testudata(L, idx, CRIER_MT_SINK);
     return box ? *box : NULL;
@@ -228,229 +218,18 @@ static int l_sinks_index(lua_State *L)
     return luaL_error(L, "there is no sink '%s'", name);
 }
 
-/* --- queries ----------------------------------------------------------------------------- */
-
-/* A query under way: freed by whichever ends last, the callback's wait or the worker's answer. */
-struct wait {
-    struct crier_call *call; /* NULL: the call has been cancelled */
-    bool count;
-};
-
-static void query_done(void *arg, struct crier_record **hits, size_t count,
-                       const struct crier_err *err)
-{
-    struct wait *w = arg;
-    if (w->call) {
-        lua_State *L = crier_call_stack(w->call);
-        int results = 1;
-        if (err && err->code) {
-            lua_pushnil(L);
-            lua_pushstring(L, err->text);
-            results = 2;
-        } else if (w->count) {
-            lua_pushinteger(L, (lua_Integer)count);
-        } else {
-            lua_createtable(L, (int)count, 0);
-            for (size_t i = 0; i < count; i++) {
-                crier_push_record(L, hits[i]);
-                lua_rawseti(L, -2, (lua_Integer)i + 1);
-            }
-        }
-        crier_call_resume(w->call, results);
-    }
-    for (size_t i = 0; i < count; i++)
-        crier_record_unref(hits[i]);
-    free(hits);
-    free(w);
-}
-
-static void query_cancel(struct crier_call *call, void *arg)
-{
-    (void)call;
-    struct wait *w = arg;
-    w->call = NULL;
-}
-
-/* An error at the user's place: the sugar's own lines mean nothing to them. */
-static int raise_there(lua_State *L, const char *fmt, ...) CRIER_PRINTF(2, 3);
-
-static int raise_there(lua_State *L, const char *fmt, ...)
-{
-    char text[512];
-    const char *file;
-    int line;
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    crier_lua_place(L, &file, &line);
-    lua_pushfstring(L, "%s:%d: %s", file ? file : "?", line, text);
-    return lua_error(L);
-}
-
-/* sink:_query(filter, order, desc, offset, limit, count) -> records or count; nil, message.
- * lua/crier/query.lua makes filter():order_by():limit():all() of it. */
-static int l_sink_query(lua_State *L)
-{
-    struct crier_declared_sink *s = test_sink(L, 1);
-    if (!s)
-        return raise_there(L, "sink:filter expects a sink: write sink:filter { ... } with a colon");
-    struct crier_generation *gen = crier_generation_of(L);
-    struct crier_call *call = crier_call_check(L, "sink:filter");
-    if (!s->driver->query) {
-        lua_pushnil(L);
-        lua_pushfstring(L, "sink '%s' (%s) cannot be read", s->name, s->driver->kind);
-        return 2;
-    }
-    luaL_checktype(L, 2, LUA_TTABLE);
-    struct crier_query **box = lua_newuserdatauv(L, sizeof *box, 0), *q = NULL;
-    *box = NULL;
-    luaL_setmetatable(L, "crier.queryhold");
-    struct crier_err err = {0};
-    if (crier_query_from_lua(L, 2, gen->zone, box, &err) != 0)
-        return raise_there(L, "sink '%s': %s", s->name, err.text);
-    q = *box;
-    if (lua_type(L, 3) == LUA_TSTRING)
-        crier_query_order(q, lua_tostring(L, 3), lua_toboolean(L, 4));
-    if (lua_isinteger(L, 5) && lua_tointeger(L, 5) > 0)
-        q->offset = (size_t)lua_tointeger(L, 5);
-    if (lua_isinteger(L, 6) && lua_tointeger(L, 6) >= 0)
-        q->limit = (size_t)lua_tointeger(L, 6);
-    struct wait *w = crier_calloc(1, sizeof *w);
-    w->call = call;
-    w->count = lua_toboolean(L, 7);
-    *box = NULL;
-    crier_sink_query(s->sink, q, query_done, w);
-    return crier_call_wait(L, query_cancel, w);
-}
-
 static int l_sink_name(lua_State *L)
 {
-    struct crier_declared_sink *s = test_sink(L, 1);
+    struct crier_declared_sink *s = crier_to_sink(L, 1);
     lua_pushfstring(L, "sink %s (%s)", s ? s->name : "?", s ? s->driver->kind : "?");
     return 1;
 }
 
-/* --- routes ------------------------------------------------------------------------------ */
-
-struct match_fn {
-    struct crier_generation *gen;
-    int ref;
-    char *what;
-};
-
-static void free_match(void *arg)
-{
-    struct match_fn *m = arg;
-    free(m->what);
-    free(m);
-}
-
-static int run_match(void *arg, struct crier_record *record, struct crier_err *err)
-{
-    struct match_fn *m = arg;
-    struct crier_vm *vm = m->gen->vm;
-    struct crier_lua_error error = {0};
-    /* The main state has nobody to catch an error, so the script's cap must not bite here. */
-    bool capped = vm->capped;
-    vm->capped = false;
-    lua_rawgeti(vm->L, LUA_REGISTRYINDEX, m->ref);
-    crier_push_record(vm->L, record);
-    vm->capped = capped;
-    int rc = crier_call_now(vm, 1, 1, m->what, m->gen->config.limits.callback, &error);
-    if (rc != 0) {
-        crier_err_set(err, rc, "%s", error.message ? error.message : "failed");
-        crier_lua_error_fini(&error);
-        return rc;
-    }
-    int yes = lua_toboolean(vm->L, -1);
-    lua_pop(vm->L, 1);
-    crier_host_touched(m->gen);
-    return yes;
-}
-
-static void add_target(struct crier_decl *d, int idx, struct crier_rule *rule)
-{
-    struct crier_declared_sink *s = test_sink(d->L, idx);
-    char got[80];
-    if (!s) {
-        crier_decl_problem(d, CRIER_ERROR, "to", "local files = crier.sink.json {...}",
-                           "option 'to' must be a sink or a list of sinks, got %s",
-                           crier_lua_describe(d->L, idx, got, sizeof got));
-        return;
-    }
-    s->routed = true;
-    rule->to = crier_realloc(rule->to, (rule->to_count + 1) * sizeof *rule->to);
-    /* The sink is opened when the whole script has been judged; until then its declaration. */
-    rule->to[rule->to_count++] = (struct crier_sink *)(void *)s;
-}
-
-static int l_route(lua_State *L)
-{
-    struct crier_decl d;
-    crier_decl_begin(&d, L, 1, "route", "route", "crier.route { match = {...}, to = sink }");
-    struct crier_options o;
-    crier_decl_read(&d, crier_route_options, crier_route_count, false, &o);
-    struct crier_rule *rule = crier_calloc(1, sizeof *rule);
-    rule->copy = crier_options_get(&o, "copy")->i;
-    rule->where = crier_asprintf("%s:%d", d.file ? d.file : "?", d.line);
-    crier_options_fini(&o);
-    int type = crier_decl_field(&d, "match");
-    struct crier_err err = {0};
-    if (type == LUA_TLIGHTUSERDATA) {
-        rule->otherwise = true;
-    } else if (type == LUA_TFUNCTION) {
-        struct match_fn *m = crier_calloc(1, sizeof *m);
-        m->gen = d.gen;
-        m->what = crier_asprintf("match of the route at %s", rule->where);
-        m->ref = luaL_ref(L, LUA_REGISTRYINDEX);
-        lua_pushnil(L);
-        rule->match = run_match;
-        rule->arg = m;
-        rule->free_arg = free_match;
-    } else if (type == LUA_TTABLE) {
-        if (crier_query_from_lua(L, lua_gettop(L), d.gen->zone, &rule->query, &err) != 0)
-            crier_decl_problem(&d, CRIER_ERROR, "match", NULL, "option 'match': %s", err.text);
-    } else if (type != LUA_TNIL) {
-        crier_decl_problem(&d, CRIER_ERROR, "match", NULL,
-                           "option 'match' must be a table, a function or crier.otherwise");
-    }
-    lua_pop(L, 1);
-    if (crier_decl_field(&d, "to") == LUA_TTABLE) {
-        int list = lua_gettop(L);
-        size_t n = lua_rawlen(L, list);
-        for (size_t i = 1; i <= n; i++) {
-            lua_rawgeti(L, list, (lua_Integer)i);
-            add_target(&d, lua_gettop(L), rule);
-            lua_pop(L, 1);
-        }
-    } else if (!lua_isnil(L, -1)) {
-        add_target(&d, lua_gettop(L), rule);
-    }
-    lua_pop(L, 1);
-    g_ptr_array_add(d.gen->rules, rule);
-    return 0;
-}
-
-static int l_query_gc(lua_State *L)
-{
-    struct crier_query **box = luaL_checkudata(L, 1, "crier.queryhold");
-    crier_query_free(*box);
-    *box = NULL;
-    return 0;
-}
-
 void crier_open_sink(lua_State *L)
 {
-    luaL_newmetatable(L, "crier.queryhold");
-    lua_pushcfunction(L, l_query_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
-
-    static const luaL_Reg methods[] = {{"_query", l_sink_query}, {NULL, NULL}};
     luaL_newmetatable(L, CRIER_MT_SINK);
     lua_newtable(L);
-    luaL_setfuncs(L, methods, 0);
+    crier_open_query(L);
     lua_pushvalue(L, -1);
     lua_setfield(L, -4, "_sink"); /* where the sugar adds filter; taken away by init.lua */
     lua_setfield(L, -2, "__index");
@@ -473,9 +252,4 @@ void crier_open_sink(lua_State *L)
     lua_setfield(L, -2, "__index");
     lua_setmetatable(L, -2);
     lua_setfield(L, -2, "sinks");
-    lua_pushcfunction(L, l_route);
-    lua_setfield(L, -2, "route");
-    static const char otherwise;
-    lua_pushlightuserdata(L, (void *)&otherwise);
-    lua_setfield(L, -2, "otherwise");
 }

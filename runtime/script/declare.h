@@ -27,7 +27,9 @@
 void crier_open_declare(lua_State *L); /**< config bot secret GUILD USER TextMESSAGE ... on */
 void crier_open_content(lua_State *L); /**< EMBED FILE data_function */
 void crier_open_log(lua_State *L);     /**< log */
-void crier_open_sink(lua_State *L);    /**< sink sinks route otherwise and the operators */
+void crier_open_sink(lua_State *L);    /**< sink sinks */
+void crier_open_query(lua_State *L);   /**< _query, for the sink's methods on top of the stack */
+void crier_open_route(lua_State *L);   /**< route otherwise */
 void crier_open_state(lua_State *L);   /**< state */
 
 /** A declaration's option table, for `crier help` and the stubs. */
@@ -50,6 +52,9 @@ CRIER_CHECK int crier_content_from_lua(lua_State *L, int idx, const char *folder
 
 /** Whether idx is what crier.data_function returns, not yet called with its arguments. */
 bool crier_is_data_maker(lua_State *L, int idx);
+
+/** The declared sink at idx, or NULL. */
+struct crier_declared_sink *crier_to_sink(lua_State *L, int idx);
 
 /** Push a record as a read-only value. */
 void crier_push_record(lua_State *L, struct crier_record *record);

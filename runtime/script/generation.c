@@ -679,6 +679,7 @@ static int l_open_all(lua_State *L)
     crier_open_content(L);
     crier_open_log(L);
     crier_open_sink(L);
+    crier_open_route(L);
     crier_open_state(L);
     crier_open_wait(L);
     if (luaL_loadbufferx(L, crier_sugar_init, crier_sugar_init_len, "=crier", "t") != LUA_OK)

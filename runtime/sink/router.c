@@ -195,7 +195,7 @@ static void to_stderr(const struct crier_record *record)
     crier_buf_fini(&b);
 }
 
-void crier_router_send(struct crier_router *router, struct crier_record *record)
+struct crier_sink *crier_router_send(struct crier_router *router, struct crier_record *record)
 {
     struct way way = {.record = record};
     size_t words = (router->sink_count + 63) / 64;
@@ -208,4 +208,5 @@ void crier_router_send(struct crier_router *router, struct crier_record *record)
         to_stderr(record);
     if (way.seen != way.small)
         free(way.seen);
+    return NULL;
 }

@@ -18,6 +18,8 @@
 #ifndef CRIER_SINK_SINK_H
 #define CRIER_SINK_SINK_H
 
+#include <jansson.h>
+
 #include "base/loop.h"
 #include "base/option.h"
 #include "crier/record.h"
@@ -32,6 +34,8 @@ struct crier_sink_env {
     const char *folder;            /**< the script's folder: relative paths resolve against it */
     const char *state_folder;      /**< spill files and the like go to <state_folder>/sinks */
     bool sim;
+    bool read_only; /**< a client command reads what is stored: no write comes, and opening changes
+                         nothing on disk (another process may be writing) */
 };
 
 /** What a driver says of the batch that it was given. */
@@ -42,6 +46,23 @@ enum crier_verdict {
                              and goes to the dead-letter file; go on after it */
     CRIER_DROPPED,      /**< the first *done records are stored; the rest is lost for good, because
                              there is no one left to take it (a closed pipe): counted and told */
+    CRIER_UNAVAILABLE,  /**< as RETRY_LATER, but more tries at once are no use (the login was
+                             refused): the sink is down from now on, whatever `retry` says */
+    CRIER_PENDING,      /**< the driver has taken the batch and answers by crier_sink_answer; the
+                             records stay valid until then, nothing else is called but `idle`,
+                             `reopen` and `close` (which gives the batch up without an answer) */
+};
+
+struct crier_sink; /* opaque, refcounted: generations share sinks that a reload kept */
+
+/** A function of a kind beyond filter: `redis:recent("bot", "error")` in Lua, and the commands
+ *  that read it. */
+struct crier_sink_method {
+    const char *name;  /**< "recent"; NULL ends the list */
+    const char *usage; /**< `redis:recent("bot", "error")`, for messages and help */
+    const char *help;  /**< one line */
+    /** [worker] args: a JSON array of the arguments. *result is a new reference for the caller. */
+    int (*run)(void *self, const json_t *args, json_t **result, struct crier_err *err);
 };
 
 /** A kind of sink. Constant, one a kind. */
@@ -73,17 +94,30 @@ struct crier_sink_driver {
     enum crier_level level; /**< what it takes unless `level` is given; 0: debug */
     int64_t retry_max; /**< longest pause between two tries of a write; 0: 30 s */
     size_t batch; /**< records written at once at most unless `batch` is given; 0: 512 */
+    bool durable; /**< default of the option */
+    /** `write` and all else marked [worker] run on the loop thread (a Lua sink without a thread of
+     *  its own): they must not block, and may answer CRIER_PENDING. */
+    bool on_loop;
+    /** [worker] Change the records that match (order, offset and limit play no part), or delete
+     *  them (fields NULL); their number in *changed. Common members are not changed; `fields`:
+     *  an object of new values, null removes. NULL: the store cannot (CRIER_EINVAL is answered). */
+    int (*change)(void *self, const struct crier_query *query, const json_t *fields,
+                  uint64_t *changed, struct crier_err *err);
+    const struct crier_sink_method *methods; /**< may be NULL */
+    /** [loop] After `open` and before the first write: the sink that self belongs to, for
+     *  crier_sink_answer. May be NULL. */
+    void (*attach)(void *self, struct crier_sink *sink, struct crier_loop *loop);
+    const char *cannot_read; /**< why `query` is NULL, for messages; may be NULL */
 };
 
 /** The kinds of this build, in a fixed order; ends with NULL. */
 extern const struct crier_sink_driver *const crier_sink_drivers[];
 const struct crier_sink_driver *crier_sink_driver_find(const char *kind); /**< NULL: none */
 
-/** The options that every sink has: name kinds level queue overflow batch flush. */
+/** The options that every sink has: name kinds level queue overflow batch flush durable sync spool
+ *  retry.times retry.delay fallback. */
 extern const struct crier_option crier_sink_common_options[];
 extern const size_t crier_sink_common_count;
-
-struct crier_sink; /* opaque, refcounted: generations share sinks that a reload kept */
 
 /** Open a sink. `options` and `common` are taken over (moved), also on failure. Called from the
  *  thread that builds a generation; the worker is started by crier_sink_start. What an earlier run
@@ -95,6 +129,12 @@ CRIER_CHECK int crier_sink_open(const struct crier_sink_driver *driver, const ch
                                 struct crier_err *err);
 /** [loop] Start the worker, once. */
 void crier_sink_start(struct crier_sink *sink, struct crier_loop *loop);
+/** [loop, before the start] Where copies go while this sink is down; a reference is taken. */
+void crier_sink_set_fallback(struct crier_sink *sink, struct crier_sink *fallback);
+/** [worker, or any thread] The answer to a batch that `write` has left PENDING: as if write had
+ *  returned it now. Once a batch. err as write's; may be NULL. */
+void crier_sink_answer(struct crier_sink *sink, enum crier_verdict verdict, size_t done,
+                       const struct crier_err *err);
 struct crier_sink *crier_sink_ref(struct crier_sink *sink);
 /** The last reference: the worker is stopped as crier_sink_stop(0) does, then all is freed. */
 void crier_sink_unref(struct crier_sink *sink);
@@ -104,8 +144,17 @@ bool crier_sink_takes(const struct crier_sink *sink, const struct crier_record *
 /** [loop] Whether it takes a record that a rule sends it: by `level`, and by `kinds` where the
  *  script gave them; the driver's own choice of kinds does not count. */
 bool crier_sink_takes_routed(const struct crier_sink *sink, const struct crier_record *record);
-/** [loop] Hand over a record (a reference is taken). Never blocks. */
+/** [any, one at a time] Hand over a record (a reference is taken). Never blocks. */
 void crier_sink_push(struct crier_sink *sink, struct crier_record *record);
+/** [loop] What was pushed is written without waiting for its batch to fill. */
+void crier_sink_hurry(struct crier_sink *sink);
+/** [any] Whether the queue of a sink whose policy is "block" is full. What is pushed nevertheless
+ *  spills. */
+bool crier_sink_is_full(struct crier_sink *sink);
+/** [loop] fn(arg) is called once on the loop, when the queue is half empty or the sink stops. */
+void crier_sink_on_room(struct crier_sink *sink, void (*fn)(void *arg), void *arg);
+/** [loop] Take a crier_sink_on_room back. */
+void crier_sink_forget_room(struct crier_sink *sink, void *arg);
 /** [loop] done(arg) is called on the loop when everything pushed before has been answered for. */
 void crier_sink_flush(struct crier_sink *sink, void (*done)(void *arg), void *arg);
 /** [loop] Ask for a reopen of files. */
@@ -116,6 +165,11 @@ void crier_sink_reopen(struct crier_sink *sink);
  *  under way. In virtual time one try is made, whatever `within` is (unless 0). */
 void crier_sink_stop(struct crier_sink *sink, int64_t within);
 
+/** [loop] The same without holding the loop: done(arg) is called on it when the sink has ended,
+ *  after `within` at the latest plus the write that is under way. Records pushed meanwhile go to
+ *  the spool. */
+void crier_sink_end(struct crier_sink *sink, int64_t within, void (*done)(void *arg), void *arg);
+
 /** [loop] Run a query on the worker; done is called on the loop with the hits (the caller unrefs
  *  each and frees the array) or with err->code != 0. The query sees every record pushed before; it
  *  is taken over. A sink that is failing answers at once with the code of its fault. */
@@ -124,6 +178,17 @@ void crier_sink_query(struct crier_sink *sink, struct crier_query *query,
                                    const struct crier_err *err),
                       void *arg);
 
+/** [loop] Change records (fields: an object, taken over) or delete them (NULL), on the worker, after
+ *  everything pushed before; done as for a query. `query` is taken over. */
+void crier_sink_change(struct crier_sink *sink, struct crier_query *query, json_t *fields,
+                       void (*done)(void *arg, uint64_t changed, const struct crier_err *err),
+                       void *arg);
+/** [loop] Run a method of the kind on the worker, after everything pushed before. args: an array,
+ *  taken over. result is borrowed for the call. */
+void crier_sink_call(struct crier_sink *sink, const struct crier_sink_method *method, json_t *args,
+                     void (*done)(void *arg, const json_t *result, const struct crier_err *err),
+                     void *arg);
+
 const char *crier_sink_name(const struct crier_sink *sink);
 const struct crier_sink_driver *crier_sink_driver_of(const struct crier_sink *sink);
 bool crier_sink_same_options(const struct crier_sink *sink, const struct crier_options *common,
@@ -131,15 +196,19 @@ bool crier_sink_same_options(const struct crier_sink *sink, const struct crier_o
 
 struct crier_sink_stats {
     uint64_t accepted, written, rejected, dropped, retries;
-    uint64_t queued, spilled; /**< now in memory, now in the spill file */
+    uint64_t queued, spilled; /**< now in memory, now in the spool */
+    uint64_t copied;          /**< to the fallback; not part of the equation */
+    uint64_t spool_bytes;
     bool failing;             /**< the last write asked for a retry */
+    bool down;                /**< and so did `retry.times` before it */
+    int64_t down_since, next_try; /**< wall time; 0: not so */
     char last_error[256];
 };
 /** [any] */
 void crier_sink_stats(struct crier_sink *sink, struct crier_sink_stats *out);
 
-/** [loop] Set by the host: called on the loop when a sink starts to fail ("failing"), works again
- *  ("ok"), drops ("dropped") or rejects ("rejected") records, or has found its spill file damaged
+/** [loop] Set by the host: called on the loop when a sink starts to fail ("failing"), goes down
+ *  ("down"), works again ("ok"), drops ("dropped") or rejects ("rejected") records, or has found its spill file damaged
  *  ("damaged"); makes a system record. The last three come at most once a second each. */
 void crier_sink_on_event(struct crier_sink *sink,
                          void (*fn)(void *arg, struct crier_sink *sink, const char *what,

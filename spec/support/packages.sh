@@ -15,12 +15,14 @@ PACKAGES_BUILD=(
     gcc libc6-dev cmake ninja-build pkg-config
     libuv1-dev liblua5.4-dev libcurl4-openssl-dev libwebsockets-dev libwebsockets-evlib-uv
     libjansson-dev libsqlite3-dev libglib2.0-dev zlib1g-dev libzstd-dev libhiredis-dev libssl-dev
+    libpcre2-dev unixodbc-dev libsqliteodbc
     ca-certificates tzdata
 )
 # shellcheck disable=SC2034
 PACKAGES_TEST=(
     libcmocka-dev lua5.4 lua-busted lua-check lua-socket lua-cjson
     python3 python3-jsonschema curl sqlite3 redis-server redis-tools
+    g++ odbc-postgresql odbc-mariadb tdsodbc postgresql mariadb-server
 )
 
 # Those of the arguments that are not installed, one a line.
