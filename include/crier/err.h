@@ -19,9 +19,12 @@ extern "C" {
 #endif
 
 #if defined(__GNUC__)
+/** Part of the public interface: all else is hidden in the library and in the command. */
+#define CRIER_API __attribute__((visibility("default")))
 #define CRIER_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define CRIER_CHECK __attribute__((warn_unused_result))
 #else
+#define CRIER_API
 #define CRIER_PRINTF(fmt, args)
 #define CRIER_CHECK
 #endif
@@ -55,16 +58,17 @@ struct crier_err {
 
 /** Fill *err (may be NULL) and return code, so that `return crier_err_set(err, ...)` reads well.
  *  Text that does not fit ends in "...". */
-int crier_err_set(struct crier_err *err, int code, const char *fmt, ...) CRIER_PRINTF(3, 4);
+CRIER_API int crier_err_set(struct crier_err *err, int code, const char *fmt, ...)
+    CRIER_PRINTF(3, 4);
 /** As crier_err_set, with the errno in `sys`; ": strerror" is appended to the text. */
-int crier_err_sys(struct crier_err *err, int code, int sys, const char *fmt, ...)
+CRIER_API int crier_err_sys(struct crier_err *err, int code, int sys, const char *fmt, ...)
     CRIER_PRINTF(4, 5);
 /** Put words in front of err->text: "opening sink 'x': " + text. Returns err->code. */
-int crier_err_prefix(struct crier_err *err, const char *fmt, ...) CRIER_PRINTF(2, 3);
+CRIER_API int crier_err_prefix(struct crier_err *err, const char *fmt, ...) CRIER_PRINTF(2, 3);
 /** Set err->where. */
-void crier_err_at(struct crier_err *err, const char *fmt, ...) CRIER_PRINTF(2, 3);
+CRIER_API void crier_err_at(struct crier_err *err, const char *fmt, ...) CRIER_PRINTF(2, 3);
 /** The name of a code ("not found"), for texts. Never NULL. */
-const char *crier_code_name(int code);
+CRIER_API const char *crier_code_name(int code);
 
 #ifdef __cplusplus
 }

@@ -64,23 +64,26 @@ struct crier_str {
 
 struct crier_record; /* opaque */
 
-struct crier_record *crier_record_ref(struct crier_record *record);
-void crier_record_unref(struct crier_record *record); /**< NULL is allowed */
+CRIER_API struct crier_record *crier_record_ref(struct crier_record *record);
+CRIER_API void crier_record_unref(struct crier_record *record); /**< NULL is allowed */
 
 /* The common members. Strings live as long as the record. */
-void crier_record_id(const struct crier_record *record, char out[27]);         /**< ULID as text */
-const unsigned char *crier_record_id_bytes(const struct crier_record *record); /**< 16 bytes */
-uint64_t crier_record_seq(const struct crier_record *record);
-int64_t crier_record_time(const struct crier_record *record); /**< microseconds UTC */
-enum crier_kind crier_record_kind(const struct crier_record *record);
-enum crier_level crier_record_level(const struct crier_record *record);
+/** ULID as text. */
+CRIER_API void crier_record_id(const struct crier_record *record, char out[27]);
+/** 16 bytes. */
+CRIER_API const unsigned char *crier_record_id_bytes(const struct crier_record *record);
+CRIER_API uint64_t crier_record_seq(const struct crier_record *record);
+CRIER_API int64_t crier_record_time(const struct crier_record *record); /**< microseconds UTC */
+CRIER_API enum crier_kind crier_record_kind(const struct crier_record *record);
+CRIER_API enum crier_level crier_record_level(const struct crier_record *record);
 /** 1 true, 0 false, -1 the record has no `ok`. */
-int crier_record_ok(const struct crier_record *record);
-bool crier_record_sim(const struct crier_record *record); /**< made by --sim */
-struct crier_str crier_record_node(const struct crier_record *record);
-struct crier_str crier_record_logger(const struct crier_record *record);
-struct crier_str crier_record_text(const struct crier_record *record);
-struct crier_str crier_record_where(const struct crier_record *record); /**< may be empty */
+CRIER_API int crier_record_ok(const struct crier_record *record);
+CRIER_API bool crier_record_sim(const struct crier_record *record); /**< made by --sim */
+CRIER_API struct crier_str crier_record_node(const struct crier_record *record);
+CRIER_API struct crier_str crier_record_logger(const struct crier_record *record);
+CRIER_API struct crier_str crier_record_text(const struct crier_record *record);
+/** May be empty. */
+CRIER_API struct crier_str crier_record_where(const struct crier_record *record);
 
 /** One value, with its name where it stands in an object. */
 struct crier_value {
@@ -100,29 +103,29 @@ struct crier_iter {
     const char *at, *end;
 };
 /** The further fields, in the order in which they were added. */
-struct crier_iter crier_record_fields(const struct crier_record *record);
+CRIER_API struct crier_iter crier_record_fields(const struct crier_record *record);
 /** The members of an object or the items of an array; of anything else: nothing. */
-struct crier_iter crier_values(const struct crier_value *value);
-bool crier_next(struct crier_iter *it, struct crier_value *out);
+CRIER_API struct crier_iter crier_values(const struct crier_value *value);
+CRIER_API bool crier_next(struct crier_iter *it, struct crier_value *out);
 /** By dotted name; common members first ("level", "ok", "guild.id", "channels.failed"). A number
  *  is an array's item, from 1; a key that holds dots itself is found too. False when the record has
  *  no such field (an absent `where` or `ok`; `sim` is always there). Common members come as
  *  the types that JSON has for them (id STR, seq INT, time TIME, kind STR, level STR, ok bool);
  *  `scratch` (32 bytes) backs a string that is made on the spot (id). */
-bool crier_record_get(const struct crier_record *record, const char *path, struct crier_value *out,
-                      char scratch[32]);
+CRIER_API bool crier_record_get(const struct crier_record *record, const char *path,
+                                struct crier_value *out, char scratch[32]);
 
 /** The record as one JSON object without newline: common members first, in the order of
  *  lua/README.md, Records, then the fields. Made at most once a record and kept with it; the text
  * lives as long as the record. */
-struct crier_str crier_record_json(struct crier_record *record);
+CRIER_API struct crier_str crier_record_json(struct crier_record *record);
 
-const char *crier_kind_name(enum crier_kind kind);
-bool crier_kind_parse(const char *name, size_t len, enum crier_kind *out);
-const char *crier_level_name(enum crier_level level);
+CRIER_API const char *crier_kind_name(enum crier_kind kind);
+CRIER_API bool crier_kind_parse(const char *name, size_t len, enum crier_kind *out);
+CRIER_API const char *crier_level_name(enum crier_level level);
 /** "debug info warning error critical" (any case; "warn" too) or "10".."50"; a number between two
  *  levels is the lower one. */
-bool crier_level_parse(const char *name, size_t len, enum crier_level *out);
+CRIER_API bool crier_level_parse(const char *name, size_t len, enum crier_level *out);
 
 #ifdef __cplusplus
 }
