@@ -73,7 +73,7 @@ describe("crier.sink.redis", function()
     assert.equal("0", redis("EXISTS", "common:bot:info"))
     local told
     for _, record in ipairs(r.records) do
-      told = told or record.text:find("refused in --sim: redis 192.0.2.1:6379", 1, true)
+      told = told or record.text:find("redis 192.0.2.1:6379: refused in --sim", 1, true)
     end
     assert.is_truthy(told)
   end)

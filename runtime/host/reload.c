@@ -1,32 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "host/private.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define HAND_OVER (50 * CRIER_MS)
 
-static bool is_loopback(const char *host)
-{
-    struct in_addr v4;
-    if (inet_pton(AF_INET, host, &v4) == 1)
-        return (ntohl(v4.s_addr) >> 24) == 127;
-    return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 || strcmp(host, "[::1]") == 0;
-}
-
 static bool allow_host(void *owner, const char *name, char *why, size_t cap)
 {
     struct crier_generation *gen = owner;
-    const char *const *allowed = gen->host->config->sim_allow;
-    if (is_loopback(name))
+    struct crier_sink_env env = {.sim = true, .sim_allow = gen->host->config->sim_allow};
+    struct crier_err err = {0};
+    if (crier_sink_may_reach(&env, name, &err) == 0)
         return true;
-    for (size_t i = 0; allowed && allowed[i]; i++) {
-        if (strcmp(allowed[i], name) == 0)
-            return true;
-    }
-    snprintf(why, cap, "refused in --sim: %s is not this machine (--sim-allow %s lets it through)",
-             name, name);
+    snprintf(why, cap, "%s", err.text);
     crier_host_system(gen->host, CRIER_LEVEL_WARNING, "sim.refused", "crier.http to %s was %s",
                       name, why);
     return false;
@@ -188,6 +175,7 @@ struct crier_build crier_host_build(const struct crier_host *host)
         .state_folder = host->config->state_folder,
         .clock = host->clock,
         .sim = host->config->sim || host->config->sim_url,
+        .sim_allow = host->config->sim_allow,
         .need_secrets = !host->config->sim && !host->config->sim_url,
     };
 }

@@ -507,6 +507,7 @@ static const struct crier_sink_env *sink_env(struct crier_generation *gen,
         envs = g_hash_table_new(g_str_hash, g_str_equal);
     struct crier_sink_env *env = g_hash_table_lookup(envs, key);
     if (env) {
+        env->sim_allow = build->sim_allow;
         free(key);
         free(state);
     } else {
@@ -516,6 +517,7 @@ static const struct crier_sink_env *sink_env(struct crier_generation *gen,
         env->folder = crier_strdup(gen->folder);
         env->state_folder = state;
         env->sim = build->sim;
+        env->sim_allow = build->sim_allow;
         g_hash_table_insert(envs, key, env);
     }
     g_mutex_unlock(&lock);

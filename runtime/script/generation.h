@@ -182,6 +182,7 @@ struct crier_build {
     const char *state_folder; /**< --state; NULL: as the script says */
     struct crier_clock *clock;
     bool sim;
+    const char *const *sim_allow; /**< as in struct crier_sink_env; lives as long as the process */
     bool need_secrets; /**< a bot's token that is not set is an error, not a warning */
     bool open_sinks;   /**< false for check and plan: nothing is opened or written */
     struct crier_generation *previous; /**< the running one: its sinks may be taken over. Not

@@ -705,8 +705,9 @@ static int check_url(struct redis *r, const struct crier_sink_env *env, struct c
                              "have; build with 1.0 or newer, or put stunnel or a proxy in front of "
                              "%s and write redis://",
                              HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH, url->shown);
-    if (env->sim && !crier_redis_url_local(url))
-        r->refused = crier_asprintf("refused in --sim: redis %s is not this machine", url->shown);
+    struct crier_err refused = {0};
+    if (url->host && crier_sink_may_reach(env, url->host, &refused) != CRIER_OK)
+        r->refused = crier_asprintf("redis %s: %s", url->shown, refused.text);
     return CRIER_OK;
 }
 

@@ -30,8 +30,6 @@ struct crier_redis_url {
 CRIER_CHECK int crier_redis_url_parse(const char *text, struct crier_redis_url *out,
                                       struct crier_err *err);
 void crier_redis_url_fini(struct crier_redis_url *url); /**< wipes the password */
-/** This machine: a Unix socket, localhost, 127.0.0.0/8, ::1. */
-bool crier_redis_url_local(const struct crier_redis_url *url);
 
 /* ---- connection ---- */
 

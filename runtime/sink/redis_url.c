@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -163,15 +162,4 @@ void crier_redis_url_fini(struct crier_redis_url *url)
     free(url->password);
     free(url->shown);
     *url = (struct crier_redis_url){0};
-}
-
-bool crier_redis_url_local(const struct crier_redis_url *url)
-{
-    struct in_addr four;
-    struct in6_addr six;
-    if (url->path || strcmp(url->host, "localhost") == 0)
-        return true;
-    if (inet_pton(AF_INET, url->host, &four) == 1)
-        return ntohl(four.s_addr) >> 24 == 127;
-    return inet_pton(AF_INET6, url->host, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
 }

@@ -34,9 +34,19 @@ struct crier_sink_env {
     const char *folder;            /**< the script's folder: relative paths resolve against it */
     const char *state_folder;      /**< spill files and the like go to <state_folder>/sinks */
     bool sim;
+    const char *const *sim_allow; /**< hosts that may be reached in --sim nevertheless; ends with
+                                       NULL; NULL: none */
     bool read_only; /**< a client command reads what is stored: no write comes, and opening changes
                          nothing on disk (another process may be writing) */
 };
+
+/** [any] Whether a sink may talk to this host: in --sim only to this machine (localhost, 127.0.0.0/8,
+ *  ::1, also in brackets) and to those of sim_allow. CRIER_EDENIED: "refused in --sim: ..."; `write`
+ *  answers RETRY_LATER with it, which is recorded. */
+CRIER_CHECK int crier_sink_may_reach(const struct crier_sink_env *env, const char *host,
+                                     struct crier_err *err);
+/** [any] Whether a host's name or address is this machine's. */
+bool crier_sink_is_local(const char *host);
 
 /** What a driver says of the batch that it was given. */
 enum crier_verdict {
