@@ -5,8 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
 #include "base/clock.h"
 #include "record/tape.h"
+
+#define REGEX_HEAP_KIB 4096
+#define REGEX_TRIES 16 /* texts on which a pattern may be given up before it is not tried again */
 
 /* --- building ------------------------------------------------------------------------------ */
 
@@ -29,6 +35,7 @@ void crier_query_free(struct crier_query *query)
                 free((char *)cond->values[k].value.s.data);
         free(cond->values);
         free(cond->path);
+        pcre2_code_free(cond->regex);
     }
     free(query->conds);
     free(query->order);
@@ -103,7 +110,7 @@ static int check(const char *path, enum crier_op op, const struct crier_value *v
     size_t want = op == CRIER_OP_RANGE ? 2 : op == CRIER_OP_ONE_OF ? count : 1;
     if (!path || !*path)
         return crier_err_set(err, CRIER_EINVAL, "query: a condition needs the name of a field");
-    if ((unsigned)op > CRIER_OP_LIKE)
+    if ((unsigned)op >= CRIER_OP_ANY)
         return crier_err_set(err, CRIER_EINVAL, "query: '%s': not an operator on a field", path);
     if (count != want)
         return crier_err_set(err, CRIER_EINVAL, "query: '%s': expected %zu value%s, got %zu", path,
@@ -117,16 +124,40 @@ static int check(const char *path, enum crier_op op, const struct crier_value *v
     if (op == CRIER_OP_LIKE && values[0].type != CRIER_STR)
         return crier_err_set(err, CRIER_EINVAL,
                              "query: '%s': like needs a text such as \"%%word%%\"", path);
+    if (op == CRIER_OP_REGEX && values[0].type != CRIER_STR)
+        return crier_err_set(err, CRIER_EINVAL,
+                             "query: '%s': regex needs a pattern such as \"^word[0-9]+\"", path);
     return 0;
+}
+
+/* A phase is not judged by itself, so a condition that no event meets has to be told beforehand. */
+static bool shuts_out_events(const struct crier_query *query, const struct crier_cond *cond);
+
+static int compile(const char *path, struct crier_str pattern, void **out, struct crier_err *err)
+{
+    int code;
+    PCRE2_SIZE at;
+    *out = pcre2_compile((PCRE2_SPTR)pattern.data, pattern.len,
+                         PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &at, NULL);
+    if (*out)
+        return 0;
+    PCRE2_UCHAR why[160];
+    pcre2_get_error_message(code, why, sizeof why);
+    return crier_err_set(err, CRIER_EINVAL, "query: '%s': bad regex at byte %zu: %s", path, at + 1,
+                         (const char *)why);
 }
 
 int crier_query_add(struct crier_query *query, const char *path, enum crier_op op,
                     const struct crier_value *values, size_t count, struct crier_err *err)
 {
+    void *regex = NULL;
     int rc = check(path, op, values, count, err);
+    if (rc == 0 && op == CRIER_OP_REGEX)
+        rc = compile(path, values[0].s, &regex, err);
     if (rc)
         return rc;
     struct crier_cond *cond = append(query, op);
+    cond->regex = regex;
     cond->path = crier_strdup(path);
     cond->field = (int)crier_field_of(path, strlen(path));
     cond->values = crier_calloc(count ? count : 1, sizeof *cond->values);
@@ -135,7 +166,20 @@ int crier_query_add(struct crier_query *query, const char *path, enum crier_op o
         copy_const(query, &cond->values[i], &values[i]);
     for (unsigned i = 0; i < query->depth; i++)
         query->conds[query->open[i]].end = query->count;
+    if (query->depth == 0)
+        query->no_events |= shuts_out_events(query, cond);
     return 0;
+}
+
+int crier_query_since(struct crier_query *query, const char *path, const char *duration,
+                      int64_t now, struct crier_err *err)
+{
+    int64_t back;
+    int rc = crier_duration_parse(duration, &back, err);
+    if (rc)
+        return crier_err_prefix(err, "query: '%s': since: ", path ? path : ""), rc;
+    struct crier_value v = {.type = CRIER_TIME, .i = now - back};
+    return crier_query_add(query, path, CRIER_OP_GE, &v, 1, err);
 }
 
 int crier_query_open(struct crier_query *query, enum crier_op group, struct crier_err *err)
@@ -328,42 +372,59 @@ static bool like(struct crier_str s, struct crier_str pattern)
     }
 }
 
-static bool match_like(const struct crier_value *v, const struct crier_const *c)
+static bool regex(const struct crier_query *query, const struct crier_cond *cond,
+                  struct crier_str s)
 {
-    char text[24];
-    if (v->type == CRIER_STR)
-        return like(v->s, c->value.s);
-    if (v->type != CRIER_SNOWFLAKE)
+    /* A query that is matched by many threads has no room of its own for what a search finds. */
+    struct crier_query *q = (struct crier_query *)query;
+    if (atomic_load_explicit(&q->given_up, memory_order_relaxed) >= REGEX_TRIES)
         return false;
-    char *end = text + sizeof text, *p = end;
-    uint64_t u = v->u;
-    do
-        *--p = (char)('0' + u % 10);
-    while (u /= 10);
-    return like((struct crier_str){p, (size_t)(end - p)}, c->value.s);
+    pcre2_match_context *limits = pcre2_match_context_create(NULL);
+    pcre2_match_data *found = pcre2_match_data_create(1, NULL);
+    if (!limits || !found)
+        abort();
+    pcre2_set_match_limit(limits, CRIER_REGEX_STEPS);
+    pcre2_set_heap_limit(limits, REGEX_HEAP_KIB);
+    int rc = pcre2_match(cond->regex, (PCRE2_SPTR)s.data, s.len, 0, PCRE2_NO_UTF_CHECK, found,
+                         limits);
+    pcre2_match_data_free(found);
+    pcre2_match_context_free(limits);
+    if (rc < 0 && rc != PCRE2_ERROR_NOMATCH)
+        atomic_fetch_add(&q->given_up, 1);
+    return rc >= 0;
+}
+
+/* LIKE and REGEX. */
+static bool match_text(const struct crier_query *query, const struct crier_cond *cond,
+                       const struct crier_value *v)
+{
+    char text[24], *end = text + sizeof text, *p = end;
+    struct crier_str s = v->s;
+    if (v->type == CRIER_SNOWFLAKE) {
+        uint64_t u = v->u;
+        do
+            *--p = (char)('0' + u % 10);
+        while (u /= 10);
+        s = (struct crier_str){p, (size_t)(end - p)};
+    } else if (v->type != CRIER_STR) {
+        return false;
+    }
+    return cond->op == CRIER_OP_LIKE ? like(s, cond->values[0].value.s) : regex(query, cond, s);
 }
 
 /* --- matching ------------------------------------------------------------------------------ */
 
-static int order_level(const struct crier_record *record, const struct crier_const *c)
+/* level: the record's, where the condition is on it, else 0. */
+static bool match_value(const struct crier_query *query, const struct crier_cond *cond,
+                        const struct crier_value *v, int level)
 {
-    return c->level ? order_i64(crier_record_level(record), c->level) : UNLIKE;
-}
-
-static bool match_cond(const struct crier_cond *cond, const struct crier_record *record)
-{
-    struct crier_value v;
-    char scratch[32];
-    enum crier_field field = (enum crier_field)cond->field;
-    if (!crier_record_field(record, field, cond->path, strlen(cond->path), &v, scratch))
-        v.type = CRIER_NULL;
-    if (cond->op == CRIER_OP_LIKE)
-        return match_like(&v, &cond->values[0]);
+    if (cond->op == CRIER_OP_LIKE || cond->op == CRIER_OP_REGEX)
+        return match_text(query, cond, v);
 
     bool low = true, high = true;
     for (size_t i = 0; i < cond->count; i++) {
         const struct crier_const *c = &cond->values[i];
-        int order = field == CRIER_FIELD_LEVEL ? order_level(record, c) : order_const(&v, c);
+        int order = !level ? order_const(v, c) : c->level ? order_i64(level, c->level) : UNLIKE;
         switch (cond->op) {
         case CRIER_OP_EQ:
             return order == EQUAL;
@@ -372,11 +433,11 @@ static bool match_cond(const struct crier_cond *cond, const struct crier_record 
         case CRIER_OP_GT:
             return order == GREATER;
         case CRIER_OP_GE:
-            return v.type != CRIER_NULL && (order == GREATER || order == EQUAL);
+            return v->type != CRIER_NULL && (order == GREATER || order == EQUAL);
         case CRIER_OP_LT:
             return order == LESS;
         case CRIER_OP_LE:
-            return v.type != CRIER_NULL && (order == LESS || order == EQUAL);
+            return v->type != CRIER_NULL && (order == LESS || order == EQUAL);
         case CRIER_OP_ONE_OF:
             if (order == EQUAL)
                 return true;
@@ -388,7 +449,26 @@ static bool match_cond(const struct crier_cond *cond, const struct crier_record 
                 high = order == LESS || order == EQUAL;
         }
     }
-    return cond->op == CRIER_OP_RANGE && v.type != CRIER_NULL && low && high;
+    return cond->op == CRIER_OP_RANGE && v->type != CRIER_NULL && low && high;
+}
+
+static bool match_cond(const struct crier_query *query, const struct crier_cond *cond,
+                       const struct crier_record *record)
+{
+    struct crier_value v;
+    char scratch[32];
+    enum crier_field field = (enum crier_field)cond->field;
+    if (!crier_record_field(record, field, cond->path, strlen(cond->path), &v, scratch))
+        v.type = CRIER_NULL;
+    return match_value(query, cond, &v,
+                       field == CRIER_FIELD_LEVEL ? (int)crier_record_level(record) : 0);
+}
+
+static bool shuts_out_events(const struct crier_query *query, const struct crier_cond *cond)
+{
+    const char *kind = crier_kind_name(CRIER_KIND_EVENT);
+    const struct crier_value v = {.type = CRIER_STR, .s = {kind, strlen(kind)}};
+    return cond->field == CRIER_FIELD_KIND && !match_value(query, cond, &v, 0);
 }
 
 static bool match_span(const struct crier_query *query, size_t at, size_t end, enum crier_op join,
@@ -396,8 +476,8 @@ static bool match_span(const struct crier_query *query, size_t at, size_t end, e
 {
     while (at < end) {
         const struct crier_cond *cond = &query->conds[at];
-        bool yes = cond->op <= CRIER_OP_LIKE
-                       ? match_cond(cond, record)
+        bool yes = cond->op < CRIER_OP_ANY
+                       ? match_cond(query, cond, record)
                        : match_span(query, at + 1, cond->end, cond->op, record);
         if (yes != (join == CRIER_OP_ALL))
             return join == CRIER_OP_ANY;
@@ -409,6 +489,35 @@ static bool match_span(const struct crier_query *query, size_t at, size_t end, e
 bool crier_query_match(const struct crier_query *query, const struct crier_record *record)
 {
     return match_span(query, 0, query->count, CRIER_OP_ALL, record);
+}
+
+bool crier_query_has_events(const struct crier_query *query)
+{
+    return !query->no_events;
+}
+
+bool crier_query_wants(const struct crier_query *query, const struct crier_record *record)
+{
+    char scratch[32];
+    struct crier_str id;
+    if (!query->no_events && crier_record_kind(record) == CRIER_KIND_EVENT &&
+        crier_event_of(record, &id, scratch))
+        return true;
+    return crier_query_match(query, record);
+}
+
+int crier_query_fault(const struct crier_query *query, struct crier_err *err)
+{
+    struct crier_query *q = (struct crier_query *)query;
+    if (atomic_load(&q->given_up) == 0)
+        return 0;
+    for (size_t i = 0; i < query->count; i++)
+        if (query->conds[i].op == CRIER_OP_REGEX)
+            return crier_err_set(err, CRIER_ELIMIT,
+                                 "query: '%s': the regex took too long on a text and was given up; "
+                                 "avoid repeats within repeats, such as (a+)+",
+                                 query->conds[i].path);
+    return CRIER_ELIMIT;
 }
 
 /* --- sorting ------------------------------------------------------------------------------- */
@@ -527,4 +636,29 @@ size_t crier_query_run(const struct crier_query *query, struct crier_record *con
         found = query->limit;
     memmove(out, out + offset, found * sizeof *out);
     return found;
+}
+
+int crier_query_finish(const struct crier_query *query, struct crier_record ***records,
+                       size_t *count, struct crier_err *err)
+{
+    size_t n = *count, kept = 0;
+    if (!query->no_events)
+        n = crier_records_fold(*records, n);
+    struct crier_record **out = crier_malloc((n + 1) * sizeof *out);
+    kept = crier_query_run(query, *records, n, out);
+    int rc = crier_query_fault(query, err);
+    if (rc != 0)
+        kept = 0;
+    for (size_t i = 0; i < kept; i++)
+        crier_record_ref(out[i]);
+    for (size_t i = 0; i < n; i++)
+        crier_record_unref((*records)[i]);
+    free(*records);
+    *records = out;
+    *count = kept;
+    if (kept == 0) {
+        free(out);
+        *records = NULL;
+    }
+    return rc;
 }

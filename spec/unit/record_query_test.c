@@ -90,7 +90,7 @@ static struct crier_record *sample(void)
 static void conditions(void **state)
 {
     (void)state;
-    enum { EQ, NE, GT, GE, LT, LE, RANGE, ONE_OF, LIKE };
+    enum { EQ, NE, GT, GE, LT, LE, RANGE, ONE_OF, LIKE, REGEX };
     const struct {
         const char *path;
         int op;
@@ -223,6 +223,22 @@ static void conditions(void **state)
         {"percent", LIKE, {S("100% \\\\o/ __port")}, 1, false},
         {"percent", LIKE, {S("%\xc5\xa0%")}, 1, true},
         {"percent", LIKE, {S("%port\\")}, 1, false},
+        /* regex: somewhere in the text, with case; letters are Unicode's */
+        {"text", REGEX, {S("#sp")}, 1, true},
+        {"text", REGEX, {S("^gallery .* edited$")}, 1, true},
+        {"text", REGEX, {S("^#sp")}, 1, false},
+        {"text", REGEX, {S("GALLERY")}, 1, false},
+        {"text", REGEX, {S("(?i)GALLERY")}, 1, true},
+        {"text", REGEX, {S("(l)\\1")}, 1, true},
+        {"text", REGEX, {S("")}, 1, true},
+        {"percent", REGEX, {S("^100% \\\\o/ \\w{5}$")}, 1, true},
+        {"percent", REGEX, {S(" .port$")}, 1, true},
+        {"percent", REGEX, {S("(?i)\xc5\xa1PORT")}, 1, true},
+        {"guild.id", REGEX, {S("^8630\\d+2$")}, 1, true},
+        {"level", REGEX, {S("^(warning|error)$")}, 1, true},
+        {"kind", REGEX, {S("^me")}, 1, true},
+        {"requests", REGEX, {S("3")}, 1, false},
+        {"missing", REGEX, {S("")}, 1, false},
     };
     struct crier_record *r = sample();
     struct crier_zone *utc;
@@ -289,11 +305,70 @@ static void refused(void **state)
     assert_int_equal(crier_query_add(q, "a", CRIER_OP_EQ, &object, 1, &err), CRIER_EINVAL);
     assert_int_equal(crier_query_add(q, "a", CRIER_OP_LIKE, v, 1, &err), CRIER_EINVAL);
     assert_string_equal(err.text, "query: 'a': like needs a text such as \"%word%\"");
+    assert_int_equal(crier_query_add(q, "a", CRIER_OP_REGEX, v, 1, &err), CRIER_EINVAL);
+    struct crier_value pattern = S("ab(c");
+    assert_int_equal(crier_query_add(q, "a", CRIER_OP_REGEX, &pattern, 1, &err), CRIER_EINVAL);
+    assert_string_equal(err.text, "query: 'a': bad regex at byte 5: missing closing parenthesis");
+    assert_int_equal(crier_query_since(q, "time", "10", WALL, &err), CRIER_EINVAL);
+    assert_non_null(strstr(err.text, "query: 'time': since: expected a duration such as"));
     assert_int_equal(q->count, 0);
     for (int i = 0; i < 16; i++)
         assert_int_equal(crier_query_open(q, CRIER_OP_ALL, &err), 0);
     assert_int_equal(crier_query_open(q, CRIER_OP_ALL, &err), CRIER_ELIMIT);
     crier_query_free(q);
+}
+
+/* A pattern that needs for ever is given up, and told: the query has no answer. */
+static void slow_regex(void **state)
+{
+    (void)state;
+    struct crier_query *q = crier_query_new(NULL);
+    struct crier_value pattern = S("^(a+)+$");
+    struct crier_err err = {0};
+    char text[60];
+    memset(text, 'a', sizeof text);
+    text[sizeof text - 1] = 'b';
+    crier_build_begin(&b, CRIER_KIND_LOG, CRIER_INFO, WALL);
+    crier_build_text(&b, text, sizeof text);
+    struct crier_record *slow = crier_build_end(&b), *plain = sample();
+    assert_int_equal(crier_query_add(q, "text", CRIER_OP_REGEX, &pattern, 1, &err), 0);
+    assert_false(crier_query_match(q, plain));
+    assert_int_equal(crier_query_fault(q, &err), 0);
+    for (int i = 0; i < 10000; i++) /* minutes, were it tried each time */
+        assert_false(crier_query_match(q, slow));
+    assert_int_equal(crier_query_fault(q, &err), CRIER_ELIMIT);
+    assert_non_null(strstr(err.text, "query: 'text': the regex took too long"));
+    size_t count = 1;
+    struct crier_record **list = malloc(sizeof *list);
+    list[0] = crier_record_ref(plain);
+    assert_int_equal(crier_query_finish(q, &list, &count, &err), CRIER_ELIMIT);
+    assert_int_equal(count, 0);
+    crier_query_free(q);
+    crier_record_unref(slow);
+    crier_record_unref(plain);
+}
+
+static void since(void **state)
+{
+    (void)state;
+    struct crier_record *r = sample(); /* at WALL */
+    const struct {
+        const char *ago;
+        int64_t now;
+        bool want;
+    } cases[] = {
+        {"1d", WALL + 3600000000, true},
+        {"1h", WALL + 3600000000, true}, /* to the microsecond */
+        {"1h", WALL + 3600000001, false},
+        {"0s", WALL, true},
+    };
+    for (size_t i = 0; i < CRIER_COUNT(cases); i++) {
+        struct crier_query *q = crier_query_new(NULL);
+        assert_int_equal(crier_query_since(q, "time", cases[i].ago, cases[i].now, NULL), 0);
+        assert_int_equal(crier_query_match(q, r), cases[i].want);
+        crier_query_free(q);
+    }
+    crier_record_unref(r);
 }
 
 /* A query in letters: t and f are conditions that are true and false; & | ! open a group of all,
@@ -458,7 +533,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(conditions), TEST(seconds), TEST(no_zone), TEST(refused), TEST(groups),
-        TEST(sorting),    TEST(running), TEST(copies),
+        TEST(sorting),    TEST(running), TEST(copies),  TEST(slow_regex), TEST(since),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
