@@ -28,6 +28,7 @@
 #include "base/clock.h"
 #include "base/duration.h"
 #include "base/ulid.h"
+#include "record/comparable.h"
 #include "record/read.h"
 #include "sink/redis.h"
 #include "sink/registry.h"
@@ -366,7 +367,7 @@ static uint32_t hash_of(const char *s, size_t len)
 static void count_message(struct redis *r, struct crier_str raw)
 {
     size_t at = r->text.len;
-    crier_redis_normalize(raw.data, raw.len, &r->text);
+    crier_text_comparable(raw.data, raw.len, &r->text);
     size_t len = r->text.len - at;
     uint32_t hash = len ? hash_of(r->text.data + at, len) : 0;
     size_t slot = hash & (r->table_size - 1);

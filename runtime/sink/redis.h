@@ -99,11 +99,6 @@ void crier_redis_line(enum crier_redis_format format, const struct crier_zone *z
 /** The time and the text of a line of the first two formats; what has no time is false. */
 bool crier_redis_line_read(enum crier_redis_format format, const struct crier_zone *zone,
                            struct crier_str line, int64_t *time, struct crier_str *text);
-/** A text without what differs from one occurrence to the next, added to b: numbers become <n>,
- *  ids (15 and more digits, hexadecimal of 8 and more, UUIDs, long words of letters and digits)
- *  <id>, quoted text <text>. At most CRIER_REDIS_COMMON_MAX bytes; "..." stands for the rest. */
-void crier_redis_normalize(const char *text, size_t len, struct crier_buf *b);
-enum { CRIER_REDIS_COMMON_MAX = 512 };
 
 /* ---- reading [worker]; self is the driver's ---- */
 

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "record/build.h"
+#include "record/comparable.h"
 #include "sink/redis.h"
 #include "sink/registry.h"
 
@@ -432,7 +433,7 @@ static void hostile_names_and_texts(void **state)
     ask("LINDEX recent:big:info 0");
     assert_int_equal(said.len, 28 + big);
     ask("ZRANGE common:big:info 0 -1");
-    assert_int_equal(said.len, 2 + CRIER_REDIS_COMMON_MAX);
+    assert_int_equal(said.len, 2 + CRIER_COMPARABLE_MAX);
     assert_string_equal(ask("ZRANGE common:empty:info 0 -1 WITHSCORES"), "[, 1]");
     assert_string_equal(ask("LLEN recent:big:info"), "2");
     free(large);
@@ -916,46 +917,6 @@ static void tls(void **state)
     unsetenv("SSL_CERT_FILE");
 }
 
-/* ---- texts ---- */
-
-static void comparable(void **state)
-{
-    static const char *const cases[][2] = {
-        {"sent 3 messages in 1.5 s", "sent <n> messages in <n> s"},
-        {"at 10:30:00, -4 degrees, 1,000 of 10%", "at <n>, <n> degrees, <n> of <n>%"},
-        {"user 145196308985020416 left", "user <id> left"},
-        {"id=deadbeef01 0x1f cafe facade", "id=<id> <id> cafe facade"},
-        {"6ba7b810-9dad-11d1-80b4-00c04fd430c8!", "<id>!"},
-        {"record 01ARZ3NDEKTSV4RRFFQ69G5FAV", "record <id>"},
-        {"no \"such thing\" as 'this one' or `that`", "no <text> as <text> or <text>"},
-        {"don't and can't", "don't and can't"},
-        {"an \"open end", "an \"open end"},
-        {"worker12 took 250ms", "worker<n> took <n>ms"},
-        {"a-1 b - 2", "a-<n> b - <n>"},
-        {"2023-11-14T22:13:22Z up", "<n>-<n>-<n>T<n>Z up"},
-        {"h\xc3\xa9llo w\xc3\xb6rld", "h\xc3\xa9llo w\xc3\xb6rld"},
-        {"", ""},
-    };
-    struct crier_buf b = {0};
-    (void)state;
-    for (size_t i = 0; i < CRIER_COUNT(cases); i++) {
-        crier_buf_clear(&b);
-        crier_buf_puts(&b, "");
-        crier_redis_normalize(cases[i][0], strlen(cases[i][0]), &b);
-        assert_string_equal(b.data, cases[i][1]);
-    }
-    /* Cut at the end of a character. */
-    crier_buf_clear(&b);
-    char text[2001];
-    for (int i = 0; i < 1000; i++)
-        memcpy(text + 2 * i + 1, "\xc3\xa9", 2);
-    text[0] = 'x';
-    crier_redis_normalize(text, sizeof text, &b);
-    assert_int_equal(b.len, CRIER_REDIS_COMMON_MAX);
-    assert_memory_equal(b.data + b.len - 5, "\xc3\xa9...", 5);
-    crier_buf_fini(&b);
-}
-
 static size_t query(struct crier_query *q, struct crier_record ***hits)
 {
     size_t n;
@@ -1054,7 +1015,6 @@ int main(void)
         cmocka_unit_test(urls),
         T(opening),
         T(tls),
-        cmocka_unit_test(comparable),
         T(queries),
         T(plain_lines_as_records),
     };
