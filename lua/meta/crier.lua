@@ -453,9 +453,18 @@ function query:each() end
 ---@field kinds? string|string[] kinds of records that it takes; default: all, but message only for json
 ---@field level? crier.Level takes records from this level up; default "debug"
 ---@field queue? integer records that wait in memory at most; default 8192
----@field overflow? "spill"|"drop_old"|"drop_new" when the queue is full; default "spill", console "drop_old"
+---@field overflow? "spill"|"block"|"drop_old"|"drop_new" when the queue is full; default "spill", console "drop_old"
 ---@field batch? integer records written at once at most; default 512, redis 4096
 ---@field flush? crier.Duration longest time that a record waits for its batch to fill; default "0s"
+---@field durable? boolean each record is in a file before the logging call returns; default false, redis and sql true
+---@field sync? crier.Duration|false how often what waits on disk is made safe against a power failure; default "1s"
+---@field spool? crier.Size what waits on disk at most; beyond that the oldest records are dropped; default "1GiB"
+---@field retry? crier.Retry when a write fails: retry = { times = 5, delay = "1m" }
+---@field fallback? crier.Sink the sink that gets a copy of each record while this one is down
+
+---@class crier.Retry
+---@field times? integer failures in a row after which the sink is down; default 5
+---@field delay? crier.Duration pause between two tries; default: 100 ms, doubling up to 30 s
 
 ---@class crier.options.sink.console: crier.options.sink
 ---@field format? "auto"|"text"|"json" auto: text on a terminal, else one JSON object a line

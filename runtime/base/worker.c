@@ -13,15 +13,48 @@
 
 struct crier_worker {
     struct crier_loop *loop;
-    struct crier_inline_worker in; /* live, only step, arg and woken are used */
-    bool threaded;
-    char name[16];
+    struct crier_clock *clock; /* outlives the loop */
+    struct crier_inline_worker in; /* not in virtual time, only step, arg and woken are used */
+    enum { THREAD, VIRTUAL, ON_LOOP } how;
+    bool halted;            /* [loop] */
+    bool freed;             /* [loop] as soon as no posted work needs it any more */
+    atomic_uint posted;     /* work on the loop that knows this worker */
+    void (*ended)(void *arg); /* [loop] */
+    void *ended_arg;
+
+    struct crier_timer timer; /* ON_LOOP */
+
+    char name[16]; /* THREAD, as all that follows */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t cond;
     atomic_bool asleep; /* in, or on the way into, the wait */
-    bool stop;          /* guarded by lock */
+    bool stop, tell;    /* guarded by lock */
 };
+
+static void dispose(struct crier_worker *w)
+{
+    if (w->how == THREAD) {
+        pthread_cond_destroy(&w->cond);
+        pthread_mutex_destroy(&w->lock);
+    }
+    free(w);
+}
+
+static void post(struct crier_worker *w, void (*fn)(void *arg))
+{
+    atomic_fetch_add(&w->posted, 1);
+    crier_loop_post(w->loop, fn, w);
+}
+
+/* Whether posted work that has arrived may still look at the worker. */
+static bool arrived(struct crier_worker *w)
+{
+    if (atomic_fetch_sub(&w->posted, 1) > 1 || !w->freed)
+        return !w->freed;
+    dispose(w);
+    return false;
+}
 
 /* Returns true when the worker shall stop. asleep is stored before woken is read, and a waker
  * stores woken before it reads asleep: one of the two sees the other. */
@@ -31,7 +64,7 @@ static bool wait_until(struct crier_worker *w, int64_t due)
     pthread_mutex_lock(&w->lock);
     atomic_store(&w->asleep, true);
     while (!w->stop && !atomic_load(&w->in.woken) &&
-           due > crier_clock_mono(crier_loop_clock(w->loop))) {
+           due > crier_clock_mono(w->clock)) {
         if (due == CRIER_NEVER)
             pthread_cond_wait(&w->cond, &w->lock);
         else
@@ -43,16 +76,29 @@ static bool wait_until(struct crier_worker *w, int64_t due)
     return stop;
 }
 
+static void on_thread_ended(void *arg)
+{
+    struct crier_worker *w = arg;
+    if (!arrived(w) || w->halted)
+        return;
+    crier_worker_halt(w);
+    w->ended(w->ended_arg);
+}
+
 static void *run(void *arg)
 {
     struct crier_worker *w = arg;
-    const struct crier_clock *clock = crier_loop_clock(w->loop);
     int64_t due;
     pthread_setname_np(pthread_self(), w->name);
     do {
         atomic_store(&w->in.woken, false);
-        due = w->in.step(w->in.arg, crier_clock_mono(clock));
+        due = w->in.step(w->in.arg, crier_clock_mono(w->clock));
     } while (!wait_until(w, due));
+    pthread_mutex_lock(&w->lock);
+    bool tell = w->tell;
+    pthread_mutex_unlock(&w->lock);
+    if (tell)
+        post(w, on_thread_ended);
     return NULL;
 }
 
@@ -79,45 +125,138 @@ static void start_thread(struct crier_worker *w)
     }
 }
 
-struct crier_worker *crier_worker_start(struct crier_loop *loop, const char *name,
-                                        int64_t (*step)(void *arg, int64_t now), void *arg)
+static struct crier_worker *make(struct crier_loop *loop, const char *name,
+                                 int64_t (*step)(void *arg, int64_t now), void *arg)
 {
     struct crier_worker *w = crier_calloc(1, sizeof *w);
     w->loop = loop;
+    w->clock = crier_loop_clock(loop);
     w->in.step = step;
     w->in.arg = arg;
-    w->threaded = !crier_clock_is_virtual(crier_loop_clock(loop));
     snprintf(w->name, sizeof w->name, "%s", name);
-    if (w->threaded) {
-        start_thread(w);
-    } else {
-        w->in.due = crier_loop_now(loop);
-        crier_loop_add_worker(loop, &w->in);
-    }
+    if (!crier_clock_is_virtual(w->clock))
+        return w;
+    w->how = VIRTUAL;
+    w->in.due = crier_loop_now(loop);
+    crier_loop_add_worker(loop, &w->in);
     return w;
 }
 
-void crier_worker_wake(struct crier_worker *worker)
+struct crier_worker *crier_worker_start(struct crier_loop *loop, const char *name,
+                                        int64_t (*step)(void *arg, int64_t now), void *arg)
 {
-    if (atomic_exchange(&worker->in.woken, true) || !atomic_load(&worker->asleep))
-        return;
-    pthread_mutex_lock(&worker->lock);
-    pthread_cond_signal(&worker->cond);
-    pthread_mutex_unlock(&worker->lock);
+    struct crier_worker *w = make(loop, name, step, arg);
+    if (w->how == THREAD)
+        start_thread(w);
+    return w;
 }
 
-void crier_worker_stop(struct crier_worker *worker)
+/* ---- live on the loop ---- */
+
+static void drive(struct crier_worker *w)
 {
-    if (worker->threaded) {
-        pthread_mutex_lock(&worker->lock);
-        worker->stop = true;
-        pthread_cond_signal(&worker->cond);
-        pthread_mutex_unlock(&worker->lock);
-        pthread_join(worker->thread, NULL);
-        pthread_cond_destroy(&worker->cond);
-        pthread_mutex_destroy(&worker->lock);
-    } else {
-        crier_loop_remove_worker(worker->loop, &worker->in);
+    atomic_store(&w->in.woken, false);
+    int64_t due = w->in.step(w->in.arg, crier_clock_mono(w->clock));
+    if (w->halted || due == CRIER_NEVER)
+        crier_timer_stop(w->loop, &w->timer);
+    else
+        crier_timer_at(w->loop, &w->timer, due);
+}
+
+static void on_timer(struct crier_timer *timer)
+{
+    drive(CRIER_CONTAINER(timer, struct crier_worker, timer));
+}
+
+static void on_wake(void *arg)
+{
+    struct crier_worker *w = arg;
+    if (arrived(w) && !w->halted)
+        drive(w);
+}
+
+struct crier_worker *crier_worker_start_on_loop(struct crier_loop *loop, const char *name,
+                                                int64_t (*step)(void *arg, int64_t now), void *arg)
+{
+    struct crier_worker *w = make(loop, name, step, arg);
+    if (w->how == VIRTUAL)
+        return w;
+    w->how = ON_LOOP;
+    w->timer.fire = on_timer;
+    crier_worker_wake(w);
+    return w;
+}
+
+/* ---- all ---- */
+
+void crier_worker_wake(struct crier_worker *w)
+{
+    if (atomic_exchange(&w->in.woken, true))
+        return;
+    if (w->how == ON_LOOP)
+        post(w, on_wake);
+    if (w->how != THREAD || !atomic_load(&w->asleep))
+        return;
+    pthread_mutex_lock(&w->lock);
+    pthread_cond_signal(&w->cond);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void on_ended(void *arg)
+{
+    struct crier_worker *w = arg;
+    if (arrived(w) && w->ended)
+        w->ended(w->ended_arg);
+}
+
+void crier_worker_end(struct crier_worker *w, void (*ended)(void *arg), void *arg)
+{
+    if (w->how != THREAD) {
+        crier_worker_halt(w);
+        w->ended = ended;
+        w->ended_arg = arg;
+        post(w, on_ended);
+        return;
     }
-    free(worker);
+    w->ended = ended;
+    w->ended_arg = arg;
+    pthread_mutex_lock(&w->lock);
+    w->stop = w->tell = true;
+    pthread_cond_signal(&w->cond);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void crier_worker_halt(struct crier_worker *w)
+{
+    if (w->halted) {
+        w->ended = NULL;
+        return;
+    }
+    w->halted = true;
+    if (w->how == VIRTUAL) {
+        crier_loop_remove_worker(w->loop, &w->in);
+    } else if (w->how == ON_LOOP) {
+        crier_timer_stop(w->loop, &w->timer);
+    } else {
+        pthread_mutex_lock(&w->lock);
+        w->stop = true;
+        pthread_cond_signal(&w->cond);
+        pthread_mutex_unlock(&w->lock);
+        pthread_join(w->thread, NULL);
+    }
+}
+
+void crier_worker_free(struct crier_worker *w)
+{
+    if (!w)
+        return;
+    w->freed = true;
+    if (atomic_load(&w->posted) == 0)
+        dispose(w);
+}
+
+void crier_worker_stop(struct crier_worker *w)
+{
+    crier_worker_halt(w);
+    crier_worker_free(w);
 }

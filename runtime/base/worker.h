@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A worker: a function step(now) -> next due time, driven by a thread of its own when the loop is
- * live, and in line by the loop in virtual time.
+ * live, and in line by the loop in virtual time (or always, for what must run on the loop thread).
  *
  * The step function does what is there to do and returns the monotonic time at which it wants to
  * be called again: CRIER_NEVER = only when woken. It must not assume that it was called on time,
@@ -21,10 +21,22 @@ struct crier_worker; /* opaque */
  *  once. step gets the monotonic now. */
 struct crier_worker *crier_worker_start(struct crier_loop *loop, const char *name,
                                         int64_t (*step)(void *arg, int64_t now), void *arg);
-/** [any] There is something to do. Cheap when the worker is awake anyway. */
+/** [loop] The same on the loop thread, also live: each step is a turn of the loop of its own. */
+struct crier_worker *crier_worker_start_on_loop(struct crier_loop *loop, const char *name,
+                                                int64_t (*step)(void *arg, int64_t now), void *arg);
+/** [any] There is something to do. Cheap when the worker is awake anyway. Harmless when it has been
+ *  halted, until it is freed. */
 void crier_worker_wake(struct crier_worker *worker);
-/** [loop] No further step after this returns: joins the thread. A step that is running is waited
- *  for, so the owner must first make it want to return. Frees the worker. */
+/** [loop] No further step after the one that may be running; ended(arg) is called on the loop when
+ *  that has returned. Does not wait. Once. */
+void crier_worker_end(struct crier_worker *worker, void (*ended)(void *arg), void *arg);
+/** [loop, not in its own step] No further step after this returns: joins the thread. A step that is
+ *  running is waited for, so the owner must first make it want to return. After crier_worker_end:
+ *  `ended` is not called any more. May be called again. */
+void crier_worker_halt(struct crier_worker *worker);
+/** [loop] After a halt, or after `ended` was called. NULL is allowed. */
+void crier_worker_free(struct crier_worker *worker);
+/** [loop] Halt and free. */
 void crier_worker_stop(struct crier_worker *worker);
 
 #endif

@@ -96,7 +96,10 @@ static void read_options(struct crier_decl *d, const struct crier_sink_driver *d
         joined[n] = driver->options[i];
         to[n++] = &s->options.values[i];
     }
+    size_t first_common = n;
     for (size_t i = 0; i < crier_sink_common_count; i++) {
+        if (strchr(crier_sink_common_options[i].name, '.'))
+            continue;
         joined[n] = crier_sink_common_options[i];
         to[n++] = &s->common.values[i];
     }
@@ -109,7 +112,7 @@ static void read_options(struct crier_decl *d, const struct crier_sink_driver *d
         *to[i] = o.values[i];
         o.values[i] = old;
         if (joined[i].type == CRIER_OPT_OBJECT && !to[i]->off)
-            read_inner(d, joined[i].name, &s->options);
+            read_inner(d, joined[i].name, i < first_common ? &s->options : &s->common);
     }
     crier_options_fini(&o);
     free(joined);

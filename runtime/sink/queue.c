@@ -319,8 +319,9 @@ static void adopt(struct crier_queue *q, int64_t now)
     }
 }
 
-void crier_queue_begin(struct crier_queue *q)
+void crier_queue_begin(struct crier_queue *q, struct crier_loop *loop)
 {
+    (void)loop;
     struct stat st;
     pthread_mutex_lock(&q->lock);
     /* At the opening there may have been no spool yet. */
@@ -451,7 +452,41 @@ void crier_queue_settle(struct crier_queue *q, size_t n, enum crier_outcome outc
         crier_record_unref(q->batch[first + i]);
 }
 
+struct crier_record *crier_queue_first(struct crier_queue *q)
+{
+    return q->batch[q->at];
+}
+
+void crier_queue_down(struct crier_queue *q, bool down)
+{
+    (void)q;
+    (void)down;
+}
+
 /* ---- marks, waiting, the end ---- */
+
+static size_t pending_now(struct crier_queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    size_t n = pending(q);
+    pthread_mutex_unlock(&q->lock);
+    return n;
+}
+
+bool crier_queue_is_empty(struct crier_queue *q)
+{
+    return pending_now(q) == 0;
+}
+
+bool crier_queue_is_full(struct crier_queue *q)
+{
+    return q->config.overflow == CRIER_BLOCK && pending_now(q) >= q->config.size;
+}
+
+bool crier_queue_has_room(struct crier_queue *q)
+{
+    return pending_now(q) <= q->config.size / 2;
+}
 
 uint64_t crier_queue_mark(struct crier_queue *q)
 {
@@ -490,7 +525,7 @@ static void save_records(struct crier_queue *q, struct crier_record *const *reco
     struct crier_err err = {0};
     int rc = CRIER_OK;
 
-    if (q->config.overflow != CRIER_SPILL || !q->folder) {
+    if (q->config.overflow > CRIER_BLOCK || !q->folder) {
         lose(q, n, "the sink has been stopped");
         return;
     }

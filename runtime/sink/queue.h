@@ -18,10 +18,11 @@
 #ifndef CRIER_SINK_QUEUE_H
 #define CRIER_SINK_QUEUE_H
 
-#include "base/clock.h"
+#include "base/loop.h"
 #include "crier/record.h"
 
-enum crier_overflow { CRIER_SPILL, CRIER_DROP_OLD, CRIER_DROP_NEW };
+/** BLOCK: those who can wait ask crier_queue_is_full; what is pushed nevertheless spills. */
+enum crier_overflow { CRIER_SPILL, CRIER_BLOCK, CRIER_DROP_OLD, CRIER_DROP_NEW };
 
 struct crier_queue_config {
     size_t size;   /**< of the ring, in records */
@@ -31,6 +32,8 @@ struct crier_queue_config {
     const char *folder;   /**< of the spool; NULL: none, what would be spilled is dropped (oldest
                                first). Made when the first record is spilled */
     uint64_t spool_bytes; /**< bound of the spool; 0: its default */
+    bool durable;              /**< every record is in the spool before push returns */
+    int64_t sync;              /**< the spool is fsynced so often (microseconds); 0: never */
     struct crier_clock *clock; /**< borrowed */
 };
 
@@ -40,7 +43,7 @@ struct crier_queue; /* opaque */
 CRIER_CHECK int crier_queue_open(const struct crier_queue_config *config, struct crier_queue **out,
                                  struct crier_err *err);
 /** [loop, no worker yet] The predecessor of that name has stopped: take over what it left. */
-void crier_queue_begin(struct crier_queue *queue);
+void crier_queue_begin(struct crier_queue *queue, struct crier_loop *loop);
 /** What is left in memory is forgotten: crier_queue_save comes first. */
 void crier_queue_free(struct crier_queue *queue);
 
@@ -53,11 +56,25 @@ bool crier_queue_push(struct crier_queue *queue, struct crier_record *record);
 size_t crier_queue_take(struct crier_queue *queue, int64_t now, bool hurry,
                         struct crier_record *const **records, int64_t *due);
 
+/** [worker] The first record in flight; there is one. */
+struct crier_record *crier_queue_first(struct crier_queue *queue);
+
 enum crier_outcome { CRIER_SETTLE_WRITTEN, CRIER_SETTLE_REJECTED, CRIER_SETTLE_DROPPED };
 /** [worker] The first n records in flight are answered for; their references are dropped. `why`
  *  is for those that are lost (DROPPED), else NULL. */
 void crier_queue_settle(struct crier_queue *queue, size_t n, enum crier_outcome outcome,
                         const char *why);
+
+/** [worker] The sink is down, or works again: while it is down, what waits is kept in the spool
+ *  (policies "spill" and "block"). */
+void crier_queue_down(struct crier_queue *queue, bool down);
+
+/** [any] Whether nothing is left that has not been answered for. */
+bool crier_queue_is_empty(struct crier_queue *queue);
+/** [any] Whether the policy is BLOCK and as many records wait as the ring has room for. */
+bool crier_queue_is_full(struct crier_queue *queue);
+/** [any] Whether at most half as many wait. */
+bool crier_queue_has_room(struct crier_queue *queue);
 
 /** [any] A place in the order of records, for "everything pushed before". */
 uint64_t crier_queue_mark(struct crier_queue *queue);
@@ -73,6 +90,7 @@ void crier_queue_save(struct crier_queue *queue);
 
 struct crier_queue_stats {
     uint64_t accepted, written, rejected, dropped, queued, spilled;
+    uint64_t copied, spool_bytes;
 };
 void crier_queue_stats(struct crier_queue *queue, struct crier_queue_stats *out);
 /** [any] What has gone wrong since the last call: records dropped, and why, or (with *dropped 0)

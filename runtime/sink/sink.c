@@ -1,85 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "sink/sink.h"
+#include "sink/sink_private.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/clock.h"
-#include "base/duration.h"
-#include "base/json.h"
-#include "base/ulid.h"
-#include "base/worker.h"
-#include "sink/queue.h"
-
-#define RETRY_FIRST (100 * CRIER_MS)
-#define RETRY_MAX (30 * CRIER_S)
 #define TELL_EVERY CRIER_S
 #define NAME_MAX_BYTES 64
-
-typedef void query_done_fn(void *arg, struct crier_record **hits, size_t count,
-                           const struct crier_err *err);
-
-/* A flush or a query: waits on the sink's list, then travels to the loop. */
-struct command {
-    struct command *next;
-    uint64_t mark;
-    struct crier_query *query; /* NULL: a flush */
-    void (*flush_done)(void *arg);
-    query_done_fn *query_done;
-    void *arg;
-    struct crier_record **hits;
-    size_t count;
-    struct crier_err err;
-};
-
-struct event {
-    struct crier_sink *sink; /* a reference */
-    const char *what;
-    char text[512];
-};
-
-struct crier_sink {
-    atomic_int refs;
-    const struct crier_sink_driver *driver;
-    const struct crier_sink_env *env;
-    char *name;
-    struct crier_options common, options;
-    unsigned kinds;
-    bool kinds_given;
-    enum crier_level level;
-    char *dead_path; /* NULL: no state folder */
-    struct crier_queue *queue;
-    void *self;
-
-    /* loop */
-    struct crier_loop *loop;
-    struct crier_worker *worker;
-    bool stopped;
-    void (*on_event)(void *arg, struct crier_sink *sink, const char *what, const char *text);
-    void *event_arg;
-
-    atomic_bool reopen, stop, draining, retry_now;
-    atomic_uint commands_waiting;
-    pthread_mutex_t lock; /* guards the members up to the next comment */
-    struct command *commands;
-    uint64_t retries;
-    bool failing;
-    struct crier_err last;
-
-    /* worker, or loop when there is none */
-    unsigned attempts;
-    int64_t retry_at, drops_told, rejects_told;
-    uint64_t rejects;
-    char reject_text[256];
-    struct crier_rng rng;
-};
 
 /* ---- opening ---- */
 
@@ -129,7 +56,9 @@ static enum crier_overflow read_overflow(const struct crier_sink *s)
     const char *policy = v->set ? v->s : s->driver->overflow;
     if (policy && strcmp(policy, "drop_old") == 0)
         return CRIER_DROP_OLD;
-    return policy && strcmp(policy, "drop_new") == 0 ? CRIER_DROP_NEW : CRIER_SPILL;
+    if (policy && strcmp(policy, "drop_new") == 0)
+        return CRIER_DROP_NEW;
+    return policy && strcmp(policy, "block") == 0 ? CRIER_BLOCK : CRIER_SPILL;
 }
 
 static int open_queue(struct crier_sink *s, struct crier_err *err)
@@ -142,12 +71,17 @@ static int open_queue(struct crier_sink *s, struct crier_err *err)
         free(file);
     }
     const struct crier_option_value *batch = crier_options_get(&s->common, "batch");
+    const struct crier_option_value *durable = crier_options_get(&s->common, "durable");
+    const struct crier_option_value *sync = crier_options_get(&s->common, "sync");
     struct crier_queue_config config = {
         .size = (size_t)crier_options_get(&s->common, "queue")->i,
         .batch = batch->set || !s->driver->batch ? (size_t)batch->i : s->driver->batch,
         .flush = crier_options_get(&s->common, "flush")->i,
         .overflow = read_overflow(s),
         .folder = folder,
+        .durable = durable->set ? durable->i : s->driver->durable,
+        .sync = sync->off ? 0 : sync->i,
+        .spool_bytes = (uint64_t)crier_options_get(&s->common, "spool")->i,
         .clock = s->env->clock,
     };
     int rc = crier_queue_open(&config, &s->queue, err);
@@ -169,12 +103,16 @@ static void seed_jitter(struct crier_sink *s)
 
 static void destroy(struct crier_sink *s)
 {
+    crier_worker_free(atomic_load(&s->worker));
     crier_queue_free(s->queue);
     if (s->self)
         s->driver->close(s->self);
+    crier_sink_unref(s->fallback);
     crier_options_fini(&s->common);
     crier_options_fini(&s->options);
     pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->tell_lock);
+    pthread_mutex_destroy(&s->fallback_lock);
     free(s->dead_path);
     free(s->name);
     free(s);
@@ -190,6 +128,8 @@ int crier_sink_open(const struct crier_sink_driver *driver, const char *name,
 
     atomic_init(&s->refs, 1);
     pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->tell_lock, NULL);
+    pthread_mutex_init(&s->fallback_lock, NULL);
     s->driver = driver;
     s->env = env;
     s->name = crier_strdup(name);
@@ -200,6 +140,8 @@ int crier_sink_open(const struct crier_sink_driver *driver, const char *name,
     s->level = driver->level ? driver->level : CRIER_DEBUG;
     if (level->set && level->s)
         crier_level_parse(level->s, strlen(level->s), &s->level);
+    s->retry_times = (unsigned)crier_options_get(&s->common, "retry.times")->i;
+    s->retry_delay = crier_options_get(&s->common, "retry.delay")->i;
     seed_jitter(s);
 
     if (!name[0] || strlen(name) > NAME_MAX_BYTES)
@@ -238,7 +180,13 @@ void crier_sink_unref(struct crier_sink *s)
 
 /* ---- what goes to the loop ---- */
 
-static void run_on_loop(struct crier_sink *s, void (*fn)(void *arg), void *arg)
+struct event {
+    struct crier_sink *sink; /* a reference */
+    const char *what;
+    char text[512];
+};
+
+void crier_sink_on_loop(struct crier_sink *s, void (*fn)(void *arg), void *arg)
 {
     if (s->loop)
         crier_loop_post(s->loop, fn, arg);
@@ -256,9 +204,7 @@ static void deliver_event(void *arg)
     crier_sink_unref(s);
 }
 
-static void tell(struct crier_sink *s, const char *what, const char *fmt, ...) CRIER_PRINTF(3, 4);
-
-static void tell(struct crier_sink *s, const char *what, const char *fmt, ...)
+void crier_sink_tell(struct crier_sink *s, const char *what, const char *fmt, ...)
 {
     struct event *event = crier_calloc(1, sizeof *event);
     va_list args;
@@ -268,331 +214,32 @@ static void tell(struct crier_sink *s, const char *what, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(event->text + n, sizeof event->text - (size_t)n, fmt, args);
     va_end(args);
-    run_on_loop(s, deliver_event, event);
-}
-
-static const char *plural(uint64_t n)
-{
-    return n == 1 ? "" : "s";
-}
-
-/* Losses, at most once a second of each sort. Returns when there may be more to tell. */
-static int64_t tell_losses(struct crier_sink *s, int64_t now, bool all)
-{
-    int64_t due = CRIER_NEVER;
-    uint64_t dropped;
-    char text[256];
-    if (all || now >= s->drops_told + TELL_EVERY) {
-        if (crier_queue_trouble(s->queue, &dropped, text)) {
-            s->drops_told = now;
-            if (dropped)
-                tell(s, "dropped", "%" PRIu64 " record%s dropped: %s", dropped, plural(dropped),
-                     text);
-            else
-                tell(s, "damaged", "%s", text);
-        }
-    } else {
-        due = s->drops_told + TELL_EVERY;
-    }
-    if (s->rejects && (all || now >= s->rejects_told + TELL_EVERY)) {
-        s->rejects_told = now;
-        tell(s, "rejected", "%" PRIu64 " record%s rejected: %s (kept in %s)", s->rejects,
-             plural(s->rejects), s->reject_text, s->dead_path ? s->dead_path : "no file");
-        s->rejects = 0;
-    } else if (s->rejects && s->rejects_told + TELL_EVERY < due) {
-        due = s->rejects_told + TELL_EVERY;
-    }
-    return due;
-}
-
-static void deliver_command(void *arg)
-{
-    struct command *c = arg;
-    if (c->query_done)
-        c->query_done(c->arg, c->hits, c->count, &c->err);
-    else
-        c->flush_done(c->arg);
-    crier_query_free(c->query);
-    free(c);
-}
-
-/* ---- commands ---- */
-
-/* What the driver gave, in the query's own order and within its limit. */
-static void finish_query(const struct crier_query *query, struct crier_record ***hits,
-                         size_t *count)
-{
-    size_t n = *count;
-    if (n == 0)
-        return;
-    struct crier_record **out = crier_malloc(n * sizeof *out);
-    *count = crier_query_run(query, *hits, n, out);
-    for (size_t i = 0; i < *count; i++)
-        crier_record_ref(out[i]);
-    for (size_t i = 0; i < n; i++)
-        crier_record_unref((*hits)[i]);
-    free(*hits);
-    *hits = out;
-}
-
-static void run_query(struct crier_sink *s, struct command *c)
-{
-    int rc = s->driver->query(s->self, c->query, &c->hits, &c->count, &c->err);
-    if (rc == CRIER_OK) {
-        finish_query(c->query, &c->hits, &c->count);
-        return;
-    }
-    c->hits = NULL;
-    c->count = 0;
-    c->err.code = rc;
-    crier_err_prefix(&c->err, "sink '%s': ", s->name);
-}
-
-/* Whether a command is due, and done if it is. */
-static bool try_command(struct crier_sink *s, struct command *c)
-{
-    if (c->query && s->failing) {
-        c->err = s->last;
-        crier_err_prefix(&c->err, "sink '%s' is down: ", s->name);
-    } else if (!crier_queue_passed(s->queue, c->mark)) {
-        return false;
-    } else if (c->query) {
-        run_query(s, c);
-    }
-    return true;
-}
-
-static void run_commands(struct crier_sink *s)
-{
-    struct command *todo, *keep = NULL, **end = &keep;
-    if (atomic_load(&s->commands_waiting) == 0)
-        return;
-    pthread_mutex_lock(&s->lock);
-    todo = s->commands;
-    s->commands = NULL;
-    pthread_mutex_unlock(&s->lock);
-    while (todo) {
-        struct command *c = todo;
-        todo = c->next;
-        c->next = NULL;
-        if (try_command(s, c)) {
-            atomic_fetch_sub(&s->commands_waiting, 1);
-            run_on_loop(s, deliver_command, c);
-        } else {
-            *end = c;
-            end = &c->next;
-        }
-    }
-    if (!keep)
-        return;
-    pthread_mutex_lock(&s->lock);
-    *end = s->commands;
-    s->commands = keep;
-    pthread_mutex_unlock(&s->lock);
-}
-
-static void cancel_command(struct crier_sink *s, struct command *c)
-{
-    if (c->query)
-        crier_err_set(&c->err, CRIER_ECANCELED, "sink '%s' has been stopped", s->name);
-    run_on_loop(s, deliver_command, c);
-}
-
-static void add_command(struct crier_sink *s, struct command *c)
-{
-    struct command **end = &s->commands;
-    if (s->stopped) {
-        cancel_command(s, c);
-        return;
-    }
-    c->mark = crier_queue_mark(s->queue);
-    pthread_mutex_lock(&s->lock);
-    while (*end)
-        end = &(*end)->next;
-    *end = c;
-    atomic_fetch_add(&s->commands_waiting, 1);
-    pthread_mutex_unlock(&s->lock);
-    if (s->worker)
-        crier_worker_wake(s->worker);
-}
-
-void crier_sink_flush(struct crier_sink *s, void (*done)(void *arg), void *arg)
-{
-    struct command *c = crier_calloc(1, sizeof *c);
-    c->flush_done = done;
-    c->arg = arg;
-    add_command(s, c);
-}
-
-void crier_sink_query(struct crier_sink *s, struct crier_query *query, query_done_fn *done,
-                      void *arg)
-{
-    struct command *c = crier_calloc(1, sizeof *c);
-    c->query = query;
-    c->query_done = done;
-    c->arg = arg;
-    if (s->driver->query) {
-        add_command(s, c);
-        return;
-    }
-    crier_err_set(&c->err, CRIER_EINVAL, "sink '%s' (%s) cannot be read", s->name, s->driver->kind);
-    run_on_loop(s, deliver_command, c);
-}
-
-/* ---- writing ---- */
-
-static void dead_letter_line(const struct crier_sink *s, struct crier_record *record,
-                             const struct crier_err *reason, struct crier_buf *b)
-{
-    char time[32];
-    struct crier_str json = crier_record_json(record);
-    crier_json_open(b, '{');
-    crier_json_key(b, "time");
-    crier_json_str(b, crier_time_rfc3339(crier_clock_wall(s->env->clock), time));
-    crier_json_key(b, "sink");
-    crier_json_str(b, s->name);
-    crier_json_key(b, "code");
-    crier_json_str(b, crier_code_name(reason->code));
-    crier_json_key(b, "reason");
-    crier_json_str(b, reason->text);
-    crier_json_key(b, "record");
-    crier_json_raw(b, json.data, json.len);
-    crier_json_close(b, '}');
-    crier_buf_putc(b, '\n');
-}
-
-static int append_line(const char *path, const struct crier_buf *line, struct crier_err *err)
-{
-    int rc = CRIER_OK;
-    char last = '\n';
-    int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    off_t end = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
-    /* A line that a full disk or a kill has cut short must not spoil this one. */
-    if (end > 0 && pread(fd, &last, 1, end - 1) == 1 && last != '\n' && write(fd, "\n", 1) != 1)
-        end = -1;
-    ssize_t n = end < 0 ? -1 : write(fd, line->data, line->len);
-    if (n != (ssize_t)line->len)
-        rc = crier_err_sys(err, CRIER_EIO, n < 0 ? errno : ENOSPC, "cannot write %s", path);
-    if (fd >= 0)
-        close(fd);
-    return rc;
-}
-
-static void reject(struct crier_sink *s, struct crier_record *record,
-                   const struct crier_err *reason)
-{
-    struct crier_buf line = {0};
-    struct crier_err err = {0};
-    snprintf(s->reject_text, sizeof s->reject_text, "%s", reason->text);
-    s->rejects++;
-    if (!s->dead_path)
-        return;
-    char *folder = crier_asprintf("%s/sinks", s->env->state_folder);
-    dead_letter_line(s, record, reason, &line);
-    if (crier_mkdirs(folder, true, &err) != CRIER_OK ||
-        append_line(s->dead_path, &line, &err) != CRIER_OK)
-        snprintf(s->reject_text, sizeof s->reject_text, "%.120s; lost, since %.110s", reason->text,
-                 err.text);
-    crier_buf_fini(&line);
-    free(folder);
-}
-
-/* Half of the pause is fixed and half is chance, so that many hosts do not knock in step. */
-static int64_t next_pause(struct crier_sink *s)
-{
-    int64_t max = s->driver->retry_max ? s->driver->retry_max : RETRY_MAX;
-    int64_t pause = s->attempts < 20 ? RETRY_FIRST << s->attempts : max;
-    if (pause > max)
-        pause = max;
-    s->attempts++;
-    return crier_rng_range(&s->rng, pause / 2, pause);
-}
-
-static void set_failing(struct crier_sink *s, bool failing, const struct crier_err *err)
-{
-    bool was = s->failing;
-    pthread_mutex_lock(&s->lock);
-    s->failing = failing;
-    if (err)
-        s->last = *err;
-    if (failing)
-        s->retries++;
-    pthread_mutex_unlock(&s->lock);
-    if (failing && !was)
-        tell(s, "failing", "%s; it is tried again", err->text);
-    else if (was && !failing)
-        tell(s, "ok", "works again");
-}
-
-static void write_batch(struct crier_sink *s, struct crier_record *const *records, size_t count)
-{
-    struct crier_err err = {0};
-    size_t done = 0;
-    enum crier_verdict verdict = s->driver->write(s->self, records, count, &done, &err);
-    if (verdict == CRIER_WRITTEN || done > count)
-        done = count;
-    if (done > 0) {
-        crier_queue_settle(s->queue, done, CRIER_SETTLE_WRITTEN, NULL);
-        s->attempts = 0;
-    }
-    if (verdict == CRIER_RETRY_LATER && done < count) {
-        s->retry_at = crier_clock_mono(s->env->clock) + next_pause(s);
-        set_failing(s, true, &err);
-        return;
-    }
-    if (verdict == CRIER_REJECTED && done < count) {
-        reject(s, records[done], &err);
-        crier_queue_settle(s->queue, 1, CRIER_SETTLE_REJECTED, NULL);
-    } else if (verdict == CRIER_DROPPED && done < count) {
-        crier_queue_settle(s->queue, count - done, CRIER_SETTLE_DROPPED, err.text);
-    }
-    s->attempts = 0;
-    if (s->failing || err.code)
-        set_failing(s, false, err.code ? &err : NULL);
-}
-
-static int64_t step(void *arg, int64_t now)
-{
-    struct crier_sink *s = arg;
-    struct crier_record *const *records;
-    int64_t due = CRIER_NEVER, other = CRIER_NEVER;
-
-    if (atomic_exchange(&s->reopen, false) && s->driver->reopen)
-        s->driver->reopen(s->self);
-    if (atomic_exchange(&s->retry_now, false))
-        s->retry_at = 0;
-    while (!atomic_load(&s->stop)) {
-        if (now < s->retry_at) {
-            due = s->retry_at;
-            break;
-        }
-        bool hurry = atomic_load(&s->draining) || atomic_load(&s->commands_waiting) > 0;
-        size_t n = crier_queue_take(s->queue, now, hurry, &records, &due);
-        if (n == 0) {
-            if (s->driver->idle)
-                other = s->driver->idle(s->self, now);
-            break;
-        }
-        write_batch(s, records, n);
-        run_commands(s);
-        now = crier_clock_mono(s->env->clock);
-    }
-    run_commands(s);
-    due = other < due ? other : due;
-    other = tell_losses(s, now, false);
-    return other < due ? other : due;
+    crier_sink_on_loop(s, deliver_event, event);
 }
 
 /* ---- running ---- */
 
 void crier_sink_start(struct crier_sink *s, struct crier_loop *loop)
 {
-    if (s->worker || s->stopped)
+    if (atomic_load(&s->worker) || atomic_load(&s->stopped))
         return;
     s->loop = loop;
     s->drops_told = s->rejects_told = crier_loop_now(loop) - TELL_EVERY;
-    crier_queue_begin(s->queue);
-    s->worker = crier_worker_start(loop, s->name, step, s);
+    crier_queue_begin(s->queue, loop);
+    if (s->driver->attach)
+        s->driver->attach(s->self, s, loop);
+    atomic_store(&s->worker, s->driver->on_loop
+                                 ? crier_worker_start_on_loop(loop, s->name, crier_sink_step, s)
+                                 : crier_worker_start(loop, s->name, crier_sink_step, s));
+}
+
+void crier_sink_set_fallback(struct crier_sink *s, struct crier_sink *fallback)
+{
+    pthread_mutex_lock(&s->fallback_lock);
+    struct crier_sink *old = s->fallback;
+    s->fallback = fallback ? crier_sink_ref(fallback) : NULL;
+    pthread_mutex_unlock(&s->fallback_lock);
+    crier_sink_unref(old);
 }
 
 bool crier_sink_takes(const struct crier_sink *s, const struct crier_record *record)
@@ -605,51 +252,206 @@ bool crier_sink_takes_routed(const struct crier_sink *s, const struct crier_reco
     return s->kinds_given ? crier_sink_takes(s, record) : crier_record_level(record) >= s->level;
 }
 
+static void wake(struct crier_sink *s)
+{
+    struct crier_worker *worker = atomic_load_explicit(&s->worker, memory_order_acquire);
+    if (worker)
+        crier_worker_wake(worker);
+}
+
 void crier_sink_push(struct crier_sink *s, struct crier_record *record)
 {
     if (!crier_queue_push(s->queue, record))
         return;
-    if (s->worker)
-        crier_worker_wake(s->worker);
-    else if (s->stopped)
-        tell_losses(s, crier_clock_mono(s->env->clock), false);
+    if (atomic_load(&s->stopped))
+        crier_sink_tell_losses(s, crier_clock_mono(s->env->clock), false);
+    else
+        wake(s);
+}
+
+void crier_sink_hurry(struct crier_sink *s)
+{
+    atomic_store(&s->hurry_mark, crier_queue_mark(s->queue));
+    atomic_store(&s->hurried, true);
+    wake(s);
 }
 
 void crier_sink_reopen(struct crier_sink *s)
 {
     atomic_store(&s->reopen, true);
-    if (s->worker)
-        crier_worker_wake(s->worker);
+    wake(s);
+}
+
+/* ---- room ---- */
+
+bool crier_sink_is_full(struct crier_sink *s)
+{
+    return !atomic_load(&s->stopped) && crier_queue_is_full(s->queue);
+}
+
+static void add_waiter(struct sink_waiter **list, void (*fn)(void *arg), void *arg)
+{
+    struct sink_waiter *waiter = crier_calloc(1, sizeof *waiter);
+    waiter->fn = fn;
+    waiter->arg = arg;
+    while (*list)
+        list = &(*list)->next;
+    *list = waiter;
+}
+
+/* Who waits again from within the call waits for the next time. */
+static void call_waiters(struct sink_waiter **list)
+{
+    struct sink_waiter *waiter = *list;
+    *list = NULL;
+    while (waiter) {
+        struct sink_waiter *next = waiter->next;
+        waiter->fn(waiter->arg);
+        free(waiter);
+        waiter = next;
+    }
+}
+
+void crier_sink_room(void *sink)
+{
+    struct crier_sink *s = sink;
+    call_waiters(&s->room_waiters);
+    crier_sink_unref(s);
+}
+
+void crier_sink_on_room(struct crier_sink *s, void (*fn)(void *arg), void *arg)
+{
+    add_waiter(&s->room_waiters, fn, arg);
+    /* The worker may have made room just now, and then says nothing any more. */
+    atomic_store(&s->room_wanted, true);
+    if ((atomic_load(&s->stopped) || crier_queue_has_room(s->queue)) &&
+        atomic_exchange(&s->room_wanted, false))
+        crier_sink_on_loop(s, crier_sink_room, crier_sink_ref(s));
+}
+
+void crier_sink_forget_room(struct crier_sink *s, void *arg)
+{
+    struct sink_waiter **at = &s->room_waiters;
+    while (*at) {
+        struct sink_waiter *waiter = *at;
+        if (waiter->arg != arg) {
+            at = &waiter->next;
+            continue;
+        }
+        *at = waiter->next;
+        free(waiter);
+    }
+}
+
+/* ---- the end ---- */
+
+/* The worker does not run any more. */
+static void finish(struct crier_sink *s)
+{
+    atomic_store(&s->stopped, true);
+    if (s->loop)
+        crier_timer_stop(s->loop, &s->end_timer);
+    crier_sink_run_commands(s);
+    crier_queue_save(s->queue);
+    crier_sink_cancel_commands(s);
+    crier_sink_tell_losses(s, crier_clock_mono(s->env->clock), true);
+    s->driver->close(s->self);
+    s->self = NULL;
+    call_waiters(&s->room_waiters);
+    call_waiters(&s->enders);
+}
+
+static void ask_to_drain(struct crier_sink *s)
+{
+    atomic_store(&s->retry_now, true);
+    atomic_store(&s->draining, true);
 }
 
 void crier_sink_stop(struct crier_sink *s, int64_t within)
 {
-    if (s->stopped)
+    struct crier_worker *worker = atomic_load(&s->worker);
+    if (atomic_load(&s->stopped))
         return;
-    s->stopped = true;
-    if (s->worker) {
-        atomic_store(&s->retry_now, true);
-        atomic_store(&s->draining, true);
-        if (within > 0 && crier_clock_is_virtual(s->env->clock)) {
-            step(s, crier_loop_now(s->loop));
+    if (worker) {
+        ask_to_drain(s);
+        if (within > 0 && (s->driver->on_loop || crier_clock_is_virtual(s->env->clock))) {
+            do
+                crier_sink_step(s, crier_loop_now(s->loop));
+            while (s->driver->on_loop && !s->pending && !s->failing &&
+                   !crier_queue_is_empty(s->queue));
         } else if (within > 0) {
-            crier_worker_wake(s->worker);
+            crier_worker_wake(worker);
             crier_queue_wait(s->queue, within);
         }
         atomic_store(&s->stop, true);
-        crier_worker_stop(s->worker);
-        s->worker = NULL;
+        crier_worker_halt(worker);
     }
-    run_commands(s);
-    crier_queue_save(s->queue);
-    while (s->commands) {
-        struct command *c = s->commands;
-        s->commands = c->next;
-        cancel_command(s, c);
+    bool halting = s->halting;
+    finish(s);
+    if (halting)
+        crier_sink_unref(s); /* on_worker_ended does not come any more */
+}
+
+static void on_worker_ended(void *arg)
+{
+    struct crier_sink *s = arg;
+    if (!atomic_load(&s->stopped))
+        finish(s);
+    crier_sink_unref(s);
+}
+
+static void halt(struct crier_sink *s)
+{
+    if (s->halting || atomic_load(&s->stopped))
+        return;
+    s->halting = true;
+    crier_timer_stop(s->loop, &s->end_timer);
+    atomic_store(&s->stop, true);
+    crier_worker_end(atomic_load(&s->worker), on_worker_ended, crier_sink_ref(s));
+}
+
+void crier_sink_drained(void *sink)
+{
+    struct crier_sink *s = sink;
+    if (s->ending)
+        halt(s);
+    crier_sink_unref(s);
+}
+
+static void on_end_over(struct crier_timer *timer)
+{
+    halt(CRIER_CONTAINER(timer, struct crier_sink, end_timer));
+}
+
+static void end_posted(void *arg)
+{
+    struct crier_sink *s = arg;
+    call_waiters(&s->enders);
+    crier_sink_unref(s);
+}
+
+void crier_sink_end(struct crier_sink *s, int64_t within, void (*done)(void *arg), void *arg)
+{
+    if (done)
+        add_waiter(&s->enders, done, arg);
+    if (!atomic_load(&s->worker)) {
+        if (!atomic_load(&s->stopped))
+            finish(s);
+        return;
     }
-    tell_losses(s, crier_clock_mono(s->env->clock), true);
-    s->driver->close(s->self);
-    s->self = NULL;
+    if (atomic_load(&s->stopped)) {
+        crier_sink_on_loop(s, end_posted, crier_sink_ref(s));
+        return;
+    }
+    s->ending = true;
+    ask_to_drain(s);
+    s->end_timer.fire = on_end_over;
+    if (within <= 0) {
+        halt(s);
+    } else {
+        crier_timer_in(s->loop, &s->end_timer, within);
+        wake(s);
+    }
 }
 
 void crier_sink_on_event(struct crier_sink *s,
@@ -688,10 +490,15 @@ void crier_sink_stats(struct crier_sink *s, struct crier_sink_stats *out)
                                      .rejected = q.rejected,
                                      .dropped = q.dropped,
                                      .queued = q.queued,
-                                     .spilled = q.spilled};
+                                     .spilled = q.spilled,
+                                     .copied = q.copied,
+                                     .spool_bytes = q.spool_bytes};
     pthread_mutex_lock(&s->lock);
     out->retries = s->retries;
     out->failing = s->failing;
+    out->down = s->down;
+    out->down_since = s->down_since;
+    out->next_try = s->next_try;
     memcpy(out->last_error, s->last.text, sizeof out->last_error);
     pthread_mutex_unlock(&s->lock);
 }
