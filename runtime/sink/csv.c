@@ -256,7 +256,8 @@ static void put_cell(struct csv *self, const struct crier_value *v)
     }
 }
 
-static void put_rest(struct csv *self, const struct crier_record *record)
+static void put_rest(struct csv *self, const struct columns *columns,
+                     const struct crier_record *record)
 {
     struct crier_iter it = crier_record_fields(record);
     struct crier_value v;
@@ -264,7 +265,7 @@ static void put_rest(struct csv *self, const struct crier_record *record)
     crier_buf_clear(&self->json);
     crier_json_open(&self->json, '{');
     while (crier_next(&it, &v)) {
-        if (shown(self->columns.tree, &v))
+        if (shown(columns->tree, &v))
             continue;
         any = true;
         crier_json_keyn(&self->json, v.key.data, v.key.len);
@@ -275,24 +276,30 @@ static void put_rest(struct csv *self, const struct crier_record *record)
         put_quoted(&self->row, false, self->json.data, self->json.len);
 }
 
-static struct crier_str record_row(void *arg, struct crier_record *record)
+static struct crier_str make_row(struct csv *self, const struct columns *columns,
+                                 const struct crier_record *record)
 {
-    struct csv *self = arg;
     struct crier_value v;
     char scratch[32];
     crier_buf_clear(&self->row);
-    for (size_t i = 0; i < self->columns.count; i++) {
+    for (size_t i = 0; i < columns->count; i++) {
         if (i)
             crier_buf_putc(&self->row, ',');
-        if ((int)i == self->columns.rest)
-            put_rest(self, record);
-        else if (crier_record_get(record, self->columns.names[i], &v, scratch))
+        if ((int)i == columns->rest)
+            put_rest(self, columns, record);
+        else if (crier_record_get(record, columns->names[i], &v, scratch))
             put_cell(self, &v);
     }
     /* A row of one empty cell would be an empty line. */
     if (!self->row.len)
         crier_buf_putc(&self->row, ' ');
     return (struct crier_str){self->row.data, self->row.len};
+}
+
+static struct crier_str record_row(void *arg, struct crier_record *record)
+{
+    struct csv *self = arg;
+    return make_row(self, &self->columns, record);
 }
 
 /* ---- reading ---- */
@@ -534,6 +541,8 @@ static bool may_hit_cells(struct csv *self, struct crier_str row)
 static bool may_hit(void *arg, struct crier_str row)
 {
     struct csv *self = arg;
+    if (crier_line_filter_event(&self->filter, row) )
+        return true;
     return crier_line_filter_texts(&self->filter, row) &&
            crier_line_filter_members(&self->filter, row) && may_hit_cells(self, row);
 }
@@ -546,6 +555,48 @@ static int csv_query(void *arg, const struct crier_query *query, struct crier_re
         .quoted = true, .begin = begin_file, .may_hit = may_hit, .record = read_row, .arg = self};
     crier_line_filter_init(&self->filter, query, "\"\"");
     return crier_lines_query(crier_linefile_list(self->file), &reader, query, hits, count, err);
+}
+
+/* Whether the file at hand has a place for a field: a column of it, around it or in it, or `record`. */
+static bool has_place(const struct csv *self, const char *path)
+{
+    const struct node *level = self->read.tree;
+    if (self->read.rest >= 0)
+        return true;
+    for (;;) {
+        size_t len = strcspn(path, ".");
+        const struct node *n = find_node(level, (struct crier_str){path, len});
+        if (!n || n->column >= 0 || !path[len])
+            return n != NULL;
+        level = n->child;
+        path += len + 1;
+    }
+}
+
+static int changed_row(void *arg, const struct crier_change *change, struct crier_record *record,
+                       struct crier_str *out, struct crier_err *err)
+{
+    struct csv *self = arg;
+    for (size_t i = 0; i < change->field_count; i++)
+        if (!has_place(self, change->fields[i].path.data))
+            return crier_err_set(err, CRIER_EINVAL, "update: there is no column '%s'",
+                                 change->fields[i].path.data);
+    *out = make_row(self, &self->read, record);
+    return 0;
+}
+
+static int csv_change(void *arg, const struct crier_query *query, const json_t *fields,
+                      uint64_t *changed, struct crier_err *err)
+{
+    struct csv *self = arg;
+    const struct crier_line_reader reader = {.quoted = true,
+                                             .begin = begin_file,
+                                             .may_hit = may_hit,
+                                             .record = read_row,
+                                             .arg = self,
+                                             .line = changed_row};
+    crier_line_filter_init(&self->filter, query, "\"\"");
+    return crier_linefile_change(self->file, &reader, query, fields, changed, err);
 }
 
 /* ---- the driver ---- */
@@ -690,4 +741,5 @@ const struct crier_sink_driver crier_sink_csv = {
     .reopen = csv_reopen,
     .close = csv_close,
     .query = csv_query,
+    .change = csv_change,
 };

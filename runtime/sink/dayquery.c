@@ -223,7 +223,7 @@ static void take_entries(struct work *w)
             record = read_entry(w, w->chunk.data, w->chunk.len);
         if (!record)
             note_bad(w);
-        else if (crier_query_match(w->query, record))
+        else if (crier_query_wants(w->query, record))
             crier_buf_append(&w->hits, &record, sizeof record);
         else
             crier_record_unref(record);

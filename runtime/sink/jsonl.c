@@ -110,8 +110,9 @@ static bool may_hit(void *arg, struct crier_str line)
     size_t lead = strlen(ID_LEAD);
     bool ours =
         line.len > lead && memcmp(line.data, ID_LEAD, lead) == 0 && line.data[line.len - 1] == '}';
-    return !ours || (crier_line_filter_members(&self->filter, line) &&
-                     crier_line_filter_texts(&self->filter, line));
+    return !ours || crier_line_filter_event(&self->filter, line) ||
+           (crier_line_filter_members(&self->filter, line) &&
+            crier_line_filter_texts(&self->filter, line));
 }
 
 static struct crier_record *read_line(void *arg, struct crier_str line)
@@ -131,6 +132,26 @@ static int jsonl_query(void *arg, const struct crier_query *query, struct crier_
     return crier_lines_query(crier_linefile_list(self->file), &reader, query, hits, count, err);
 }
 
+static int changed_line(void *arg, const struct crier_change *change, struct crier_record *record,
+                        struct crier_str *out, struct crier_err *err)
+{
+    (void)arg;
+    (void)change;
+    (void)err;
+    *out = crier_record_json(record);
+    return 0;
+}
+
+static int jsonl_change(void *arg, const struct crier_query *query, const json_t *fields,
+                        uint64_t *changed, struct crier_err *err)
+{
+    struct jsonl *self = arg;
+    const struct crier_line_reader reader = {
+        .may_hit = may_hit, .record = read_line, .arg = self, .line = changed_line};
+    crier_line_filter_init(&self->filter, query, "\"");
+    return crier_linefile_change(self->file, &reader, query, fields, changed, err);
+}
+
 const struct crier_sink_driver crier_sink_jsonl = {
     .kind = "jsonl",
     .help = "a JSON object a line, in files that are closed by size and time",
@@ -144,4 +165,5 @@ const struct crier_sink_driver crier_sink_jsonl = {
     .reopen = jsonl_reopen,
     .close = jsonl_close,
     .query = jsonl_query,
+    .change = jsonl_change,
 };

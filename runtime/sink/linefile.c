@@ -345,6 +345,33 @@ static int open_live(struct crier_linefile *f, bool *fresh, struct stat *st, str
     return crier_err_set(err, CRIER_EBUSY, "%s is renamed again and again", f->path);
 }
 
+int crier_linefile_hold(struct crier_linefile *f, bool *there, struct crier_err *err)
+{
+    struct stat st;
+    bool fresh;
+    *there = access(f->path, F_OK) == 0;
+    return *there ? open_live(f, &fresh, &st, err) : 0;
+}
+
+/* Closed, also when nothing was changed: a descriptor that was opened for this is one whose file
+ * has not been looked through. */
+void crier_linefile_let_go(struct crier_linefile *f)
+{
+    close_live(f);
+}
+
+void crier_linefile_stop_packing(struct crier_linefile *f)
+{
+    drop_pack(f);
+    f->look_for_packs = f->compress;
+    f->pack_at = 0;
+}
+
+const char *crier_linefile_end(const struct crier_linefile *f)
+{
+    return f->format->end;
+}
+
 /* ---- what stands in the file ---- */
 
 static bool read_id(const struct crier_linefile *f, struct crier_str line, id_bytes out)

@@ -97,6 +97,25 @@ void crier_linefile_reopen(struct crier_linefile *file);
 /** The closed files, oldest first, then the live one; each may be gone when it is opened. NULL ends
  *  the list; free each and the list. */
 char **crier_linefile_list(const struct crier_linefile *file);
+struct crier_line_reader;
+/** As the `change` of a sink driver: rewrite the files that hold what matches (packed ones are packed
+ *  again), each beside itself and then renamed over, so that a crash leaves the one or the other. A
+ *  closed file without any line left is deleted. CRIER_EBUSY: locked by someone else for 100 ms.
+ *  After an error the files that came before may have been changed. */
+CRIER_CHECK int crier_linefile_change(struct crier_linefile *file,
+                                      const struct crier_line_reader *reader,
+                                      const struct crier_query *query, const json_t *fields,
+                                      uint64_t *changed, struct crier_err *err);
+
+/* For linefile_change.c. */
+/** Lock the live file, if there is one. */
+CRIER_CHECK int crier_linefile_hold(struct crier_linefile *file, bool *there,
+                                    struct crier_err *err);
+void crier_linefile_let_go(struct crier_linefile *file); /**< unlock it */
+/** Give up packing, and look again for what there is to be packed. */
+void crier_linefile_stop_packing(struct crier_linefile *file);
+const char *crier_linefile_end(const struct crier_linefile *file); /**< of its lines */
+
 const char *crier_linefile_path(const struct crier_linefile *file);
 
 #endif

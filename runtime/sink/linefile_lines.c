@@ -156,6 +156,11 @@ int crier_lines_next(struct crier_lines *l, struct crier_str *line, struct crier
     return seen > 0;
 }
 
+struct crier_str crier_lines_raw(const struct crier_lines *l)
+{
+    return (struct crier_str){l->buf.data + l->begin, l->behind - l->begin};
+}
+
 void crier_lines_reject(struct crier_lines *l)
 {
     const char *from = l->buf.data + l->begin;

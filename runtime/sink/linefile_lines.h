@@ -36,6 +36,8 @@ void crier_lines_seek(struct crier_lines *lines, int64_t at);
 /** The next line, without its end; valid until the next call. 1, or 0 at the end, or CRIER_EIO. */
 CRIER_CHECK int crier_lines_next(struct crier_lines *lines, struct crier_str *line,
                                  struct crier_err *err);
+/** The line handed out last with its end, as it stands in the file. */
+struct crier_str crier_lines_raw(const struct crier_lines *lines);
 /** The line handed out last is none: go on behind its first line break, be it between quotes. */
 void crier_lines_reject(struct crier_lines *lines);
 

@@ -51,12 +51,12 @@ static bool is_member(const struct crier_cond *cond)
 void crier_line_filter_init(struct crier_line_filter *filter, const struct crier_query *query,
                             const char *quote)
 {
-    *filter = (struct crier_line_filter){0};
+    *filter = (struct crier_line_filter){.events = crier_query_has_events(query)};
     for (size_t i = 0; i < query->count; i = query->conds[i].end) {
         const struct crier_cond *cond = &query->conds[i];
         if (is_needle(cond) && filter->text_count < CRIER_COUNT(filter->texts)) {
             filter->texts[filter->text_count++] = cond->values[0].value.s;
-        } else if (cond->op <= CRIER_OP_LIKE && is_member(cond) &&
+        } else if (is_member(cond) &&
                    filter->member_count < CRIER_COUNT(filter->members)) {
             size_t n = filter->member_count++;
             filter->members[n].cond = cond;
@@ -71,6 +71,12 @@ void crier_line_filter_init(struct crier_line_filter *filter, const struct crier
 static bool escapes(struct crier_str line)
 {
     return memchr(line.data, '\\', line.len) != NULL;
+}
+
+bool crier_line_filter_event(const struct crier_line_filter *filter, struct crier_str line)
+{
+    static const char word[] = "event_id";
+    return filter->events && memmem(line.data, line.len, word, sizeof word - 1);
 }
 
 bool crier_line_filter_texts(const struct crier_line_filter *filter, struct crier_str line)
@@ -198,7 +204,7 @@ static void take_line(const struct crier_line_reader *reader, const struct crier
             note_bad(hits, path, lines->at);
         if (reader->quoted)
             crier_lines_reject(lines);
-    } else if (crier_query_match(query, record)) {
+    } else if (crier_query_wants(query, record)) {
         crier_buf_append(&hits->records, &record, sizeof record);
     } else {
         crier_record_unref(record);
@@ -232,7 +238,7 @@ static int query_file(const char *path, const struct crier_line_reader *reader,
 /* Without an order the first hits are the ones that are asked for. */
 static size_t wanted(const struct crier_query *query)
 {
-    if (query->order || query->limit > SIZE_MAX - query->offset)
+    if (query->order || crier_query_has_events(query) || query->limit > SIZE_MAX - query->offset)
         return SIZE_MAX;
     return query->limit + query->offset;
 }

@@ -12,6 +12,7 @@
 #ifndef CRIER_SINK_LINEFILE_QUERY_H
 #define CRIER_SINK_LINEFILE_QUERY_H
 
+#include "record/change.h"
 #include "record/query.h"
 #include "sink/linefile_lines.h"
 
@@ -26,10 +27,15 @@ struct crier_line_reader {
     /** The record of a line, for the caller; NULL: it is none. */
     struct crier_record *(*record)(void *arg, struct crier_str line);
     void *arg;
+    /** For changes: the line of a changed record as it has to stand in the file at hand, without
+     *  its end, valid until the next call. CRIER_EINVAL: the file cannot hold what was changed. */
+    int (*line)(void *arg, const struct crier_change *change, struct crier_record *record,
+                struct crier_str *out, struct crier_err *err);
 };
 
 /** What can be said of a line without making a record of it. Borrows from the query. */
 struct crier_line_filter {
+    bool events; /**< phases of events are hits, whatever they say: is_event comes first */
     struct crier_str texts[8]; /**< stand in the line of every record that matches */
     size_t text_count;
     /** Conditions on a member at the top that compare numbers or times; what stands in front of
@@ -45,6 +51,8 @@ struct crier_line_filter {
 /** quote: how a quote is written in the lines, `"` or (JSON in CSV) `""`. */
 void crier_line_filter_init(struct crier_line_filter *filter, const struct crier_query *query,
                             const char *quote);
+/** Whether the line may be a phase of an event that is wanted: the filter has no say then. */
+bool crier_line_filter_event(const struct crier_line_filter *filter, struct crier_str line);
 /** Whether all texts stand in the line. */
 bool crier_line_filter_texts(const struct crier_line_filter *filter, struct crier_str line);
 /** False: by its members without a column, a line that is a JSON object without white space (or has

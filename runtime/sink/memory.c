@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "record/change.h"
 
 struct memory {
     struct crier_record **ring; /* grows up to max */
@@ -68,7 +69,7 @@ static int memory_query(void *self, const struct crier_query *query, struct crie
     (void)err;
     for (size_t i = 0; i < m->count; i++) {
         struct crier_record *record = m->ring[(m->head + i) % m->cap];
-        if (!crier_query_match(query, record))
+        if (!crier_query_wants(query, record))
             continue;
         crier_record_ref(record);
         crier_buf_append(&found, &record, sizeof record);
@@ -76,6 +77,51 @@ static int memory_query(void *self, const struct crier_query *query, struct crie
     *count = found.len / sizeof(struct crier_record *);
     *hits = *count ? (struct crier_record **)(void *)found.data : NULL;
     return CRIER_OK;
+}
+
+/* What is asked for is found first, so that a query that fails changes nothing. */
+static int memory_change(void *self, const struct crier_query *query, const json_t *fields,
+                         uint64_t *changed, struct crier_err *err)
+{
+    struct memory *m = self;
+    struct crier_change change;
+    struct crier_record **hits = NULL, **next = crier_calloc(m->count + 1, sizeof *next);
+    size_t count = 0, kept = 0;
+    int rc = crier_change_init(&change, query, fields, err);
+    if (rc == CRIER_OK && crier_query_has_events(query)) {
+        rc = memory_query(self, query, &hits, &count, err);
+        crier_change_learn(&change, hits, count);
+    }
+    for (size_t i = 0; rc == CRIER_OK && i < m->count; i++) {
+        struct crier_record *record = m->ring[(m->head + i) % m->cap];
+        switch (crier_change_ask(&change, record, &next[kept])) {
+        case CRIER_CHANGE_KEEP:
+            next[kept] = crier_record_ref(record);
+            break;
+        case CRIER_CHANGE_REMOVE:
+            continue;
+        default:
+            break;
+        }
+        kept++;
+    }
+    if (rc == CRIER_OK)
+        rc = crier_change_fault(&change, err);
+    *changed = rc == CRIER_OK ? change.changed : 0;
+    if (rc == CRIER_OK && change.changed) {
+        for (size_t i = 0; i < m->count; i++) {
+            crier_record_unref(m->ring[i]);
+            m->ring[i] = i < kept ? next[i] : NULL;
+        }
+        m->head = 0;
+        m->count = kept;
+    } else {
+        for (size_t i = 0; i < kept; i++)
+            crier_record_unref(next[i]);
+    }
+    free(next);
+    crier_change_fini(&change);
+    return rc;
 }
 
 static void memory_close(void *self)
@@ -98,4 +144,5 @@ const struct crier_sink_driver crier_sink_memory = {
     .write = memory_write,
     .close = memory_close,
     .query = memory_query,
+    .change = memory_change,
 };

@@ -899,7 +899,7 @@ static void match_list(const struct redis *r, struct crier_str key, const redisR
             record = NULL;
         if (!record)
             record = read_plain(r, reader, key, line);
-        if (record && crier_query_match(query, record))
+        if (record && crier_query_wants(query, record))
             crier_buf_append(found, &record, sizeof record);
         else
             crier_record_unref(record);

@@ -37,6 +37,136 @@ static void test_filters_as_memory(void **state)
     maker_fini(&m);
 }
 
+/* Files closed and packed, and the live one; events by way of their phases. */
+static void test_changes_as_memory(void **state)
+{
+    (void)state;
+    static const struct {
+        struct filter f;
+        const char *fields;
+    } changes[] = {
+        {{"task_name", CRIER_OP_EQ, {STR("fetch")}, 1, NULL, false, 0, 0},
+         "{\"action\":\"gone\",\"reason\":\"a, \\\"b\\\"\",\"runtime\":null}"},
+        {{"guild.name", CRIER_OP_EQ, {STR("Chat")}, 1, NULL, false, 0, 0},
+         "{\"guild.name\":\"=Talk\",\"guild.id\":\"863071397207212099\",\"x.y\":[1,2]}"},
+        {{"action", CRIER_OP_EQ, {STR("no such")}, 1, NULL, false, 0, 0}, "{\"a\":1}"},
+        {{"code", CRIER_OP_EQ, {STR("E7")}, 1, NULL, false, 0, 0}, "{\"mod_type\":\"other\"}"},
+        {{"count", CRIER_OP_LT, {INT(0)}, 1, NULL, false, 0, 0}, NULL},
+        {{"code", CRIER_OP_EQ, {STR("E8")}, 1, NULL, false, 0, 0}, NULL},
+        {{"level", CRIER_OP_EQ, {STR("error")}, 1, NULL, false, 0, 0}, NULL},
+    };
+    static const struct filter checks[] = {
+        {"seq", CRIER_OP_GE, {INT(0)}, 1, NULL, false, 0, 0},
+        {"action", CRIER_OP_EQ, {STR("gone")}, 1, NULL, false, 0, 0},
+        {"reason", CRIER_OP_EQ, {STR("a, \"b\"")}, 1, NULL, false, 0, 0},
+        {"runtime", CRIER_OP_GE, {INT(0)}, 1, "runtime", true, 0, 0},
+        {"guild.name", CRIER_OP_EQ, {STR("=Talk")}, 1, NULL, false, 0, 0},
+        {"guild.id", CRIER_OP_EQ, {INT(863071397207212099)}, 1, NULL, false, 0, 0},
+        {"guild.type", CRIER_OP_EQ, {STR("GUILD")}, 1, NULL, false, 0, 0},
+        {"x.y.2", CRIER_OP_EQ, {INT(2)}, 1, NULL, false, 0, 0},
+        {"mod_type", CRIER_OP_EQ, {STR("other")}, 1, NULL, false, 0, 0},
+        {"phase", CRIER_OP_NE, {NIL}, 1, "event_id", true, 0, 0},
+    };
+    struct crier_clock *clock = crier_clock_virtual(START);
+    struct rig rig, memory;
+    struct maker m;
+    size_t got, want;
+    maker_init(&m, 7);
+    rig_open(&rig, &DRIVER, clock, "max_size", (int64_t)9000, "compress", (int64_t)1, NULL);
+    rig_open(&memory, &crier_sink_memory, clock, NULL);
+    for (int i = 0; i < 200; i++) {
+        struct crier_record *r =
+            i == 3     ? make_phase(&m, i, "e1", "start", "mod_type", "report")
+            : i == 150 ? make_phase(&m, i, "e1", "finish", "code", "E7")
+            : i == 4   ? make_phase(&m, i, "e2", "start", "mod_type", "report")
+            : i == 199 ? make_phase(&m, i, "e2", "finish", "code", "E8")
+                       : mixed_record(&m, i);
+        rig_write(&rig, &r, 1);
+        rig_write(&memory, &r, 1);
+        crier_record_unref(r);
+        if (i == 100)
+            while (rig.driver->idle(rig.self, 0) == 0)
+                ;
+    }
+    for (size_t i = 0; i < CRIER_COUNT(changes); i++) {
+        uint64_t n = change(&rig, &changes[i].f, changes[i].fields);
+        assert_int_equal(n, change(&memory, &changes[i].f, changes[i].fields));
+        assert_int_equal(n == 0, i == 2);
+        for (size_t k = 0; k < CRIER_COUNT(checks); k++) {
+            char *a = answer(&rig, &checks[k], &got), *b = answer(&memory, &checks[k], &want);
+            if (strcmp(a, b) != 0)
+                fail_msg("after change %zu, check %zu on %s: %zu hits, memory has %zu", i, k,
+                         checks[k].path, got, want);
+            assert_true(got > 0 || k == 1 || k == 2 || (k >= 4 && k != 6));
+            free(a);
+            free(b);
+        }
+    }
+    assert_true(got > 0);
+    /* And it goes on: in the right file, nothing twice. */
+    struct crier_record *more = nth_record(5000);
+    size_t before = count_all(&rig);
+    rig_write(&rig, &more, 1);
+    rig_close(&rig);
+    rig_open(&rig, &DRIVER, clock, "max_size", (int64_t)9000, "compress", (int64_t)1, NULL);
+    rig_write(&rig, &more, 1);
+    assert_int_equal(count_all(&rig), before + 1);
+    crier_record_unref(more);
+    char *command = crier_asprintf("! ls -a %s | grep -q 'new$\\|tmp$'", folder);
+    assert_int_equal(system(command), 0);
+    free(command);
+    rig_close(&rig);
+    rig_close(&memory);
+    crier_clock_free(clock);
+    maker_fini(&m);
+}
+
+/* A disk that is full leaves the old file as it was. */
+static void test_change_on_a_full_disk(void **state)
+{
+    (void)state;
+    struct crier_clock *clock = crier_clock_virtual(START);
+    const struct filter all = {"kind", CRIER_OP_EQ, {STR("log")}, 1, NULL, false, 0, 0};
+    struct rlimit old, small;
+    struct crier_record *batch[50];
+    struct crier_err err = {0};
+    uint64_t changed;
+    size_t len, after;
+    struct rig rig;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    small = old;
+    small.rlim_cur = 5000;
+    rig_open(&rig, &DRIVER, clock, NULL);
+    for (int i = 0; i < 50; i++)
+        batch[i] = nth_record(i);
+    rig_write(&rig, batch, 50);
+    char *before = slurp(LIVE, &len);
+    struct crier_query *query = crier_query_new(rig.zone);
+    json_t *fields = json_pack("{s:i}", "x", 1);
+    assert_int_equal(crier_query_add(query, all.path, all.op, all.values, 1, &err), 0);
+    setrlimit(RLIMIT_FSIZE, &small);
+    int rc = rig.driver->change(rig.self, query, fields, &changed, &err);
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_int_equal(rc, CRIER_EIO);
+    char *text = slurp(LIVE, &after);
+    assert_int_equal(after, len);
+    assert_memory_equal(text, before, len);
+    free(text);
+    free(before);
+    assert_int_equal(change(&rig, &all, "{\"x\":1}"), 50);
+    assert_int_equal(count_all(&rig), 50);
+    assert_int_equal(change(&rig, &all, NULL), 50);
+    assert_int_equal(count_all(&rig), 0);
+
+    for (int i = 0; i < 50; i++)
+        crier_record_unref(batch[i]);
+    crier_query_free(query);
+    json_decref(fields);
+    rig_close(&rig);
+    crier_clock_free(clock);
+}
+
 static void test_records_come_back_whole(void **state)
 {
     (void)state;
@@ -274,7 +404,8 @@ static void test_reopen_after_a_rename(void **state)
 
 #define LINE_CASE(test) cmocka_unit_test_setup_teardown(test, make_test_folder, remove_test_folder)
 #define LINE_CASES                                                                                 \
-    LINE_CASE(test_filters_as_memory), LINE_CASE(test_records_come_back_whole),                    \
+    LINE_CASE(test_filters_as_memory), LINE_CASE(test_changes_as_memory),                          \
+        LINE_CASE(test_change_on_a_full_disk), LINE_CASE(test_records_come_back_whole),            \
         LINE_CASE(test_kill), LINE_CASE(test_full_disk),                                           \
         LINE_CASE(test_a_replayed_batch_is_skipped), LINE_CASE(test_two_processes),                \
         LINE_CASE(test_reopen_after_a_rename)

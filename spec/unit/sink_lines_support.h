@@ -348,6 +348,8 @@ static const struct filter filters[] = {
     {"nothing", CRIER_OP_EQ, {NIL}, 1, NULL, false, 12, 0},
     {"a.b", CRIER_OP_EQ, {STR("dots")}, 1, NULL, false, 0, 0},
     {"a.b", CRIER_OP_EQ, {STR("'quoted")}, 1, "a.b", false, 0, 0},
+    {"text", CRIER_OP_REGEX, {STR("^record [12]\\d$")}, 1, NULL, false, 0, 0},
+    {"guild.name", CRIER_OP_REGEX, {STR("\"daily\"$")}, 1, "text", true, 0, 0},
     {"list_text", CRIER_OP_EQ, {STR("[1]")}, 1, NULL, false, 0, 0},
     {"whole", CRIER_OP_EQ, {INT(3)}, 1, NULL, false, 0, 0},
     {"no_such", CRIER_OP_GE, {INT(0)}, 1, NULL, false, 0, 0},
@@ -372,15 +374,13 @@ static inline char *answer(struct rig *rig, const struct filter *f, size_t *numb
         fail_msg("%s", err.text);
     assert_int_equal(err.code, 0);
     assert_string_equal(err.text, "");
-    struct crier_record **out = crier_malloc((count + 1) * sizeof *out);
-    *number = crier_query_run(query, hits, count, out);
-    for (size_t i = 0; i < *number; i++) {
-        crier_record_id(out[i], id);
-        crier_buf_printf(&ids, "%s %llu\n", id, (unsigned long long)crier_record_seq(out[i]));
-    }
-    for (size_t i = 0; i < count; i++)
+    assert_int_equal(crier_query_finish(query, &hits, &count, &err), 0);
+    for (size_t i = 0; i < count; i++) {
+        crier_record_id(hits[i], id);
+        crier_buf_printf(&ids, "%s %llu\n", id, (unsigned long long)crier_record_seq(hits[i]));
         crier_record_unref(hits[i]);
-    free(out);
+    }
+    *number = count;
     free(hits);
     crier_query_free(query);
     return crier_buf_take(&ids);
@@ -400,6 +400,32 @@ static inline void check_filters(struct rig *rig, struct rig *memory)
         free(b);
     }
     assert_in_range(none, 0, 4);
+}
+
+/** A change, given as one condition and the new fields (JSON; NULL: delete): how many. */
+static inline uint64_t change(struct rig *rig, const struct filter *f, const char *fields)
+{
+    struct crier_query *query = crier_query_new(rig->zone);
+    json_t *object = fields ? json_loads(fields, 0, NULL) : NULL;
+    struct crier_err err = {0};
+    uint64_t changed = 999;
+    assert_int_equal(crier_query_add(query, f->path, f->op, f->values, f->count, &err), 0);
+    if (rig->driver->change(rig->self, query, object, &changed, &err) != 0)
+        fail_msg("%s", err.text);
+    json_decref(object);
+    crier_query_free(query);
+    return changed;
+}
+
+/** The phase of an event. */
+static inline struct crier_record *make_phase(struct maker *m, int i, const char *id,
+                                              const char *phase, const char *key, const char *value)
+{
+    crier_build_begin(&m->b, CRIER_KIND_EVENT, CRIER_INFO, START + i * CRIER_S);
+    CRIER_B_STR(&m->b, "event_id", id);
+    CRIER_B_STR(&m->b, "phase", phase);
+    crier_build_str(&m->b, key, strlen(key), value, strlen(value));
+    return crier_build_end(&m->b);
 }
 
 /** Query everything; the texts of all records. */
