@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +24,11 @@ struct place {
 
 struct work {
     const struct crier_query *query;
+    int (*file)(struct work *w, const char *path, struct crier_err *err);
+    struct crier_change *change; /* NULL: a query */
+    struct crier_str (*render)(void *arg, const struct crier_record *record,
+                               const struct crier_dayentry *entry);
+    void *arg;
     struct crier_reader reader;
     struct crier_buf hits, chunk, places, top;
     uint64_t bad;
@@ -31,7 +37,8 @@ struct work {
     int fd;
     const char *path;
     struct crier_buf name;
-    uint64_t id;
+    int64_t top_split; /* where in `top` the entries were */
+    uint64_t id, index; /* of the file, of the entry that was read last */
     char type[16];
 };
 
@@ -98,6 +105,8 @@ static bool read_members(struct work *w, struct crier_scan *scan, bool *guild)
         bool shown = is(scan->key, "sent_data") || is(scan->key, "channels");
         if (event <= CRIER_SCAN_END)
             return false;
+        if (event == CRIER_SCAN_INT && is(scan->key, "index") && scan->i >= 0)
+            w->index = (uint64_t)scan->i;
         if (object && is(scan->key, "record"))
             good = read_inner(w, scan, guild);
         else if (is(scan->key, "index") || is(scan->key, "timestamp") ||
@@ -127,6 +136,7 @@ static struct crier_record *read_entry(struct work *w, const char *text, size_t 
     struct crier_record *record = NULL;
     const char *kind = w->id ? "message" : w->type;
     bool guild = false;
+    w->index = 0;
     crier_scan_init(&scan, text, len);
     crier_reader_begin(&w->reader);
     bool good = crier_reader_string(&w->reader, (struct crier_str){"kind", 4},
@@ -173,6 +183,7 @@ static bool read_top(struct work *w, const struct crier_dayscan *day, int64_t si
     crier_buf_clear(&w->name);
     w->type[0] = '\0';
     w->id = day->id;
+    w->top_split = day->list_at;
     if (!read_at(w, &w->top, 0, day->list_at) || !read_at(w, &w->top, day->list_end, size))
         return false;
     crier_scan_init(&scan, w->top.data, w->top.len);
@@ -230,23 +241,149 @@ static void take_entries(struct work *w)
     }
 }
 
-static int query_file(struct work *w, const char *path, struct crier_err *err)
+/* Open and lock; w->fd is -1 where the file is gone. */
+static int open_file(struct work *w, const char *path, int how, struct crier_err *err)
 {
-    int rc = 0;
     w->path = path;
     w->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (w->fd < 0)
         return errno == ENOENT ? 0 : crier_err_sys(err, CRIER_EIO, errno, "cannot read %s", path);
-    for (int i = 0; rc == 0 && flock(w->fd, LOCK_SH | LOCK_NB) != 0; i++) {
+    for (int i = 0; flock(w->fd, how | LOCK_NB) != 0; i++) {
         if (i == LOCK_TRIES)
-            rc = crier_err_set(err, CRIER_EBUSY, "%s is locked by another process", path);
+            return crier_err_set(err, CRIER_EBUSY, "%s is locked by another process", path);
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
-    if (rc == 0 && find_entries(w))
+    return 0;
+}
+
+static void close_file(struct work *w)
+{
+    if (w->fd >= 0)
+        close(w->fd);
+    w->fd = -1;
+}
+
+static int query_file(struct work *w, const char *path, struct crier_err *err)
+{
+    int rc = open_file(w, path, LOCK_SH, err);
+    if (rc == 0 && w->fd >= 0 && find_entries(w))
         take_entries(w);
-    else if (rc == 0)
+    else if (rc == 0 && w->fd >= 0)
         note_bad(w);
-    close(w->fd);
+    close_file(w);
+    return rc;
+}
+
+/* ---- changing ---- */
+
+static const char between[] = ",\n        ";
+
+/* The entry at a place as it stays or as it becomes, added to b; false: it goes. */
+static bool put_entry(struct work *w, struct place place, struct crier_buf *b, bool *changed)
+{
+    struct crier_record *record, *other = NULL;
+    enum crier_change_verdict verdict = CRIER_CHANGE_KEEP;
+    crier_buf_clear(&w->chunk);
+    if (!read_at(w, &w->chunk, place.start, place.end))
+        return false;
+    record = read_entry(w, w->chunk.data, w->chunk.len);
+    if (record)
+        verdict = crier_change_ask(w->change, record, &other);
+    struct crier_str text = {w->chunk.data, w->chunk.len};
+    if (verdict == CRIER_CHANGE_REPLACE) {
+        const struct crier_dayentry entry = {
+            .name = {w->name.data ? w->name.data : "", w->name.len},
+            .id = w->id,
+            .type = w->type,
+            .index = w->index,
+        };
+        text = w->render(w->arg, other, &entry);
+    }
+    if (verdict != CRIER_CHANGE_REMOVE) {
+        crier_buf_puts(b, b->len ? between : between + 1);
+        crier_buf_append(b, text.data, text.len);
+    }
+    *changed |= verdict != CRIER_CHANGE_KEEP;
+    crier_record_unref(record);
+    crier_record_unref(other);
+    return true;
+}
+
+static int replace_file(struct work *w, const struct crier_buf *text, struct crier_err *err)
+{
+    struct stat st;
+    const char *name = strrchr(w->path, '/') + 1;
+    char *other = crier_asprintf("%.*s.%s.new", (int)(name - w->path), w->path, name);
+    int rc = 0, fd = open(other, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    size_t at = 0;
+    while (fd >= 0 && at < text->len) {
+        ssize_t n = write(fd, text->data + at, text->len - at);
+        if (n < 0 && errno != EINTR)
+            break;
+        at += n > 0 ? (size_t)n : 0;
+    }
+    if (fd < 0 || at < text->len || fstat(w->fd, &st) != 0 || fchmod(fd, st.st_mode & 07777) != 0 ||
+        fdatasync(fd) != 0 || rename(other, w->path) != 0) {
+        rc = crier_err_sys(err, CRIER_EIO, errno, "cannot write %s", other);
+        unlink(other);
+    }
+    if (fd >= 0)
+        close(fd);
+    free(other);
+    return rc;
+}
+
+static int rewrite_file(struct work *w, struct crier_err *err)
+{
+    struct crier_buf entries = {0}, text = {0};
+    struct place place;
+    size_t count = w->places.len / sizeof place;
+    bool changed = false;
+    int rc = 0;
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        memcpy(&place, w->places.data + i * sizeof place, sizeof place);
+        if (!put_entry(w, place, &entries, &changed))
+            rc = crier_err_set(err, CRIER_EIO, "cannot read %s", w->path);
+    }
+    if (rc == 0)
+        rc = crier_change_fault(w->change, err);
+    if (rc == 0 && changed && entries.len == 0) {
+        if (unlink(w->path) != 0)
+            rc = crier_err_sys(err, CRIER_EIO, errno, "cannot delete %s", w->path);
+    } else if (rc == 0 && changed) {
+        crier_buf_append(&text, w->top.data, (size_t)w->top_split);
+        crier_buf_append(&text, entries.data, entries.len);
+        crier_buf_puts(&text, "\n    ");
+        crier_buf_append(&text, w->top.data + w->top_split, w->top.len - (size_t)w->top_split);
+        rc = replace_file(w, &text, err);
+    }
+    crier_buf_fini(&entries);
+    crier_buf_fini(&text);
+    return rc;
+}
+
+/* Whether what was locked still stands at the path. */
+static bool in_place(const struct work *w)
+{
+    struct stat a, b;
+    return fstat(w->fd, &a) == 0 && stat(w->path, &b) == 0 && a.st_ino == b.st_ino &&
+           a.st_dev == b.st_dev;
+}
+
+static int change_file(struct work *w, const char *path, struct crier_err *err)
+{
+    uint64_t before = w->change->changed;
+    int rc = open_file(w, path, LOCK_EX, err);
+    for (int i = 0; rc == 0 && w->fd >= 0 && !in_place(w); i++) {
+        close_file(w);
+        rc = i < LOCK_TRIES ? open_file(w, path, LOCK_EX, err)
+                            : crier_err_set(err, CRIER_EBUSY, "%s is renamed again and again", path);
+    }
+    if (rc == 0 && w->fd >= 0 && find_entries(w))
+        rc = rewrite_file(w, err);
+    if (rc != 0)
+        w->change->changed = before;
+    close_file(w);
     return rc;
 }
 
@@ -271,7 +408,7 @@ static int is_day_file(const struct dirent *entry)
 }
 
 /* The folders of years, months and days; depth 3 holds files. */
-static int query_folder(struct work *w, const char *path, int depth, struct crier_err *err)
+static int walk(struct work *w, const char *path, int depth, struct crier_err *err)
 {
     struct dirent **names = NULL;
     size_t before = w->hits.len;
@@ -282,7 +419,7 @@ static int query_folder(struct work *w, const char *path, int depth, struct crie
     for (int i = 0; i < n; i++) {
         char *inner = crier_path_join(path, names[i]->d_name);
         if (rc == 0)
-            rc = depth < 3 ? query_folder(w, inner, depth + 1, err) : query_file(w, inner, err);
+            rc = depth < 3 ? walk(w, inner, depth + 1, err) : w->file(w, inner, err);
         free(inner);
         free(names[i]);
     }
@@ -293,11 +430,20 @@ static int query_folder(struct work *w, const char *path, int depth, struct crie
     return rc;
 }
 
+static void fini(struct work *w)
+{
+    crier_reader_fini(&w->reader);
+    crier_buf_fini(&w->chunk);
+    crier_buf_fini(&w->places);
+    crier_buf_fini(&w->top);
+    crier_buf_fini(&w->name);
+}
+
 int crier_dayfiles_query(const char *path, const struct crier_query *query,
                          struct crier_record ***hits, size_t *count, struct crier_err *err)
 {
-    struct work w = {.query = query};
-    int rc = query_folder(&w, path, 0, err);
+    struct work w = {.query = query, .file = query_file};
+    int rc = walk(&w, path, 0, err);
     *count = w.hits.len / sizeof(struct crier_record *);
     *hits = (struct crier_record **)(void *)w.hits.data;
     if (rc == 0 && w.bad && err)
@@ -311,10 +457,28 @@ int crier_dayfiles_query(const char *path, const struct crier_query *query,
         *hits = NULL;
         *count = 0;
     }
-    crier_reader_fini(&w.reader);
-    crier_buf_fini(&w.chunk);
-    crier_buf_fini(&w.places);
-    crier_buf_fini(&w.top);
-    crier_buf_fini(&w.name);
+    fini(&w);
+    return rc;
+}
+
+int crier_dayfiles_change(const char *path, const struct crier_query *query, const json_t *fields,
+                          struct crier_str (*render)(void *arg, const struct crier_record *record,
+                                                     const struct crier_dayentry *entry),
+                          void *arg, uint64_t *changed, struct crier_err *err)
+{
+    struct crier_change change;
+    struct work w = {.file = change_file, .change = &change, .render = render, .arg = arg};
+    struct crier_record **hits = NULL;
+    size_t count = 0;
+    int rc = crier_change_init(&change, query, fields, err);
+    if (rc == 0 && crier_query_has_events(query)) {
+        rc = crier_dayfiles_query(path, query, &hits, &count, err);
+        crier_change_learn(&change, hits, count);
+    }
+    if (rc == 0)
+        rc = walk(&w, path, 0, err);
+    *changed = change.changed;
+    crier_change_fini(&change);
+    fini(&w);
     return rc;
 }

@@ -801,6 +801,45 @@ static int json_query(void *arg, const struct crier_query *query, struct crier_r
     return crier_dayfiles_query(((struct json_sink *)arg)->path, query, hits, count, err);
 }
 
+/* Whether the top of the file says all of a record's guild. */
+static bool says_guild(const struct crier_dayentry *entry, const struct crier_value *guild)
+{
+    struct crier_iter it = crier_values(guild);
+    struct crier_value v;
+    size_t said = 0;
+    while (crier_next(&it, &v)) {
+        bool same = (is_key(&v, "id") && v.type == CRIER_SNOWFLAKE && v.u == entry->id) ||
+                    (is_key(&v, "type") && is_text(&v, entry->type)) ||
+                    (is_key(&v, "name") && v.type == CRIER_STR && v.s.len == entry->name.len &&
+                     memcmp(v.s.data, entry->name.data, v.s.len) == 0);
+        if (!same)
+            return false;
+        said++;
+    }
+    return said == 3;
+}
+
+static struct crier_str changed_entry(void *arg, const struct crier_record *record,
+                                      const struct crier_dayentry *entry)
+{
+    struct json_sink *self = arg;
+    struct target t = {.key.id = entry->id, .name = entry->name, .type = entry->type};
+    struct crier_value guild;
+    char scratch[32];
+    t.is_named = !entry->id || (crier_record_get(record, "guild", &guild, scratch) &&
+                                says_guild(entry, &guild));
+    look_up_time(self, record);
+    put_entry(self, &t, record, entry->index);
+    return (struct crier_str){self->entry.data, self->entry.len};
+}
+
+static int json_change(void *arg, const struct crier_query *query, const json_t *fields,
+                       uint64_t *changed, struct crier_err *err)
+{
+    struct json_sink *self = arg;
+    return crier_dayfiles_change(self->path, query, fields, changed_entry, self, changed, err);
+}
+
 const struct crier_sink_driver crier_sink_json = {
     .kind = "json",
     .help = "a JSON document a guild and day, newest first",
@@ -815,4 +854,5 @@ const struct crier_sink_driver crier_sink_json = {
     .reopen = json_reopen,
     .close = json_close,
     .query = json_query,
+    .change = json_change,
 };

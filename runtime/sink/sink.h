@@ -96,9 +96,10 @@ struct crier_sink_driver {
     void (*reopen)(void *self);
     /** [any, after the last write] Flush, close, free. */
     void (*close)(void *self);
-    /** [worker] Read back: the records that match, in stored order (oldest first) before the
-     *  query's own order, limit and offset are applied by the caller (crier_query_finish). Each
-     *  hit is a reference for the caller. NULL: the sink cannot be read. */
+    /** [worker] Read back: the records that crier_query_wants, in stored order (oldest first)
+     *  before events are folded and the query's own order, limit and offset are applied by the
+     *  caller (crier_query_finish). Each hit is a reference for the caller. NULL: the sink cannot
+     *  be read. */
     int (*query)(void *self, const struct crier_query *query, struct crier_record ***hits,
                  size_t *count, struct crier_err *err);
     enum crier_level level; /**< what it takes unless `level` is given; 0: debug */
@@ -109,7 +110,7 @@ struct crier_sink_driver {
      *  its own): they must not block, and may answer CRIER_PENDING. */
     bool on_loop;
     /** [worker] Change the records that match (order, offset and limit play no part), or delete
-     *  them (fields NULL); their number in *changed. Common members are not changed; `fields`:
+     *  them (fields NULL); their number in *changed, an event counting once (record/change.h). Common members are not changed; `fields`:
      *  an object of new values, null removes. NULL: the store cannot (CRIER_EINVAL is answered). */
     int (*change)(void *self, const struct crier_query *query, const json_t *fields,
                   uint64_t *changed, struct crier_err *err);

@@ -53,30 +53,13 @@ static void deliver(void *arg)
     free(c);
 }
 
-/* What the driver gave, in the query's own order and within its limit. */
-static void finish_query(const struct crier_query *query, struct crier_record ***hits,
-                         size_t *count)
-{
-    size_t n = *count;
-    if (n == 0)
-        return;
-    struct crier_record **out = crier_malloc(n * sizeof *out);
-    *count = crier_query_run(query, *hits, n, out);
-    for (size_t i = 0; i < *count; i++)
-        crier_record_ref(out[i]);
-    for (size_t i = 0; i < n; i++)
-        crier_record_unref((*hits)[i]);
-    free(*hits);
-    *hits = out;
-}
-
 static void run_command(struct crier_sink *s, struct sink_command *c)
 {
     int rc = CRIER_OK;
     if (c->what == QUERY) {
         rc = s->driver->query(s->self, c->query, &c->hits, &c->count, &c->err);
         if (rc == CRIER_OK)
-            finish_query(c->query, &c->hits, &c->count);
+            rc = crier_query_finish(c->query, &c->hits, &c->count, &c->err);
     } else if (c->what == CHANGE) {
         rc = s->driver->change(s->self, c->query, c->json, &c->changed, &c->err);
     } else if (c->what == CALL) {

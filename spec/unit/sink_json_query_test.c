@@ -27,6 +27,83 @@ static void test_filters_as_memory(void **state)
     maker_fini(&m);
 }
 
+/* Day files stay what they are: valid, newest first, and written to as before. */
+static void test_changes_as_memory(void **state)
+{
+    (void)state;
+    static const struct {
+        struct filter f;
+        const char *fields;
+    } changes[] = {
+        {{"guild.name", CRIER_OP_EQ, {STR("Chat")}, 1, NULL, false, 0, 0},
+         "{\"name\":\"other\",\"sent_data.text\":\"new\",\"success_rate\":null}"},
+        {{"guild.name", CRIER_OP_EQ, {STR("Chat")}, 1, NULL, false, 0, 0},
+         "{\"guild.name\":\"Talk\",\"guild.extra\":5}"},
+        {{"code", CRIER_OP_EQ, {STR("E7")}, 1, NULL, false, 0, 0}, "{\"mod_type\":\"other\"}"},
+        {{"task_name", CRIER_OP_EQ, {STR("fetch")}, 1, NULL, false, 0, 0}, NULL},
+        {{"code", CRIER_OP_EQ, {STR("E8")}, 1, NULL, false, 0, 0}, NULL},
+        {{"kind", CRIER_OP_EQ, {STR("system")}, 1, NULL, false, 0, 0}, NULL},
+    };
+    static const struct filter checks[] = {
+        {"seq", CRIER_OP_GE, {INT(0)}, 1, "seq", false, 0, 0},
+        {"name", CRIER_OP_EQ, {STR("other")}, 1, "seq", false, 0, 0},
+        {"sent_data.text", CRIER_OP_EQ, {STR("new")}, 1, "seq", false, 0, 0},
+        {"success_rate", CRIER_OP_GE, {INT(0)}, 1, "seq", false, 0, 0},
+        {"guild.name", CRIER_OP_EQ, {STR("Talk")}, 1, "seq", false, 0, 0},
+        {"guild.extra", CRIER_OP_EQ, {INT(5)}, 1, "seq", false, 0, 0},
+        {"guild.id", CRIER_OP_GT, {INT(863071397207212053)}, 1, "guild.id", true, 0, 0},
+        {"guild.type", CRIER_OP_EQ, {STR("GUILD")}, 1, "seq", false, 0, 0},
+        {"mod_type", CRIER_OP_EQ, {STR("other")}, 1, "seq", false, 0, 0},
+    };
+    struct crier_clock *clock = crier_clock_virtual(START + 60 * CRIER_S);
+    struct rig rig, memory;
+    struct maker m;
+    size_t got, want;
+    maker_init(&m, 7);
+    rig_open(&rig, &crier_sink_json, clock, NULL);
+    rig_open(&memory, &crier_sink_memory, clock, NULL);
+    for (int i = 0; i < 200; i++) {
+        struct crier_record *r =
+            i == 3     ? make_phase(&m, i, "e1", "start", "mod_type", "report")
+            : i == 150 ? make_phase(&m, i, "e1", "finish", "code", "E7")
+            : i == 4   ? make_phase(&m, i, "e2", "start", "mod_type", "report")
+            : i == 199 ? make_phase(&m, i, "e2", "finish", "code", "E8")
+                       : mixed_record(&m, i);
+        rig_write(&rig, &r, 1);
+        rig_write(&memory, &r, 1);
+        crier_record_unref(r);
+    }
+    for (size_t i = 0; i < CRIER_COUNT(changes); i++) {
+        uint64_t n = change(&rig, &changes[i].f, changes[i].fields);
+        assert_int_equal(n, change(&memory, &changes[i].f, changes[i].fields));
+        assert_true(n > 0);
+        for (int again = 0; again < 2; again++) { /* and after writing on */
+            for (size_t k = 0; k < CRIER_COUNT(checks); k++) {
+                char *a = answer(&rig, &checks[k], &got), *b = answer(&memory, &checks[k], &want);
+                if (strcmp(a, b) != 0)
+                    fail_msg("after change %zu, check %zu on %s: %zu hits, memory has %zu", i, k,
+                             checks[k].path, got, want);
+                free(a);
+                free(b);
+            }
+            struct crier_record *r = mixed_record(&m, 1); /* a message of the first guild */
+            rig_write(&rig, &r, 1);
+            rig_write(&memory, &r, 1);
+            crier_record_unref(r);
+        }
+    }
+    assert_false(exists("History/2022/05/23/@system.json"));
+    char *text = slurp("History/2022/05/23/Chat.json", NULL);
+    assert_non_null(strstr(text, "\"message_history\": [\n        {\n            \"sent_data\": {\n"
+                                 "                \"text\": \"new\"\n"));
+    assert_non_null(strstr(text, "            \"index\": 0,\n"));
+    free(text);
+    rig_close(&rig);
+    rig_close(&memory);
+    crier_clock_free(clock);
+    maker_fini(&m);
+}
+
 static void test_order_over_days(void **state)
 {
     (void)state;
@@ -85,6 +162,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FOLDER_CASE(test_filters_as_memory),
+        FOLDER_CASE(test_changes_as_memory),
         FOLDER_CASE(test_order_over_days),
         FOLDER_CASE(test_foreign_files_are_told),
     };
