@@ -110,8 +110,9 @@ struct crier_sink_driver {
      *  its own): they must not block, and may answer CRIER_PENDING. */
     bool on_loop;
     /** [worker] Change the records that match (order, offset and limit play no part), or delete
-     *  them (fields NULL); their number in *changed, an event counting once (record/change.h). Common members are not changed; `fields`:
-     *  an object of new values, null removes. NULL: the store cannot (CRIER_EINVAL is answered). */
+     *  them (fields NULL); their number in *changed, an event counting once (record/change.h).
+     *  Common members are not changed; `fields`: an object of new values, null removes. NULL: the
+     *  store cannot (CRIER_EINVAL is answered). */
     int (*change)(void *self, const struct crier_query *query, const json_t *fields,
                   uint64_t *changed, struct crier_err *err);
     const struct crier_sink_method *methods; /**< may be NULL */
