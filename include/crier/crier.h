@@ -305,8 +305,8 @@ CRIER_API CRIER_CHECK int crier_pipeline_counts(struct crier_pipeline *pipeline,
 /** [any, but not from within a sink] Stop: what is logged from now on is dropped; what waits is
  *  written, for at most `within` microseconds plus the write that is under way; the rest goes to
  *  the state folder. 0: everything was written, or is kept for the next start; CRIER_ETIMEOUT: there
- *  was more, and it is lost (no state folder, or the sink's policy); err says how many records, and
- *  of which sink. A second call does nothing. */
+ *  was more, and it is lost (no state folder, or the sink's policy); err says how many records. A
+ *  second call does nothing. */
 CRIER_API int crier_pipeline_stop(struct crier_pipeline *pipeline, int64_t within,
                                   struct crier_err *err);
 /** [owner, but not from within a sink] Stop within 10 seconds unless it is stopped, and free. NULL

@@ -41,7 +41,8 @@ struct crier_logger *crier_logger_make(const struct crier_logger_ops *ops, void 
                                        const char *name);
 /** [any] This thread's builder, free for use until the caller returns. */
 struct crier_builder *crier_logger_builder(void);
-/** [any] A value as the program hands it in: objects and arrays are JSON text or out of a record. */
+/** [any] A value as the program hands it in: objects and arrays are JSON text or out of a record.
+ */
 void crier_build_given(struct crier_builder *b, const struct crier_value *value);
 /** [any] The logger's fields and the call's. */
 void crier_logger_fields(struct crier_builder *b, const struct crier_logger *logger,

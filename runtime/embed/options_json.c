@@ -225,8 +225,8 @@ static bool read_enum(const struct one *o, const json_t *v, struct crier_option_
     } else {
         const char *near = crier_nearest(s, names, n);
         snprintf(help, sizeof help, "did you mean \"%s\"?", near ? near : "");
-        crier_given_fault(o->g, o->path, near ? help : NULL, "option '%s' must be %s, got \"%.40s\"",
-                          o->path, wanted, s);
+        crier_given_fault(o->g, o->path, near ? help : NULL,
+                          "option '%s' must be %s, got \"%.40s\"", o->path, wanted, s);
     }
     free(words);
     return i < n;
@@ -293,9 +293,8 @@ static bool read_measure(const struct one *o, const json_t *v, int64_t *out)
     else if (!size && s)
         rc = crier_duration_parse(s, out, &err);
     else
-        return wrong_type(o, v,
-                          size ? "a size such as \"64MiB\""
-                               : "a duration such as \"10s\" or \"1m30s\"");
+        return wrong_type(
+            o, v, size ? "a size such as \"64MiB\"" : "a duration such as \"10s\" or \"1m30s\"");
     if (rc != 0)
         crier_given_fault(o->g, o->path, NULL, "option '%s': %s", o->path, err.text);
     return rc == 0 && in_bounds(o, *out);
@@ -411,7 +410,8 @@ static void read_level(struct crier_given *g, json_t *object, const char *prefix
 {
     const char *key;
     json_t *v;
-    json_object_foreach(object, key, v) {
+    json_object_foreach(object, key, v)
+    {
         char path[PATH_MAX_BYTES], inner[PATH_MAX_BYTES + 1];
         size_t i = 0;
         snprintf(path, sizeof path, "%s%s", prefix, key);
@@ -461,8 +461,8 @@ static const struct {
     {"eq", CRIER_OP_EQ},       {"ne", CRIER_OP_NE},         {"gt", CRIER_OP_GT},
     {"ge", CRIER_OP_GE},       {"lt", CRIER_OP_LT},         {"le", CRIER_OP_LE},
     {"range", CRIER_OP_RANGE}, {"one_of", CRIER_OP_ONE_OF}, {"like", CRIER_OP_LIKE},
-    {"since", CRIER_OP_GE},    {"any", CRIER_OP_ANY},       {"all", CRIER_OP_ALL},
-    {"no", CRIER_OP_NO},
+    {"since", CRIER_OP_GE},    {"regex", CRIER_OP_REGEX},   {"any", CRIER_OP_ANY},
+    {"all", CRIER_OP_ALL},     {"no", CRIER_OP_NO},
 };
 
 static bool is_group(enum crier_op op)
@@ -588,15 +588,16 @@ static void read_operators(struct matching *m, const char *path, const json_t *o
 {
     const char *name;
     json_t *v;
-    json_object_foreach((json_t *)object, name, v) {
+    json_object_foreach((json_t *)object, name, v)
+    {
         size_t i = find_operator(m, path, name);
         if (i == SIZE_MAX)
             continue;
         if (strcmp(name, "since") == 0)
             add_since(m, path, v);
         else if (is_group(operators[i].op))
-            crier_given_fault(m->g, m->member, NULL, "'%s': %s takes a list of matches, not a field",
-                              path, name);
+            crier_given_fault(m->g, m->member, NULL,
+                              "'%s': %s takes a list of matches, not a field", path, name);
         else
             add(m, path, operators[i].op, v);
     }
@@ -628,7 +629,8 @@ static void read_match(struct matching *m, const json_t *object)
 {
     const char *path;
     json_t *v;
-    json_object_foreach((json_t *)object, path, v) {
+    json_object_foreach((json_t *)object, path, v)
+    {
         if (strcmp(path, "any") == 0)
             read_group(m, CRIER_OP_ANY, path, v);
         else if (strcmp(path, "all") == 0)

@@ -16,13 +16,13 @@
 /** A text being read. */
 struct crier_given {
     const char *text;
-    const char *object; /**< "sink 'log'", for err->where */
-    json_t *root;       /**< an object; owned */
-    const char *folder; /**< for paths */
+    const char *object;      /**< "sink 'log'", for err->where */
+    json_t *root;            /**< an object; owned */
+    const char *folder;      /**< for paths */
     struct crier_zone *zone; /**< for dates; borrowed */
     int64_t now;             /**< wall time, for `since` */
     int faults;
-    struct crier_err *err;   /**< the first fault; may be NULL */
+    struct crier_err *err; /**< the first fault; may be NULL */
 };
 
 /** Parse. NULL text is an empty object. CRIER_ECONFIG with the place. */

@@ -275,8 +275,7 @@ static void read_config(struct crier_pipeline_config *c, const struct crier_pipe
 {
     *c = (struct crier_pipeline_config){0};
     if (given)
-        memcpy(c, given,
-               given->struct_size < sizeof *c ? given->struct_size : sizeof *c);
+        memcpy(c, given, given->struct_size < sizeof *c ? given->struct_size : sizeof *c);
 }
 
 static int open_all(struct crier_pipeline *p, const struct crier_pipeline_config *c,
@@ -295,10 +294,8 @@ static int open_all(struct crier_pipeline *p, const struct crier_pipeline_config
     if (rc == 0 && c->state_folder)
         rc = open_seq(p, err);
     p->folder = absolute(c->folder);
-    p->env = (struct crier_sink_env){.clock = p->clock,
-                                     .zone = p->zone,
-                                     .folder = p->folder,
-                                     .state_folder = p->state_folder};
+    p->env = (struct crier_sink_env){
+        .clock = p->clock, .zone = p->zone, .folder = p->folder, .state_folder = p->state_folder};
     return rc ? rc : start_thread(p, err);
 }
 
@@ -336,52 +333,75 @@ struct crier_pipeline *crier_pipeline_new(const struct crier_pipeline_config *co
 struct stop {
     struct crier_pipeline *p;
     int64_t within;
-    uint64_t lost;
-    char name[80]; /* of a sink that lost some */
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+    guint left;
 };
 
-static uint64_t waiting(const struct crier_sink_stats *st)
+static uint64_t all_dropped(const struct crier_pipeline *p)
 {
-    return st->queued + st->spilled;
+    uint64_t n = 0;
+    for (guint i = 0; i < p->sinks->len; i++) {
+        struct crier_sink_stats st;
+        crier_sink_stats(p->sinks->pdata[i], &st);
+        n += st.dropped;
+    }
+    return n;
 }
 
-/* What did not end in the spool has been dropped. */
-static void stop_sinks(void *arg)
+static void sink_ended(void *arg)
 {
     struct stop *stop = arg;
-    struct crier_pipeline *p = stop->p;
-    int64_t end = crier_loop_now(p->loop) + stop->within;
-    for (guint i = 0; i < p->sinks->len; i++) {
-        struct crier_sink *sink = p->sinks->pdata[i];
-        struct crier_sink_stats before, after;
-        int64_t left = end - crier_loop_now(p->loop);
-        crier_sink_stats(sink, &before);
-        crier_sink_stop(sink, left > 0 ? left : 0);
-        crier_sink_stats(sink, &after);
-        if (after.dropped > before.dropped || waiting(&after) > after.spilled) {
-            stop->lost += after.dropped - before.dropped + waiting(&after) - after.spilled;
-            snprintf(stop->name, sizeof stop->name, "%s", crier_sink_name(sink));
-        }
-    }
+    pthread_mutex_lock(&stop->lock);
+    if (--stop->left == 0)
+        pthread_cond_signal(&stop->ended);
+    pthread_mutex_unlock(&stop->lock);
+}
+
+static void end_sinks(void *arg)
+{
+    struct stop *stop = arg;
+    for (guint i = 0; i < stop->p->sinks->len; i++)
+        crier_sink_end(stop->p->sinks->pdata[i], stop->within, sink_ended, stop);
+}
+
+/* All at once. What neither is written nor ends in a spool is dropped by its sink. Returns how many
+ * records that were. */
+static uint64_t stop_sinks(struct crier_pipeline *p, int64_t within)
+{
+    struct stop stop = {.p = p,
+                        .within = within,
+                        .lock = PTHREAD_MUTEX_INITIALIZER,
+                        .ended = PTHREAD_COND_INITIALIZER,
+                        .left = p->sinks->len};
+    uint64_t before = all_dropped(p);
+    crier_pipeline_call(p, end_sinks, &stop);
+    pthread_mutex_lock(&stop.lock);
+    while (stop.left)
+        pthread_cond_wait(&stop.ended, &stop.lock);
+    pthread_mutex_unlock(&stop.lock);
+    pthread_mutex_destroy(&stop.lock);
+    pthread_cond_destroy(&stop.ended);
+    return all_dropped(p) - before;
 }
 
 int crier_pipeline_stop(struct crier_pipeline *p, int64_t within, struct crier_err *err)
 {
-    struct stop stop = {.p = p, .within = within};
+    uint64_t lost = 0;
     pthread_mutex_lock(&p->adding);
     pthread_mutex_lock(&p->lock);
     bool again = p->stopped;
     p->stopped = true;
     pthread_mutex_unlock(&p->lock);
     if (!again)
-        crier_pipeline_call(p, stop_sinks, &stop);
+        lost = stop_sinks(p, within);
     pthread_mutex_unlock(&p->adding);
-    if (!stop.lost)
+    if (!lost)
         return 0;
     return crier_err_set(err, CRIER_ETIMEOUT,
-                         "sink '%s': %" PRIu64 " record%s could not be written in time and "
-                         "could not be kept: give the pipeline a state folder, or more time",
-                         stop.name, stop.lost, stop.lost == 1 ? "" : "s");
+                         "%" PRIu64 " record%s could be neither written in time nor kept: give the "
+                         "pipeline a state folder, or more time",
+                         lost, lost == 1 ? "" : "s");
 }
 
 static void end_loop(void *arg)

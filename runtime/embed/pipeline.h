@@ -29,7 +29,7 @@ struct crier_pipeline {
     int lock_fd, seq_fd; /* of the state folder; -1: none */
     struct crier_loop *loop;
     pthread_t thread;
-    bool running;          /* the thread; [owner] */
+    bool running;           /* the thread; [owner] */
     pthread_mutex_t adding; /* one sink or rule at a time is added */
 
     _Alignas(64) pthread_mutex_t lock; /* guards all that follows */

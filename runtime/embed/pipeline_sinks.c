@@ -256,7 +256,9 @@ static const struct crier_option rule_options[] = {
     {.name = "match", .type = CRIER_OPT_OBJECT},
     {.name = "unless", .type = CRIER_OPT_OBJECT},
     {.name = "otherwise", .type = CRIER_OPT_BOOL},
-    {.name = "to", .type = CRIER_OPT_OBJECT, .flags = CRIER_OPT_REQUIRED,
+    {.name = "to",
+     .type = CRIER_OPT_OBJECT,
+     .flags = CRIER_OPT_REQUIRED,
      .help = "the name of a sink, or a list of names"},
     {.name = "copy", .type = CRIER_OPT_BOOL},
     {.name = "now", .type = CRIER_OPT_BOOL},
@@ -345,7 +347,7 @@ struct wait {
         struct wait *wait;
         struct crier_sink *sink;
         bool done;
-    } *flushes;
+    } * flushes;
     size_t flush_count;
     struct crier_err err;
 };
@@ -441,7 +443,8 @@ int crier_pipeline_flush(struct crier_pipeline *p, int64_t within, struct crier_
         rc = crier_err_set(err, CRIER_ETIMEOUT,
                            "sink '%s' still has %" PRIu64 " record%s to write%s%s",
                            crier_sink_name(w->flushes[i].sink), st.queued + st.spilled,
-                           st.queued + st.spilled == 1 ? "" : "s", st.failing ? ": " : "", st.failing ? st.last_error : "");
+                           st.queued + st.spilled == 1 ? "" : "s", st.failing ? ": " : "",
+                           st.failing ? st.last_error : "");
     }
     drop_wait(w);
     return rc;

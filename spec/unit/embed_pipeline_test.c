@@ -29,9 +29,9 @@ static int make_folder(void **state)
 
 static int remove_folder(void **state)
 {
-    char command[128];
+    char command[160];
     (void)state;
-    snprintf(command, sizeof command, "chmod -R u+w %s; rm -rf %s", folder, folder);
+    snprintf(command, sizeof command, "rm -rf %s", folder);
     return system(command);
 }
 
@@ -157,9 +157,9 @@ static void test_bound_fields(void **state)
     struct crier_value other[] = {crier_f_str("request", "r-18")};
     struct crier_logger *grand = crier_logger_with(child, NULL, other, 1);
     CRIER_LOG_INFO(grand, "two", crier_f_json("tags", "[]"));
-    assert_int_equal(crier_pipeline_query(p, "memory", "{\"match\":{\"text\":\"two\"}}", keep_json,
-                                          json, NULL),
-                     1);
+    assert_int_equal(
+        crier_pipeline_query(p, "memory", "{\"match\":{\"text\":\"two\"}}", keep_json, json, NULL),
+        1);
     assert_non_null(strstr(json, "\"logger\":\"app.http\""));
     assert_non_null(strstr(json, "\"request\":\"r-18\",\"tags\":[]}"));
     assert_null(strstr(json, "r-17"));
@@ -218,7 +218,8 @@ static void test_routes_and_queries(void **state)
     struct crier_logger *log = crier_pipeline_logger(p, "shop");
     for (int i = 1; i <= 9; i++) {
         char text[2] = {(char)('0' + i), 0};
-        struct crier_value fields[] = {crier_f_int("n", i), crier_f_str("user", i % 2 ? "ann" : "bob"),
+        struct crier_value fields[] = {crier_f_int("n", i),
+                                       crier_f_str("user", i % 2 ? "ann" : "bob"),
                                        crier_f_json("at", i == 9 ? "{\"floor\":3}" : "{}")};
         crier_log(log, i == 5 ? CRIER_CRITICAL : CRIER_INFO, NULL, text, fields, 3);
     }
@@ -280,7 +281,7 @@ static void test_errors(void **state)
         {"jsonl", "{\"path\": 5}", "sink 'jsonl' 1:2",
          "sink 'jsonl': option 'path' must be a path, got the number 5", CRIER_ECONFIG},
         {"memory", "{\"max\": 0}", "sink 'memory' 1:2",
-         "sink 'memory': option 'max' must be at least 1 and at most 10000000, got 0",
+         "sink 'memory': option 'max' must be at least 1 and at most 100000000, got 0",
          CRIER_ECONFIG},
         {"memory", "{\"level\": \"warnin\"}", "sink 'memory' 1:2",
          "sink 'memory': option 'level' must be one of debug, info, warning, error, critical, got "
@@ -291,7 +292,8 @@ static void test_errors(void **state)
          "sink 'memory': option 'kinds' must be a list of strings, got true", CRIER_ECONFIG},
         {"memory", "{\"flush\": [], \"batch\": 1.5, \"x\": \"\\\"batch\\\":\"}",
          "sink 'memory' 1:2",
-         "sink 'memory': option 'flush' must be a duration such as \"10s\" or \"1m30s\", got a list "
+         "sink 'memory': option 'flush' must be a duration such as \"10s\" or \"1m30s\", got a "
+         "list "
          "(and 2 more)",
          CRIER_ECONFIG},
         {"memory", "{\"name\": \"a\"", "sink 'memory' 1:12", NULL, CRIER_ECONFIG},
@@ -322,7 +324,7 @@ static void test_errors(void **state)
         {"{\"match\": {\"level\": \"eror\"}, \"to\": \"there\"}", "route 1:2",
          "route: there is no level \"eror\" (did you mean \"error\"?)"},
         {"{\"match\": {\"n\": {\"gte\": 5}}, \"to\": \"there\"}", "route 1:2",
-         "route: 'n': unknown operator 'gte' (did you mean 'ge'?)"},
+         "route: 'n': unknown operator 'gte' (did you mean 'gt'?)"},
         {"{\"match\": {\"n\": {\"range\": [5]}}, \"to\": \"there\"}", "route 1:2", NULL},
         {"{\"match\": 5, \"to\": \"there\"}", "route 1:2",
          "route: 'match' is an object: {\"kind\": \"log\"}"},
@@ -424,7 +426,8 @@ static void test_threads(void **state)
 static void test_owed(void **state)
 {
     (void)state;
-    static const char *const nobody = "{\"name\": \"log\", \"url\": \"redis://127.0.0.1:1\"}";
+    static const char *const nobody =
+        "{\"name\": \"log\", \"kinds\": \"log\", \"url\": \"redis://127.0.0.1:1\"}";
     struct crier_err err = {0};
     struct crier_sink_counts counts = {.struct_size = sizeof counts};
     struct crier_pipeline *p = open_with("state");
@@ -432,7 +435,8 @@ static void test_owed(void **state)
     add(p, "redis", nobody);
     CRIER_LOG_INFO(log, "one");
     assert_int_equal(crier_pipeline_flush(p, CRIER_SECOND / 5, &err), CRIER_ETIMEOUT);
-    assert_non_null(strstr(err.text, "sink 'log' still has 1 record to write"));
+    if (!strstr(err.text, "sink 'log' still has 1 record to write"))
+        fail_msg("%s", err.text);
     crier_logger_free(log);
     assert_int_equal(crier_pipeline_stop(p, CRIER_SECOND / 5, &err), 0);
     assert_int_equal(crier_pipeline_stop(p, CRIER_SECOND / 5, &err), 0);
@@ -461,7 +465,7 @@ static void test_owed(void **state)
     CRIER_LOG_INFO(log, "one");
     crier_logger_free(log);
     assert_int_equal(crier_pipeline_stop(p, CRIER_SECOND / 5, &err), CRIER_ETIMEOUT);
-    assert_non_null(strstr(err.text, "sink 'log': 1 record could not be written in time"));
+    assert_non_null(strstr(err.text, "1 record could be neither written in time nor kept"));
     crier_pipeline_free(p);
 }
 
