@@ -41,6 +41,8 @@ struct crier_control_conn {
     bool closing;
     void (*on_close)(void *arg);
     void *on_close_arg;
+    void (*on_room)(void *arg);
+    void *on_room_arg;
 };
 
 static bool fits(const char *path)
@@ -85,6 +87,7 @@ static void conn_close(struct crier_control_conn *conn)
     conn->server = NULL;
     void (*fn)(void *arg) = conn->on_close;
     conn->on_close = NULL;
+    conn->on_room = NULL;
     uv_close((uv_handle_t *)&conn->pipe, on_closed);
     if (fn)
         fn(conn->on_close_arg);
@@ -113,17 +116,21 @@ struct write {
 static void on_written(uv_write_t *req, int status)
 {
     struct write *w = CRIER_CONTAINER(req, struct write, req);
-    if (status != 0)
-        conn_close(w->conn);
-    crier_control_unref(w->conn);
+    struct crier_control_conn *conn = w->conn;
     free(w);
+    if (status != 0)
+        conn_close(conn);
+    void (*fn)(void *arg) = conn->on_room;
+    if (fn && !conn->finished && crier_control_backlog(conn) <= CRIER_CONTROL_ROOM) {
+        conn->on_room = NULL;
+        fn(conn->on_room_arg);
+    }
+    crier_control_unref(conn);
 }
 
-static int conn_write(struct crier_control_conn *conn, const json_t *line)
+/* len bytes of w->text and a newline; w is consumed. */
+static int conn_write(struct crier_control_conn *conn, struct write *w, size_t len)
 {
-    size_t len = json_dumpb(line, NULL, 0, JSON_COMPACT);
-    struct write *w = crier_malloc(sizeof *w + len + 1);
-    json_dumpb(line, w->text, len, JSON_COMPACT);
     w->text[len] = '\n';
     w->conn = crier_control_ref(conn);
     uv_buf_t buf = uv_buf_init(w->text, (unsigned)(len + 1));
@@ -135,22 +142,51 @@ static int conn_write(struct crier_control_conn *conn, const json_t *line)
     return 0;
 }
 
+static int conn_write_json(struct crier_control_conn *conn, const json_t *line)
+{
+    size_t len = json_dumpb(line, NULL, 0, JSON_COMPACT);
+    struct write *w = crier_malloc(sizeof *w + len + 1);
+    json_dumpb(line, w->text, len, JSON_COMPACT);
+    return conn_write(conn, w, len);
+}
+
 size_t crier_control_backlog(const struct crier_control_conn *conn)
 {
     return conn->closing ? 0 : uv_stream_get_write_queue_size((const uv_stream_t *)&conn->pipe);
+}
+
+/* One that does not read must not fill our memory. */
+static int cut_off(struct crier_control_conn *conn)
+{
+    if (crier_control_backlog(conn) <= CRIER_CONTROL_BACKLOG)
+        return 0;
+    conn_close(conn);
+    return CRIER_ECANCELED;
 }
 
 int crier_control_reply(struct crier_control_conn *conn, json_t *line)
 {
     if (!line)
         return CRIER_EINVAL;
-    int rc = conn->finished ? CRIER_ECANCELED : conn_write(conn, line);
+    int rc = conn->finished ? CRIER_ECANCELED : conn_write_json(conn, line);
     json_decref(line);
-    if (rc == 0 && crier_control_backlog(conn) > CRIER_CONTROL_BACKLOG) {
-        conn_close(conn);
-        rc = CRIER_ECANCELED;
-    }
-    return rc;
+    return rc == 0 ? cut_off(conn) : rc;
+}
+
+int crier_control_reply_text(struct crier_control_conn *conn, const char *text, size_t len)
+{
+    if (conn->finished)
+        return CRIER_ECANCELED;
+    struct write *w = crier_malloc(sizeof *w + len + 1);
+    memcpy(w->text, text, len);
+    int rc = conn_write(conn, w, len);
+    return rc == 0 ? cut_off(conn) : rc;
+}
+
+void crier_control_on_room(struct crier_control_conn *conn, void (*fn)(void *arg), void *arg)
+{
+    conn->on_room = fn;
+    conn->on_room_arg = arg;
 }
 
 void crier_control_finish(struct crier_control_conn *conn, int code, json_t *extra)
@@ -161,7 +197,8 @@ void crier_control_finish(struct crier_control_conn *conn, int code, json_t *ext
             json_object_update_missing(line, extra);
         conn->finished = true;
         conn->on_close = NULL;
-        conn_write(conn, line);
+        conn->on_room = NULL;
+        conn_write_json(conn, line);
         json_decref(line);
         conn_end(conn);
     }
@@ -509,70 +546,65 @@ static void send_all(int fd, const char *data, size_t len)
     }
 }
 
-/* One line out of the buffer, which it is taken from; NULL when there is no whole one. */
-static json_t *next_line(struct crier_buf *b, size_t *from, bool *bad)
+/* The last line of an answer: hosts write this member first. */
+static bool is_done(const char *line, size_t len)
 {
-    char *end = b->len > *from ? memchr(b->data + *from, '\n', b->len - *from) : NULL;
-    if (!end)
-        return NULL;
-    json_t *line = json_loadb(b->data + *from, (size_t)(end - b->data) - *from, 0, NULL);
-    *bad = !json_is_object(line);
-    *from = (size_t)(end - b->data) + 1;
-    if (*bad) {
-        json_decref(line);
-        line = NULL;
-    }
-    return line;
+    static const char begin[] = "{\"done\":true";
+    return len >= sizeof begin - 1 && memcmp(line, begin, sizeof begin - 1) == 0;
 }
 
-static int read_answer(int fd, const char *folder, void (*each)(void *arg, json_t *line), void *arg,
-                       json_t **done, struct crier_err *err)
+struct answer {
+    bool (*on_text)(void *arg, const char *text, size_t len);
+    void *arg;
+    json_t *done;
+};
+
+/* The lines that are whole, which are taken from the buffer. False: they are no host's. */
+static bool take_lines(struct crier_buf *b, struct answer *a)
+{
+    size_t from = 0;
+    bool ok = true;
+    while (ok && !a->done && from < b->len) {
+        const char *line = b->data + from, *end = memchr(line, '\n', b->len - from);
+        if (!end)
+            break;
+        size_t len = (size_t)(end - line);
+        if (is_done(line, len))
+            ok = (a->done = json_loadb(line, len, 0, NULL)) != NULL;
+        else
+            ok = a->on_text(a->arg, line, len);
+        from += len + 1;
+    }
+    memmove(b->data, b->data + from, b->len - from);
+    b->len -= from;
+    return ok;
+}
+
+static int read_answer(int fd, const char *folder, struct answer *a, struct crier_err *err)
 {
     struct crier_buf b = {0};
-    size_t from = 0;
     int rc = 0;
-    for (;;) {
-        bool bad = false;
-        json_t *line = next_line(&b, &from, &bad);
-        if (bad) {
-            rc = crier_err_set(err, CRIER_ENET, "what listens in '%s' is not a crier host", folder);
-            break;
-        }
-        if (line && json_is_true(json_object_get(line, "done"))) {
-            rc = (int)json_integer_value(json_object_get(line, "code"));
-            if (done)
-                *done = json_incref(line);
-            json_decref(line);
-            break;
-        }
-        if (line) {
-            if (each)
-                each(arg, line);
-            json_decref(line);
-            continue;
-        }
-        if (from)
-            memmove(b.data, b.data + from, b.len - from);
-        b.len -= from;
-        from = 0;
+    while (rc == 0 && !a->done) {
         ssize_t n = recv(fd, crier_buf_reserve(&b, 65536), 65536, 0);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0) {
+        if (n > 0)
+            b.len += (size_t)n;
+        if (n <= 0)
             rc = crier_err_set(err, CRIER_ENET, "the host in '%s' ended before it had answered",
                                folder);
-            break;
-        }
-        b.len += (size_t)n;
+        else if (!take_lines(&b, a))
+            rc = crier_err_set(err, CRIER_ENET, "what listens in '%s' is not a crier host", folder);
     }
     crier_buf_fini(&b);
     return rc;
 }
 
-int crier_control_call(const char *folder, const json_t *request,
-                       void (*on_line_)(void *arg, json_t *line), void *arg, json_t **done,
-                       struct crier_err *err)
+int crier_control_stream(const char *folder, const json_t *request,
+                         bool (*on_text)(void *arg, const char *text, size_t len), void *arg,
+                         json_t **done, struct crier_err *err)
 {
+    struct answer a = {.on_text = on_text, .arg = arg};
     int fd = -1;
     if (done)
         *done = NULL;
@@ -583,7 +615,36 @@ int crier_control_call(const char *folder, const json_t *request,
     send_all(fd, text, strlen(text));
     send_all(fd, "\n", 1);
     free(text);
-    rc = read_answer(fd, folder, on_line_, arg, done, err);
+    rc = read_answer(fd, folder, &a, err);
     close(fd);
+    if (rc == 0)
+        rc = (int)json_integer_value(json_object_get(a.done, "code"));
+    if (done)
+        *done = json_incref(a.done);
+    json_decref(a.done);
     return rc;
+}
+
+struct line_reader {
+    void (*on_line)(void *arg, json_t *line);
+    void *arg;
+};
+
+static bool read_line(void *arg, const char *text, size_t len)
+{
+    const struct line_reader *r = arg;
+    json_t *line = json_loadb(text, len, 0, NULL);
+    bool ok = json_is_object(line);
+    if (ok && r->on_line)
+        r->on_line(r->arg, line);
+    json_decref(line);
+    return ok;
+}
+
+int crier_control_call(const char *folder, const json_t *request,
+                       void (*on_line_)(void *arg, json_t *line), void *arg, json_t **done,
+                       struct crier_err *err)
+{
+    struct line_reader reader = {on_line_, arg};
+    return crier_control_stream(folder, request, read_line, &reader, done, err);
 }

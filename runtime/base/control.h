@@ -27,6 +27,7 @@ struct crier_control_conn; /* opaque: one connection, refcounted */
 
 #define CRIER_CONTROL_LINE (1 << 20)     /**< a request's longest line */
 #define CRIER_CONTROL_BACKLOG (32 << 20) /**< unread answers above this break the connection */
+#define CRIER_CONTROL_ROOM (256 << 10)   /**< what a stream should wait for: crier_control_on_room */
 
 /** A request came. conn and request are borrowed for the call; keep conn with
  *  crier_control_ref to answer later. Every request must be ended with crier_control_finish. */
@@ -50,8 +51,14 @@ void crier_control_unref(struct crier_control_conn *conn);
  *  it did not read (CRIER_CONTROL_BACKLOG), or the request is finished. CRIER_EINVAL: line is NULL,
  *  which json_pack gives for text that is not UTF-8; nothing is sent. */
 int crier_control_reply(struct crier_control_conn *conn, json_t *line);
+/** Send text that is a JSON object already (or several, with a newline between them); a newline is
+ *  put behind it. As crier_control_reply. */
+int crier_control_reply_text(struct crier_control_conn *conn, const char *text, size_t len);
 /** Bytes that the client has not read yet; a stream of records slows down by it. */
 size_t crier_control_backlog(const struct crier_control_conn *conn);
+/** Call fn(arg) once, on the loop, when the backlog is CRIER_CONTROL_ROOM or less again (not from
+ *  within this call; never if the connection ends before). One subscriber; NULL takes it back. */
+void crier_control_on_room(struct crier_control_conn *conn, void (*fn)(void *arg), void *arg);
 /** Send the last line: {"done":true,"code":code} and the members of `extra` (consumed; may be
  *  NULL), and close when it is written. Harmless when the client has gone. */
 void crier_control_finish(struct crier_control_conn *conn, int code, json_t *extra);
@@ -66,5 +73,11 @@ void crier_control_on_close(struct crier_control_conn *conn, void (*fn)(void *ar
 CRIER_CHECK int crier_control_call(const char *folder, const json_t *request,
                                    void (*on_line)(void *arg, json_t *line), void *arg,
                                    json_t **done, struct crier_err *err);
+
+/** As crier_control_call, with the text of each line but the last, without its newline; false from
+ *  on_text: it is nothing that a host says (CRIER_ENET). */
+CRIER_CHECK int crier_control_stream(const char *folder, const json_t *request,
+                                     bool (*on_text)(void *arg, const char *text, size_t len),
+                                     void *arg, json_t **done, struct crier_err *err);
 
 #endif
