@@ -49,6 +49,7 @@ struct crier_spool {
     size_t segment_bytes;
     uint64_t max_bytes, bytes;
     int cursor_fd;
+    bool look;
     struct header *cursor;
     struct segment *segments; /* in order of their numbers */
     size_t count, cap;
@@ -210,7 +211,9 @@ static void remove_segment(struct crier_spool *spool, struct segment *segment)
     char *path = segment_path(spool, segment->number);
     if (segment->map)
         munmap(segment->map, segment->size);
-    if (segment->bad) {
+    if (spool->look) {
+        /* not ours to tidy up */
+    } else if (segment->bad) {
         char *aside = crier_asprintf("%s.bad", path);
         if (rename(path, aside) != 0)
             unlink(path);
@@ -373,26 +376,33 @@ static int newer(struct crier_err *err, const char *path, unsigned version)
                          path, version, VERSION);
 }
 
+/* Who only looks has a copy of each page that it writes to. */
+static int sharing(const struct crier_spool *spool)
+{
+    return spool->look ? MAP_PRIVATE : MAP_SHARED;
+}
+
 static int open_cursor(struct crier_spool *spool, struct crier_err *err)
 {
     char *path = crier_path_join(spool->folder, "cursor");
     struct stat st;
     int rc = CRIER_OK, sys = 0;
 
-    spool->cursor_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int flags = spool->look ? O_RDONLY : O_RDWR | O_CREAT;
+    spool->cursor_fd = open(path, flags | O_CLOEXEC, 0600);
     if (spool->cursor_fd < 0) {
         rc = crier_err_sys(err, CRIER_EIO, errno, "cannot open %s", path);
         goto out;
     }
-    if (flock(spool->cursor_fd, LOCK_EX | LOCK_NB) != 0) {
+    if (!spool->look && flock(spool->cursor_fd, LOCK_EX | LOCK_NB) != 0) {
         rc = crier_err_set(err, CRIER_EBUSY, "%s is in use", spool->folder);
         goto out;
     }
     if (fstat(spool->cursor_fd, &st) != 0 || (st.st_size < CURSOR_SIZE))
-        sys = allocate(spool->cursor_fd, CURSOR_SIZE);
+        sys = spool->look ? ENODATA : allocate(spool->cursor_fd, CURSOR_SIZE);
     if (sys == 0) {
-        void *map =
-            mmap(NULL, CURSOR_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, spool->cursor_fd, 0);
+        void *map = mmap(NULL, CURSOR_SIZE, PROT_READ | PROT_WRITE, sharing(spool),
+                         spool->cursor_fd, 0);
         sys = map == MAP_FAILED ? errno : 0;
         spool->cursor = sys ? NULL : map;
     }
@@ -459,7 +469,7 @@ static int map_segment(struct crier_spool *spool, unsigned number, struct segmen
     char *path = segment_path(spool, number);
     struct stat st;
     int rc = CRIER_OK;
-    int fd = open(path, O_RDWR | O_CLOEXEC);
+    int fd = open(path, (spool->look ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 
     *out = (struct segment){.number = number};
     if (fd < 0 || fstat(fd, &st) != 0) {
@@ -468,7 +478,7 @@ static int map_segment(struct crier_spool *spool, unsigned number, struct segmen
     }
     if ((size_t)st.st_size < sizeof(struct header))
         goto out;
-    out->map = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    out->map = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, sharing(spool), fd, 0);
     if (out->map == MAP_FAILED) {
         out->map = NULL;
         rc = crier_err_sys(err, CRIER_EIO, errno, "cannot map %s", path);
@@ -543,7 +553,8 @@ int crier_spool_open(const char *folder, const struct crier_spool_config *config
     spool->cursor_fd = -1;
     spool->segment_bytes = aligned(config->segment_bytes ? config->segment_bytes : 4u << 20, PAGE);
     spool->max_bytes = config->max_bytes ? config->max_bytes : 1ULL << 30;
-    int rc = crier_mkdirs(folder, true, err);
+    spool->look = config->look;
+    int rc = spool->look ? CRIER_OK : crier_mkdirs(folder, true, err);
     if (rc == CRIER_OK)
         rc = open_cursor(spool, err);
     if (rc == CRIER_OK)

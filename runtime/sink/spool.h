@@ -35,6 +35,8 @@ struct crier_spool; /* opaque */
 struct crier_spool_config {
     size_t segment_bytes; /**< 0: 4 MiB. An entry that is larger gets a segment of its own */
     uint64_t max_bytes;   /**< bound on the segments' sizes together; 0: 1 GiB */
+    bool look;            /**< only read what is there: nothing on disk is made, changed or locked, so
+                               that its owner may be at work meanwhile */
 };
 
 struct crier_spool_entry {
@@ -44,7 +46,7 @@ struct crier_spool_entry {
 };
 
 /** Open, or create, the spool in a folder. CRIER_EBUSY: another one has it open (a sink that is
- *  being replaced); CRIER_EVERSION; CRIER_EIO. */
+ *  being replaced); CRIER_EVERSION; CRIER_EIO. With `look` CRIER_EIO, too, where there is none. */
 CRIER_CHECK int crier_spool_open(const char *folder, const struct crier_spool_config *config,
                                  struct crier_spool **out, struct crier_err *err);
 /** Entries that are left stay for the next time. NULL is allowed. */

@@ -548,6 +548,49 @@ static void file_size_limit(void **state)
     crier_spool_close(spool);
 }
 
+static struct crier_spool *look_at_it(void)
+{
+    const struct crier_spool_config look = {.look = true};
+    return open_it(&look);
+}
+
+/* Beside an owner at work, and without a trace. */
+static void look_beside_the_owner(void **state)
+{
+    struct crier_spool *spool = open_it(&small), *other;
+    (void)state;
+    add_range(spool, 0, 100);
+    read_range(spool, 0, 30);
+    crier_spool_ack(spool, 30);
+    other = look_at_it();
+    assert_int_equal(crier_spool_count(other), 70);
+    add_range(spool, 100, 110);
+    read_range(other, 30, 100);
+    crier_spool_ack(other, 70);
+    crier_spool_close(other);
+    other = look_at_it();
+    assert_int_equal(crier_spool_count(other), 80);
+    crier_spool_close(other);
+    read_range(spool, 30, 110);
+    crier_spool_close(spool);
+    poke(segment(10000001), 200, 1);
+    other = look_at_it();
+    crier_spool_close(other);
+    assert_int_equal(access(segment(10000001), F_OK), 0);
+}
+
+static void look_where_nothing_is(void **state)
+{
+    const struct crier_spool_config look = {.look = true};
+    struct crier_spool *spool = NULL;
+    struct crier_err err = {0};
+    (void)state;
+    assert_int_equal(crier_spool_open(folder, &look, &spool, &err), CRIER_EIO);
+    assert_int_equal(rmdir(folder), 0); /* nothing was made in it */
+    assert_int_equal(crier_spool_open(folder, &look, &spool, &err), CRIER_EIO);
+    assert_int_not_equal(access(folder, F_OK), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -567,6 +610,8 @@ int main(void)
         TEST(killed),
         TEST(full_disk),
         TEST(file_size_limit),
+        TEST(look_beside_the_owner),
+        TEST(look_where_nothing_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
