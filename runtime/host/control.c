@@ -115,6 +115,8 @@ void crier_host_on_request(void *arg, struct crier_control_conn *conn, json_t *r
         cmd_status(host, conn, request);
     else if (cmd && strcmp(cmd, "reload") == 0)
         cmd_reload(host, conn);
+    else if (cmd && strcmp(cmd, "logs") == 0)
+        crier_control_cmd_logs(host, conn, request);
     else
         crier_control_finish(conn, 64, json_pack("{s:s}", "error", "unknown command"));
 }

@@ -77,6 +77,8 @@ void crier_host_emit(struct crier_host *host, struct crier_record *record)
 {
     if (host->current)
         crier_router_send(host->current->router, record);
+    if (host->followers->len)
+        crier_host_tap(host, record);
     crier_record_unref(record);
     if (host->state)
         reserve_seq(host);
@@ -417,6 +419,7 @@ static int open_state(struct crier_host *host, struct crier_generation *gen)
     crier_state_start(host->state, host->loop);
     const char *seq = crier_state_get(host->state, "host", "seq");
     host->source.seq = seq ? strtoull(seq, NULL, 10) : 0;
+    crier_state_put(host->state, "host", "script", gen->path, NULL, NULL);
     return 0;
 }
 
@@ -518,7 +521,6 @@ static void host_end(struct crier_host *host)
 {
     int64_t within = host->current ? host->current->config.limits.stop : 0;
     crier_watch_free(host->watch);
-    crier_control_stop(host->control);
     for (int i = 0; i < host->signal_count; i++) {
         uv_close((uv_handle_t *)&host->signals[i], NULL);
         /* What is left takes limits.stop at most; a signal must not cut it off half way. */
@@ -547,6 +549,8 @@ static void host_end(struct crier_host *host)
             crier_sink_stop(sink, st.failing && within > CUT_OFF ? CUT_OFF : within);
         }
     }
+    crier_host_end_followers(host);
+    crier_control_stop(host->control);
     for (guint i = 0; i < host->old_bots->len; i++) {
         struct host_bot *bot = host->old_bots->pdata[i];
         crier_discord_free(bot->client);
@@ -571,6 +575,7 @@ int crier_host_run(const struct crier_host_config *config)
     host.draining = g_ptr_array_new();
     host.waiting = g_ptr_array_new();
     host.waiting_next = g_ptr_array_new();
+    host.followers = g_ptr_array_new();
     crier_rng_seed_system(&host.rng);
     if (crier_budget_thread(true, &err) != 0) {
         say("", &err, EXIT_INTERNAL);
@@ -621,6 +626,7 @@ int crier_host_run(const struct crier_host_config *config)
     g_ptr_array_free(host.draining, TRUE);
     g_ptr_array_free(host.waiting, TRUE);
     g_ptr_array_free(host.waiting_next, TRUE);
+    g_ptr_array_free(host.followers, TRUE);
     free(host.state_folder);
     free(host.sim_api);
     free(host.last_error);

@@ -75,6 +75,7 @@ struct crier_host {
     bool again;            /* another was asked for meanwhile */
     GPtrArray *waiting;    /* connections that wait for the reload */
     GPtrArray *waiting_next;
+    GPtrArray *followers; /* control_logs.c: clients that get each record */
 };
 
 /* host.c */
@@ -113,5 +114,16 @@ void crier_host_reload(struct crier_host *host);
 /* control.c */
 
 void crier_host_on_request(void *arg, struct crier_control_conn *conn, json_t *request);
+/** The exit code for what went wrong with a request. */
+int crier_host_code_of(const struct crier_err *err);
+
+/* control_logs.c */
+
+void crier_control_cmd_logs(struct crier_host *host, struct crier_control_conn *conn,
+                            json_t *request);
+/** Each record on its way to the sinks. */
+void crier_host_tap(struct crier_host *host, struct crier_record *record);
+/** No more records come: the followers are told. */
+void crier_host_end_followers(struct crier_host *host);
 
 #endif

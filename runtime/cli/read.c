@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/read.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/control.h"
+#include "cli/cli.h"
+#include "cli/load.h"
+#include "host/logs.h"
+#include "record/match.h"
+#include "record/read.h"
+#include "state/state.h"
+
+static int say(const struct crier_client *client, const char *text, int code)
+{
+    fprintf(stderr, "crier %s: %s\n", client->command, text);
+    return code;
+}
+
+static int say_err(const struct crier_client *client, const struct crier_err *err)
+{
+    int code = err->code == CRIER_EINVAL      ? CRIER_EXIT_USAGE
+               : err->code == CRIER_ECONFIG   ? CRIER_EXIT_CONFIG
+               : err->code == CRIER_EDENIED   ? CRIER_EXIT_REFUSED
+               : err->code == CRIER_EINTERNAL ? CRIER_EXIT_INTERNAL
+                                              : CRIER_EXIT_UNREACHABLE;
+    return say(client, err->text, code);
+}
+
+int crier_client_words(struct crier_client *client, json_t *match, int count, char **words)
+{
+    for (int i = 0; i < count; i++) {
+        bool there = i == 0 && access(words[i], R_OK) == 0;
+        if (there) {
+            client->file = words[i];
+        } else if (crier_match_like(words[i])) {
+            json_array_append_new(match, json_string(words[i]));
+        } else {
+            fprintf(stderr, "crier %s: '%s' is %s, and no match (FIELD=VALUE)\n", client->command,
+                    words[i], access(words[i], F_OK) == 0 ? "not the first word" : "no file");
+            return i == 0 ? CRIER_EXIT_NO_FILE : CRIER_EXIT_USAGE;
+        }
+    }
+    return 0;
+}
+
+/* --- the running host ---------------------------------------------------------------------- */
+
+/* The answer's end: its own error, or what broke it off. */
+static int ended(const struct crier_client *client, int code, const json_t *done,
+                 const struct crier_err *err)
+{
+    const char *error = json_string_value(json_object_get(done, "error"));
+    if (code < 0)
+        return say(client, err->text,
+                   code == CRIER_EDENIED ? CRIER_EXIT_REFUSED : CRIER_EXIT_UNREACHABLE);
+    if (error)
+        say(client, error, code);
+    return code;
+}
+
+static int no_host(const struct crier_client *client, const struct crier_err *err)
+{
+    fprintf(stderr, "crier %s: %s%s\n", client->command, err->text,
+            client->state ? "" : " (--state DIR names another folder)");
+    return CRIER_EXIT_UNREACHABLE;
+}
+
+struct lines {
+    void (*on_line)(void *arg, json_t *line);
+    void *arg;
+    bool any;
+};
+
+static void on_line(void *arg, json_t *line)
+{
+    struct lines *l = arg;
+    l->any = true;
+    if (l->on_line)
+        l->on_line(l->arg, line);
+}
+
+int crier_client_ask(const struct crier_client *client, json_t *request,
+                     void (*fn)(void *arg, json_t *line), void *arg, json_t **done, bool *absent)
+{
+    struct lines lines = {fn, arg, false};
+    struct crier_err err = {0};
+    char *folder = crier_client_folder(client->state, client->file);
+    int code = crier_control_call(folder, request, on_line, &lines, done, &err);
+    bool none = code == CRIER_ENET && !lines.any;
+    free(folder);
+    if (absent)
+        *absent = none;
+    if (none)
+        return absent ? CRIER_EXIT_UNREACHABLE : no_host(client, &err);
+    return ended(client, code, *done, &err);
+}
+
+struct live {
+    const struct crier_client *client;
+    const struct crier_reader_out *out;
+    struct crier_reader reader;
+    bool any;
+};
+
+static void read_from(struct live *l, const json_t *line)
+{
+    struct crier_zone *zone = NULL;
+    if (crier_zone_open(json_string_value(json_object_get(line, "zone")), &zone, NULL) != 0 &&
+        crier_zone_open(NULL, &zone, NULL) != 0)
+        return;
+    if (l->out->from)
+        l->out->from(l->out->arg, json_string_value(json_object_get(line, "from")),
+                     json_string_value(json_object_get(line, "kind")), zone);
+    crier_zone_unref(zone);
+}
+
+static bool read_record(struct live *l, const char *json, size_t len)
+{
+    struct crier_record *record;
+    if (l->out->json) {
+        l->out->json(l->out->arg, json, len);
+        return true;
+    }
+    if (crier_reader_read(&l->reader, json, len, &record, NULL) != 0)
+        return false;
+    l->out->record(l->out->arg, record);
+    crier_record_unref(record);
+    return true;
+}
+
+static bool on_text(void *arg, const char *text, size_t len)
+{
+    static const char begin[] = "{\"record\":";
+    const size_t head = sizeof begin - 1;
+    struct live *l = arg;
+    l->any = true;
+    if (len > head && memcmp(text, begin, head) == 0)
+        return read_record(l, text + head, len - head - 1);
+    json_t *line = json_loadb(text, len, 0, NULL);
+    const json_t *dropped = json_object_get(line, "dropped");
+    bool ok = json_is_object(line);
+    if (json_object_get(line, "from"))
+        read_from(l, line);
+    else if (dropped && l->out->dropped)
+        l->out->dropped(l->out->arg, json_integer_value(dropped));
+    json_decref(line);
+    return ok;
+}
+
+/* --- without a host ------------------------------------------------------------------------ */
+
+static char *stored_script(const char *folder)
+{
+    struct crier_state *state;
+    char *path = NULL;
+    if (crier_state_open(folder, true, &state, NULL) != 0)
+        return NULL;
+    path = crier_strdup(crier_state_get(state, "host", "script"));
+    crier_state_close(state);
+    return path;
+}
+
+static char *last_script(const struct crier_client *client)
+{
+    char *folder = crier_client_folder(client->state, client->file);
+    char *sim = crier_path_join(folder, "sim");
+    char *path = stored_script(folder);
+    if (!path)
+        path = stored_script(sim);
+    if (!path)
+        fprintf(stderr,
+                "crier %s: no running host in '%s', and none has run there: name the script, as in "
+                "crier %s bot.lua%s\n",
+                client->command, folder, client->command,
+                client->state ? "" : " (--state DIR names another folder)");
+    free(folder);
+    free(sim);
+    return path;
+}
+
+int crier_client_load(const struct crier_client *client, struct crier_generation **out)
+{
+    char *path = client->file ? crier_strdup(client->file) : last_script(client);
+    bool color;
+    if (!path)
+        return CRIER_EXIT_UNREACHABLE;
+    int code = crier_load_script(path, client->state, out);
+    free(path);
+    if (code != 0 || !(*out)->diags.errors)
+        return code;
+    enum crier_diag_format format = crier_diag_format_for(stderr, &color);
+    crier_diags_print(&(*out)->diags, stderr, format, color);
+    crier_generation_unref(*out);
+    return CRIER_EXIT_CONFIG;
+}
+
+int crier_client_open(const struct crier_generation *gen, const struct crier_declared_sink *s,
+                      const char *state_folder, void **self, struct crier_err *err)
+{
+    /* Sinks borrow what they are opened with. */
+    static struct crier_sink_env env;
+    env = (struct crier_sink_env){.clock = crier_clock_real(),
+                                  .zone = gen->zone,
+                                  .folder = gen->folder,
+                                  .state_folder = state_folder,
+                                  .read_only = true};
+    int rc = s->driver->open(&env, &s->options, s->name, self, err);
+    if (rc != 0) {
+        crier_err_prefix(err, "sink '%s': ", s->name);
+        err->code = rc;
+    }
+    return rc;
+}
+
+static void give(const struct crier_reader_out *out, struct crier_record *record)
+{
+    if (out->json) {
+        struct crier_str json = crier_record_json(record);
+        out->json(out->arg, json.data, json.len);
+    } else {
+        out->record(out->arg, record);
+    }
+    crier_record_unref(record);
+}
+
+static int read_page(const struct crier_declared_sink *s, void *self, struct crier_logs *logs,
+                     const struct crier_reader_out *out, bool *more, struct crier_err *err)
+{
+    struct crier_query *query;
+    struct crier_record **hits = NULL;
+    size_t count = 0;
+    int rc = crier_logs_page(logs, &query, err);
+    if (rc != 0)
+        return rc;
+    rc = s->driver->query(self, query, &hits, &count, err);
+    if (rc == 0)
+        rc = crier_query_finish(query, &hits, &count, err);
+    else
+        crier_err_prefix(err, "sink '%s': ", s->name);
+    crier_query_free(query);
+    if (rc != 0) {
+        err->code = rc;
+        return rc;
+    }
+    *more = crier_logs_took(logs, hits, count);
+    for (size_t i = 0; i < count; i++)
+        give(out, hits[i]);
+    free(hits);
+    return 0;
+}
+
+static int read_stored(const struct crier_client *client, json_t *request,
+                       const struct crier_reader_out *out)
+{
+    struct crier_generation *gen;
+    struct crier_declared_sink *s;
+    struct crier_logs logs;
+    struct crier_err err = {0};
+    void *self = NULL;
+    bool more = true;
+    int code = crier_client_load(client, &gen);
+    if (code != 0)
+        return code;
+    char *folder = crier_generation_state_folder(gen, client->state, false);
+    crier_logs_init(&logs, request, gen->zone, crier_clock_wall(crier_clock_real()));
+    int rc = crier_logs_choose(gen, json_string_value(json_object_get(request, "sink")), true, &s,
+                               &err);
+    if (rc == 0)
+        rc = crier_client_open(gen, s, folder, &self, &err);
+    if (rc == 0 && out->from)
+        out->from(out->arg, s->name, s->driver->kind, gen->zone);
+    while (rc == 0 && more)
+        rc = read_page(s, self, &logs, out, &more, &err);
+    if (self)
+        s->driver->close(self);
+    if (rc != 0)
+        code = say_err(client, &err);
+    crier_logs_fini(&logs);
+    free(folder);
+    crier_generation_unref(gen);
+    return code;
+}
+
+int crier_client_read(const struct crier_client *client, json_t *request,
+                      const struct crier_reader_out *out)
+{
+    struct live live = {.client = client, .out = out};
+    struct crier_err err = {0};
+    json_t *done = NULL;
+    bool follow = json_is_true(json_object_get(request, "follow"));
+    char *folder = crier_client_folder(client->state, client->file);
+    int code = crier_control_stream(folder, request, on_text, &live, &done, &err);
+    crier_reader_fini(&live.reader);
+    if (code == CRIER_ENET && !live.any) {
+        code = follow ? no_host(client, &err) : read_stored(client, request, out);
+    } else if (follow && (code == CRIER_ENET || json_is_true(json_object_get(done, "ended")))) {
+        fprintf(stderr, "crier %s: the host has ended\n", client->command);
+        code = 0;
+    } else {
+        code = ended(client, code, done, &err);
+    }
+    json_decref(done);
+    free(folder);
+    return code;
+}
