@@ -396,7 +396,7 @@ static struct crier_record *make_record(struct crier_builder *b, struct crier_re
     return record;
 }
 
-struct crier_record *crier_build_end(struct crier_builder *b)
+struct crier_record *crier_build_end_bare(struct crier_builder *b)
 {
     struct crier_source *source = b->source;
     struct crier_str node = {source->node, strlen(source->node)};
@@ -404,9 +404,20 @@ struct crier_record *crier_build_end(struct crier_builder *b)
         crier_build_close(b);
     if (b->moved.len)
         put_moved(b);
-    struct crier_record_head head = {.seq = ++source->seq, .sim = source->sim};
-    crier_ulid_next(&source->ids, b->time, head.id);
-    return make_record(b, head, node);
+    return make_record(b, (struct crier_record_head){.sim = source->sim}, node);
+}
+
+void crier_source_stamp(struct crier_source *source, struct crier_record *record)
+{
+    record->head.seq = ++source->seq;
+    crier_ulid_next(&source->ids, record->head.time, record->head.id);
+}
+
+struct crier_record *crier_build_end(struct crier_builder *b)
+{
+    struct crier_record *record = crier_build_end_bare(b);
+    crier_source_stamp(b->source, record);
+    return record;
 }
 
 void crier_build_restore_begin(struct crier_builder *b)

@@ -90,6 +90,12 @@ void crier_build_json(struct crier_builder *b, const char *key, size_t klen, con
 /** The record, with a fresh id and the next seq, owned by the caller (one reference). Containers
  *  left open are closed. */
 struct crier_record *crier_build_end(struct crier_builder *b);
+/** The same without an id and a number, which crier_source_stamp gives it before anyone else sees
+ *  it: records that several threads build at once for one source. Of the builder's source only
+ *  `node` and `sim` are looked at. */
+struct crier_record *crier_build_end_bare(struct crier_builder *b);
+/** [one thread at a time] The source's next number, and an id. */
+void crier_source_stamp(struct crier_source *source, struct crier_record *record);
 /** Forget what was begun (an error on the way). */
 void crier_build_cancel(struct crier_builder *b);
 
