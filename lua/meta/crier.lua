@@ -377,7 +377,20 @@ function crier.log.log(level, text, fields) end
 ---@field what? string system: "start", "reload", "callback.error", ...
 ---@field exc_text? string system: an error's traceback
 ---@field fields? table users' fields that have the name of a member above
+---@field repeated? integer how many like it a route's `dedupe` has left out since the last one
 ---@field [string] any
+local record = {}
+
+---A changed copy: the fields that the table names are set. Of the members above text, level, logger
+---and ok can be changed. For crier.transform.
+---@param changes table<string, any>
+---@return crier.Record
+function record:with(changes) end
+
+---A copy without these fields.
+---@param ... string
+---@return crier.Record
+function record:without(...) end
 
 ---@class crier.SentData
 ---@field text? string
@@ -550,12 +563,22 @@ crier.sinks = {}
 
 ---@class crier.options.route
 ---@field match? crier.Match|fun(r: crier.Record): boolean? which records: conditions, a function, or crier.otherwise; default all
+---@field unless? crier.Match but not these
 ---@field to crier.Sink|crier.Sink[]
+---@field now? boolean its sinks write at once, without waiting for a batch to fill; default false
+---@field dedupe? crier.Duration records alike are sent once in this time; the next one has their number in `repeated`
+---@field sample? number share of the records that is sent, above 0 and up to 1
+---@field rate? string records at most in a time: "100/1m"; what is above is counted and told
 ---@field copy? boolean does not count as a match for crier.otherwise; default false
 
 ---A rule; rules are tried in order, and each that matches sends the record on.
 ---@param options crier.options.route
 function crier.route(options) end
+
+---Change, drop or split each record before the rules. The function returns r:with { ... } (or a table
+---of changes), false to drop it, a list of records to split it; nothing: it goes on as it is.
+---@param fn fun(r: crier.Record): crier.Record|table|boolean?
+function crier.transform(fn) end
 
 ---@class crier.Otherwise
 

@@ -120,12 +120,46 @@ void crier_host_callback_error(struct crier_host *host, const char *what,
     free(text);
 }
 
-void crier_host_rule_fault(void *arg, const struct crier_rule *rule, const struct crier_err *err)
+void crier_host_router_note(void *arg, const struct crier_router_note *note)
 {
     struct crier_host *host = arg;
-    crier_host_system(host, CRIER_LEVEL_ERROR, "route.error",
-                      "the route at %s failed, its records take the default route: %s", rule->where,
-                      err->text);
+    char per[48];
+    switch (note->what) {
+    case CRIER_NOTE_RULE:
+        crier_host_system(host, CRIER_LEVEL_ERROR, "route.error",
+                          "the route at %s failed, its records take the default route: %s",
+                          note->where, note->text);
+        break;
+    case CRIER_NOTE_TRANSFORM:
+        crier_host_system(host, CRIER_LEVEL_ERROR, "transform.error",
+                          "the transform at %s failed, its records go on as they were: %s",
+                          note->where, note->text);
+        break;
+    case CRIER_NOTE_RATE:
+        crier_host_system(host, CRIER_LEVEL_WARNING, "route.rate",
+                          "the route at %s left out %llu record%s above %llu in %s", note->where,
+                          (unsigned long long)note->left_out, note->left_out == 1 ? "" : "s",
+                          (unsigned long long)note->rate, crier_duration_text(note->per, per));
+        break;
+    }
+}
+
+void crier_host_router_due(void *arg, int64_t within)
+{
+    struct crier_generation *gen = arg;
+    struct crier_loop *loop = gen->host->loop;
+    if (!crier_timer_armed(&gen->route_timer) ||
+        gen->route_timer.due > crier_loop_now(loop) + within)
+        crier_timer_in(loop, &gen->route_timer, within);
+}
+
+void crier_host_route_timer(struct crier_timer *timer)
+{
+    struct crier_generation *gen = CRIER_CONTAINER(timer, struct crier_generation, route_timer);
+    int64_t within =
+        crier_router_tell(gen->router, crier_clock_wall(gen->host->clock), false);
+    if (within != CRIER_NEVER)
+        crier_timer_in(gen->host->loop, timer, within);
 }
 
 void crier_host_stall(struct crier_vm *vm, const char *what, int64_t us)
@@ -540,6 +574,8 @@ static void host_end(struct crier_host *host)
         crier_poster_retire(host->poster, host->current);
         crier_state_tables_save(host->current);
         crier_timer_stop(host->loop, &host->current->state_timer);
+        crier_timer_stop(host->loop, &host->current->route_timer);
+        crier_router_tell(host->current->router, 0, true);
         for (guint i = 0; i < host->current->sinks->len; i++) {
             /* One that is failing gets a last try; what it is owed stays in its spill file. */
             struct crier_sink *sink =

@@ -85,7 +85,9 @@ void crier_host_stop(struct crier_host *host, int code);
 /** Posted when something under way has ended: the last one ends the stop. arg: the host. */
 void crier_host_check_idle(void *arg);
 /** Callbacks that a generation gets at its swap. */
-void crier_host_rule_fault(void *arg, const struct crier_rule *rule, const struct crier_err *err);
+void crier_host_router_note(void *arg, const struct crier_router_note *note);
+void crier_host_router_due(void *gen, int64_t within);
+void crier_host_route_timer(struct crier_timer *timer);
 void crier_host_stall(struct crier_vm *vm, const char *what, int64_t us);
 void crier_host_state_timer(struct crier_timer *timer);
 

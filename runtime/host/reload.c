@@ -143,7 +143,9 @@ void crier_host_swap(struct crier_host *host, struct crier_generation *gen)
     gen->vm->on_stall = crier_host_stall;
     gen->vm->allow_host = host->config->sim || host->config->sim_url ? allow_host : NULL;
     gen->state_timer.fire = crier_host_state_timer;
-    crier_router_on_fault(gen->router, crier_host_rule_fault, host);
+    gen->route_timer.fire = crier_host_route_timer;
+    crier_router_on_note(gen->router, crier_host_router_note, host);
+    crier_router_on_due(gen->router, crier_host_router_due, gen);
     if (old)
         stop_replaced_sinks(old, gen);
     for (guint i = 0; i < gen->sinks->len; i++) {
@@ -157,6 +159,8 @@ void crier_host_swap(struct crier_host *host, struct crier_generation *gen)
         crier_bot_adopt(host, gen->bots->pdata[i], gen);
     if (old) {
         crier_state_tables_move(old, gen);
+        crier_timer_stop(host->loop, &old->route_timer);
+        crier_router_tell(old->router, 0, true);
         retire(host, old);
     }
     crier_poster_adopt(host->poster, gen, old == NULL);

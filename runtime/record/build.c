@@ -426,6 +426,54 @@ void crier_build_restore_begin(struct crier_builder *b)
     b->verbatim = true;
 }
 
+void crier_build_copy(struct crier_builder *b, const struct crier_record *record,
+                      struct crier_stored *who)
+{
+    const struct crier_record_head *head = &record->head;
+    crier_build_restore_begin(b);
+    memcpy(crier_buf_reserve(&b->buf, head->tape), record->data, head->tape);
+    b->buf.len = head->tape;
+    *who = (struct crier_stored){
+        .seq = head->seq,
+        .time = head->time,
+        .kind = (enum crier_kind)head->kind,
+        .level = (enum crier_level)head->level,
+        .ok = head->ok,
+        .sim = head->sim,
+        .text = crier_record_text(record),
+        .logger = crier_record_logger(record),
+        .where = crier_record_where(record),
+        .node = crier_record_node(record),
+    };
+    memcpy(who->id, head->id, sizeof who->id);
+}
+
+bool crier_build_remove(struct crier_builder *b, const char *key, size_t klen)
+{
+    struct crier_iter it = {b->buf.data, b->buf.data + b->buf.len};
+    struct crier_value v;
+    while (it.at != it.end) {
+        char *at = (char *)it.at;
+        crier_next(&it, &v);
+        if (v.key.len != klen || memcmp(v.key.data, key, klen) != 0)
+            continue;
+        memmove(at, it.at, (size_t)(it.end - it.at));
+        b->buf.len -= (size_t)(it.at - at);
+        return true;
+    }
+    return false;
+}
+
+struct crier_record *crier_record_renew(const struct crier_record *record,
+                                        struct crier_source *source)
+{
+    struct crier_record *copy = crier_record_alloc(record->head.size);
+    memcpy(&copy->head, &record->head, record->head.size);
+    copy->head.seq = ++source->seq;
+    crier_ulid_next(&source->ids, record->head.time, copy->head.id);
+    return copy;
+}
+
 struct crier_record *crier_build_restore(struct crier_builder *b, const struct crier_stored *who)
 {
     while (b->depth)

@@ -113,6 +113,12 @@ struct crier_stored {
 /** Begin a record that is read back: the builder's source is not asked (NULL is allowed), and no
  *  field is moved into `fields`, since that was done when the record was first built. */
 void crier_build_restore_begin(struct crier_builder *b);
+/** Begin a changed copy: the fields of a record, and its common members in *who, whose texts are
+ *  borrowed from it. To be ended by crier_build_restore. */
+void crier_build_copy(struct crier_builder *b, const struct crier_record *record,
+                      struct crier_stored *who);
+/** Take a field back, outside of containers. Whether it was there. */
+bool crier_build_remove(struct crier_builder *b, const char *key, size_t klen);
 /** The record with these common members, as crier_build_end. */
 struct crier_record *crier_build_restore(struct crier_builder *b, const struct crier_stored *who);
 
@@ -124,6 +130,27 @@ struct crier_record *crier_build_restore(struct crier_builder *b, const struct c
 #define CRIER_B_SNOWFLAKE(b, key, v) crier_build_snowflake(b, key, sizeof(key) - 1, v)
 #define CRIER_B_TIME(b, key, v) crier_build_time(b, key, sizeof(key) - 1, v)
 #define CRIER_B_OPEN(b, key, type) crier_build_open(b, key, sizeof(key) - 1, type)
+
+/** A copy with a fresh id and the next seq of this source. */
+struct crier_record *crier_record_renew(const struct crier_record *record,
+                                        struct crier_source *source);
+
+/** The common members, and everything else. */
+enum crier_field {
+    CRIER_FIELD_OTHER,
+    CRIER_FIELD_ID,
+    CRIER_FIELD_SEQ,
+    CRIER_FIELD_TIME,
+    CRIER_FIELD_NODE,
+    CRIER_FIELD_KIND,
+    CRIER_FIELD_LEVEL,
+    CRIER_FIELD_LOGGER,
+    CRIER_FIELD_TEXT,
+    CRIER_FIELD_WHERE,
+    CRIER_FIELD_OK,
+    CRIER_FIELD_SIM
+};
+enum crier_field crier_field_of(const char *name, size_t len);
 
 /** The block's bytes, for storing; valid as long as the record. Native byte order, versioned. */
 struct crier_str crier_record_bytes(const struct crier_record *record);

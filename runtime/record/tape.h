@@ -19,6 +19,7 @@
 
 #include "base/buf.h"
 #include "crier/record.h"
+#include "record/build.h"
 
 #define CRIER_RECORD_MAGIC 0x52524943u /* "CIRR" where bytes are little-endian */
 #define CRIER_RECORD_VERSION 1u
@@ -67,22 +68,6 @@ static inline char *crier_tape_room(struct crier_buf *b, size_t n)
 /** With one reference; `size` bytes from the head on, not yet written. */
 struct crier_record *crier_record_alloc(size_t size);
 
-/** The common members, and everything else. */
-enum crier_field {
-    CRIER_FIELD_OTHER,
-    CRIER_FIELD_ID,
-    CRIER_FIELD_SEQ,
-    CRIER_FIELD_TIME,
-    CRIER_FIELD_NODE,
-    CRIER_FIELD_KIND,
-    CRIER_FIELD_LEVEL,
-    CRIER_FIELD_LOGGER,
-    CRIER_FIELD_TEXT,
-    CRIER_FIELD_WHERE,
-    CRIER_FIELD_OK,
-    CRIER_FIELD_SIM
-};
-enum crier_field crier_field_of(const char *name, size_t len);
 /** crier_record_get with the name looked up already. */
 bool crier_record_field(const struct crier_record *record, enum crier_field field, const char *path,
                         size_t len, struct crier_value *out, char scratch[32]);

@@ -29,7 +29,7 @@ void crier_open_content(lua_State *L); /**< EMBED FILE data_function */
 void crier_open_log(lua_State *L);     /**< log */
 void crier_open_sink(lua_State *L);    /**< sink sinks */
 void crier_open_query(lua_State *L);   /**< _query, for the sink's methods on top of the stack */
-void crier_open_route(lua_State *L);   /**< route otherwise */
+void crier_open_route(lua_State *L);   /**< route otherwise transform */
 void crier_open_state(lua_State *L);   /**< state */
 
 /** A declaration's option table, for `crier help` and the stubs. */
@@ -61,6 +61,11 @@ void crier_push_record(lua_State *L, struct crier_record *record);
 /** The record at idx, or NULL. */
 struct crier_record *crier_to_record(lua_State *L, int idx);
 void crier_open_record(lua_State *L); /**< registers the metatable; pushes nothing */
+
+/** record:with: a copy with the changes that the table at idx asks for, a reference for the caller.
+ *  CRIER_EINVAL: it asks for what cannot be changed. Does not raise, but for want of memory. */
+CRIER_CHECK int crier_record_with(lua_State *L, int idx, struct crier_record *record,
+                                  struct crier_record **out, struct crier_err *err);
 
 /** Add the members of the table at idx to a record being built. Cycles and depth are cut. */
 void crier_build_lua_fields(struct crier_builder *b, lua_State *L, int idx);

@@ -207,9 +207,19 @@ static void free_rule(void *p)
     if (rule->free_arg)
         rule->free_arg(rule->arg);
     crier_query_free(rule->query);
+    crier_query_free(rule->unless);
     free(rule->to);
     free(rule->where);
     free(rule);
+}
+
+static void free_transform(void *p)
+{
+    struct crier_transform *transform = p;
+    if (transform->free_arg)
+        transform->free_arg(transform->arg);
+    free(transform->where);
+    free(transform);
 }
 
 static void free_hook(void *p)
@@ -261,6 +271,7 @@ static void destroy(void *arg)
     crier_vm_free(gen->vm);
     crier_router_free(gen->router);
     g_ptr_array_free(gen->rules, TRUE);
+    g_ptr_array_free(gen->transforms, TRUE);
     g_ptr_array_free(gen->targets, TRUE);
     g_ptr_array_free(gen->messages, TRUE);
     g_ptr_array_free(gen->sinks, TRUE);
@@ -608,6 +619,8 @@ static void build_router(struct crier_generation *gen)
         *rule = (struct crier_rule){0};
         crier_router_add_rule(gen->router, &moved);
     }
+    for (guint i = 0; i < gen->transforms->len; i++)
+        crier_router_add_transform(gen->router, gen->transforms->pdata[i]);
 }
 
 /* --- building ---------------------------------------------------------------------------- */
@@ -773,6 +786,7 @@ static struct crier_generation *new_generation(const struct crier_build *build)
     gen->messages = g_ptr_array_new_with_free_func(free_message);
     gen->sinks = g_ptr_array_new_with_free_func(free_declared_sink);
     gen->rules = g_ptr_array_new_with_free_func(free_rule);
+    gen->transforms = g_ptr_array_new_with_free_func(free_transform);
     gen->hooks = g_ptr_array_new_with_free_func(free_hook);
     gen->states = g_ptr_array_new_with_free_func(free_state_table);
     gen->logs = g_ptr_array_new_with_free_func(free_load_log);

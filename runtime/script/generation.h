@@ -162,14 +162,14 @@ struct crier_generation {
     struct crier_config config;
     struct crier_zone *zone;
     struct crier_diags diags;
-    GPtrArray *bots, *targets, *messages, *sinks, *rules, *hooks, *states, *logs;
+    GPtrArray *bots, *targets, *messages, *sinks, *rules, *transforms, *hooks, *states, *logs;
     GHashTable *srcmaps; /**< file -> struct crier_srcmap */
     GHashTable *strings; /**< interned file names */
     struct crier_router *router;
     struct crier_host *host; /**< NULL until swapped in */
     bool dying;              /**< its end is posted: see crier_generation_unref */
     bool retired;            /**< a newer generation has taken over */
-    struct crier_timer state_timer, drain_timer;
+    struct crier_timer state_timer, drain_timer, route_timer;
     int64_t state_cost; /**< what the last saving of crier.state tables took */
     void (*on_free)(struct crier_generation *gen); /**< the host's */
     bool virtual_time;

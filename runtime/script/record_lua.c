@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/host.h"
 #include "script/declare.h"
 
 /* --- records in Lua ---------------------------------------------------------------------- */
@@ -58,35 +59,65 @@ static void push_value(lua_State *L, const struct crier_value *v)
     }
 }
 
-void crier_push_record(lua_State *L, struct crier_record *record)
+/* Its address is where the metatable is in the registry: found without a string. */
+static const char record_key;
+
+/* Pushes a record that is not there yet: filled when nothing raises any more. */
+static struct crier_record **push_box(lua_State *L)
 {
     struct crier_record **box = lua_newuserdatauv(L, sizeof *box, 1);
+    *box = NULL;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &record_key);
+    lua_setmetatable(L, -2);
+    return box;
+}
+
+void crier_push_record(lua_State *L, struct crier_record *record)
+{
+    struct crier_record **box = push_box(L);
     *box = crier_record_ref(record);
-    luaL_setmetatable(L, CRIER_MT_RECORD);
 }
 
 struct crier_record *crier_to_record(lua_State *L, int idx)
 {
-    struct crier_record **box = luaL_testudata(L, idx, CRIER_MT_RECORD);
-    return box ? *box : NULL;
+    struct crier_record **box = lua_touserdata(L, idx);
+    if (!box || !lua_getmetatable(L, idx))
+        return NULL;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &record_key);
+    bool is = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return is ? *box : NULL;
 }
 
 /* A finalizer may meet a record whose own has run already. */
 static struct crier_record *check_record(lua_State *L)
 {
-    struct crier_record **box = luaL_checkudata(L, 1, CRIER_MT_RECORD);
-    if (!*box)
+    struct crier_record *record = crier_to_record(L, 1);
+    if (!record) {
+        luaL_checkudata(L, 1, CRIER_MT_RECORD);
         luaL_error(L, "the record has been collected");
-    return *box;
+    }
+    return record;
 }
 
+/* Upvalues: the functions with and without. They come first: what somebody else puts into a field
+ * must not take them away. */
 static int l_record_index(lua_State *L)
 {
     struct crier_record *record = check_record(L);
     char scratch[32];
     struct crier_value v;
-    if (lua_type(L, 2) != LUA_TSTRING ||
-        !crier_record_get(record, lua_tostring(L, 2), &v, scratch)) {
+    size_t len;
+    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tolstring(L, 2, &len) : NULL;
+    if (name && len == 4 && memcmp(name, "with", 4) == 0) {
+        lua_pushvalue(L, lua_upvalueindex(1));
+        return 1;
+    }
+    if (name && len == 7 && memcmp(name, "without", 7) == 0) {
+        lua_pushvalue(L, lua_upvalueindex(2));
+        return 1;
+    }
+    if (!name || !crier_record_get(record, name, &v, scratch)) {
         lua_pushnil(L);
         return 1;
     }
@@ -156,19 +187,6 @@ static int l_record_pairs(lua_State *L)
     }
     lua_pushnil(L);
     return 3;
-}
-
-void crier_open_record(lua_State *L)
-{
-    static const luaL_Reg meta[] = {
-        {"__index", l_record_index},       {"__newindex", l_record_newindex}, {"__gc", l_record_gc},
-        {"__tostring", l_record_tostring}, {"__pairs", l_record_pairs},       {NULL, NULL},
-    };
-    luaL_newmetatable(L, CRIER_MT_RECORD);
-    lua_pushliteral(L, "locked");
-    lua_setfield(L, -2, "__metatable");
-    luaL_setfuncs(L, meta, 0);
-    lua_pop(L, 1);
 }
 
 /* --- fields from Lua --------------------------------------------------------------------- */
@@ -312,6 +330,150 @@ void crier_build_lua_fields(struct crier_builder *b, lua_State *L, int idx)
     luaL_checkstack(L, 8, "too many values");
     w.on[w.depth++] = lua_topointer(L, idx);
     build_table(&w, idx);
+}
+
+/* --- changed copies ---------------------------------------------------------------------- */
+
+static int refuse(struct crier_err *err, const char *key, const char *why)
+{
+    return crier_err_set(err, CRIER_EINVAL, "record:with: '%.60s' %s", key, why);
+}
+
+/* A common member, whose new value is at idx. */
+static int change_common(lua_State *L, int idx, const char *key, enum crier_field field,
+                         struct crier_stored *who, struct crier_err *err)
+{
+    struct crier_str s = {0};
+    if (field == CRIER_FIELD_OK) {
+        if (lua_type(L, idx) != LUA_TBOOLEAN)
+            return refuse(err, key, "must be a boolean");
+        who->ok = lua_toboolean(L, idx);
+        return 0;
+    }
+    if (field != CRIER_FIELD_TEXT && field != CRIER_FIELD_LOGGER && field != CRIER_FIELD_LEVEL)
+        return refuse(err, key, "of a record cannot be changed");
+    if (lua_type(L, idx) != LUA_TSTRING)
+        return refuse(err, key, "must be a string");
+    s.data = lua_tolstring(L, idx, &s.len);
+    if (field == CRIER_FIELD_TEXT)
+        who->text = s;
+    else if (field == CRIER_FIELD_LOGGER)
+        who->logger = s;
+    else if (!crier_level_parse(s.data, s.len, &who->level))
+        return refuse(err, key, "must be debug, info, warning, error or critical");
+    return 0;
+}
+
+static int change(struct walk *w, int changes, struct crier_stored *who, struct crier_err *err)
+{
+    lua_State *L = w->L;
+    int top = lua_gettop(L), rc = 0;
+    lua_pushnil(L);
+    while (rc == 0 && lua_next(L, changes)) {
+        size_t len;
+        if (lua_type(L, -2) != LUA_TSTRING) {
+            rc = crier_err_set(err, CRIER_EINVAL, "record:with takes fields by name, got %s",
+                               luaL_typename(L, -2));
+            break;
+        }
+        const char *key = lua_tolstring(L, -2, &len);
+        enum crier_field field = crier_field_of(key, len);
+        if (field != CRIER_FIELD_OTHER) {
+            rc = change_common(L, lua_gettop(L), key, field, who, err);
+        } else {
+            crier_build_remove(w->b, key, len);
+            build_value(w, lua_gettop(L), key, len);
+        }
+        lua_settop(L, top + 1);
+    }
+    lua_settop(L, top);
+    return rc;
+}
+
+int crier_record_with(lua_State *L, int idx, struct crier_record *record, struct crier_record **out,
+                      struct crier_err *err)
+{
+    struct crier_host *host = crier_generation_of(L)->host;
+    struct crier_stored who;
+    struct walk w = {.L = L, .left = MAX_VALUES};
+    idx = lua_absindex(L, idx);
+    if (!lua_checkstack(L, 8))
+        return crier_err_set(err, CRIER_ELIMIT, "record:with: too many values");
+    bool nested = crier_host_log_begin(host);
+    w.b = nested ? crier_host_spare_builder(host) : crier_host_builder(host);
+    w.on[w.depth++] = lua_topointer(L, idx);
+    crier_build_copy(w.b, record, &who);
+    int rc = change(&w, idx, &who, err);
+    if (!nested)
+        crier_host_log_end(host);
+    if (rc == 0)
+        *out = crier_build_restore(w.b, &who);
+    return rc;
+}
+
+static int l_record_with(lua_State *L)
+{
+    struct crier_record *record = check_record(L);
+    struct crier_err err = {0};
+    if (lua_type(L, 2) != LUA_TTABLE)
+        return luaL_error(L, "record:with expects a table of fields, got %s: r:with { region = "
+                             "\"eu\" }", luaL_typename(L, 2));
+    if (crier_record_with(L, 2, record, push_box(L), &err) != 0)
+        return luaL_error(L, "%s", err.text);
+    return 1;
+}
+
+static int l_record_without(lua_State *L)
+{
+    struct crier_record *record = check_record(L);
+    struct crier_host *host = crier_generation_of(L)->host;
+    struct crier_stored who;
+    int n = lua_gettop(L);
+    for (int i = 2; i <= n; i++) {
+        size_t len;
+        if (lua_type(L, i) != LUA_TSTRING)
+            return luaL_error(L, "record:without expects names of fields, got %s: "
+                                 "r:without(\"password\")", luaL_typename(L, i));
+        const char *key = lua_tolstring(L, i, &len);
+        if (crier_field_of(key, len) != CRIER_FIELD_OTHER)
+            return luaL_error(L, "record:without: '%s' of a record cannot be removed", key);
+    }
+    struct crier_record **box = push_box(L);
+    bool nested = crier_host_log_begin(host);
+    struct crier_builder *b =
+        nested ? crier_host_spare_builder(host) : crier_host_builder(host);
+    crier_build_copy(b, record, &who);
+    for (int i = 2; i <= n; i++) {
+        size_t len;
+        const char *key = lua_tolstring(L, i, &len);
+        crier_build_remove(b, key, len);
+    }
+    *box = crier_build_restore(b, &who);
+    if (!nested)
+        crier_host_log_end(host);
+    return 1;
+}
+
+void crier_open_record(lua_State *L)
+{
+    static const luaL_Reg meta[] = {
+        {"__newindex", l_record_newindex},
+        {"__gc", l_record_gc},
+        {"__tostring", l_record_tostring},
+        {"__pairs", l_record_pairs},
+        {NULL, NULL},
+    };
+    luaL_newmetatable(L, CRIER_MT_RECORD);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &record_key);
+    lua_pushcfunction(L, l_record_with);
+    lua_pushcfunction(L, l_record_without);
+    lua_pushcclosure(L, l_record_index, 2);
+    lua_setfield(L, -2, "__index");
+    lua_pushliteral(L, "locked");
+    lua_setfield(L, -2, "__metatable");
+    luaL_setfuncs(L, meta, 0);
+    lua_pop(L, 1);
 }
 
 /* --- queries ----------------------------------------------------------------------------- */

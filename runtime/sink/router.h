@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * The router: rules in order, each that matches sends the record on (lua/README.md, route).
+ * The router: transforms, then rules in order, each that matches sends the record on
+ * (lua/README.md, route and transform).
  *
- * Without any rule every record goes to every sink that takes its kind. A record that no sink
- * takes goes to stderr from warning up. A rule's function is the script's: it may fail; then the
- * record takes the default route (all sinks that take its kind) and one rate-limited system record
- * says so. A system record that tells of a routing fault is never itself routed by functions.
+ *   record -> transform -> ... -> rule: unless? match? -> sample, dedupe, rate -> its sinks
+ *
+ * Without any rule every record goes to every sink that takes its kind. A record that no rule and
+ * no sink takes goes to stderr from warning up; one that a rule took and then left out (sample,
+ * dedupe, rate), or that a transform dropped, does not. A function is the script's and may fail: a
+ * rule's record then takes the default route (all sinks that take its kind), a transform's goes on
+ * as it was, and one rate-limited note says so.
+ *
+ * What is sent from inside a function or a note waits until the record on its way has been sent, so
+ * that sinks see records in the order of `seq`. It meets no function and no limit: there is no
+ * feedback.
  *
  * Thread: [loop].
  */
@@ -34,19 +42,23 @@ struct crier_rule {
     struct crier_sink **to; /**< references held by the rule; owned array */
     size_t to_count;
     char *where;    /**< "bot.lua:14", for messages; owned */
-    uint64_t hits;
+    /* Since the rule was added: records that it matched, and those of them left out. */
+    uint64_t hits, sampled, alike, above;
 };
+/** Different texts that a rule's `dedupe` knows at most; the oldest are forgotten. */
+#define CRIER_DEDUPE_MAX 4096
 
 /** crier.transform: called with each record before the rules. The script's, so it may fail: the
  *  record then goes on as it was, and one rate-limited system record says so. */
 struct crier_transform {
-    /** What the record becomes: 0 records (dropped, counted), or up to CRIER_SPLIT_MAX, each a
-     *  reference for the caller in out. Negative: it failed (err filled). */
+    /** What the record becomes: 0 records (dropped), or up to CRIER_SPLIT_MAX, each a reference for
+     *  the caller in out. Negative: it failed (err filled). */
     int (*apply)(void *arg, struct crier_record *record, struct crier_record **out,
                  struct crier_err *err);
     void *arg;
     void (*free_arg)(void *arg);
     char *where;
+    uint64_t hits, dropped; /**< records that it got; of them those that became nothing */
 };
 #define CRIER_SPLIT_MAX 64
 
@@ -60,11 +72,30 @@ void crier_router_add_rule(struct crier_router *router, struct crier_rule *rule)
 void crier_router_add_transform(struct crier_router *router,
                                 struct crier_transform *transform); /**< moved */
 
-/** What the router tells the host: a rule failed. The host makes a system record of it. */
-void crier_router_on_fault(struct crier_router *router,
-                           void (*fn)(void *arg, const struct crier_rule *rule,
-                                      const struct crier_err *err),
-                           void *arg);
+/** By number, from 0; NULL: no more. For their counters. */
+const struct crier_rule *crier_router_rule(const struct crier_router *router, size_t i);
+const struct crier_transform *crier_router_transform(const struct crier_router *router, size_t i);
+
+/** What the router tells the host, which makes a system record of it. */
+struct crier_router_note {
+    enum {
+        CRIER_NOTE_RULE,      /**< a rule's function failed */
+        CRIER_NOTE_TRANSFORM, /**< a transform failed */
+        CRIER_NOTE_RATE,      /**< records were left out by a rule's `rate` */
+    } what;
+    const char *where;
+    const char *text; /**< why it failed */
+    uint64_t left_out, rate;
+    int64_t per;
+};
+void crier_router_on_note(struct crier_router *router,
+                          void (*fn)(void *arg, const struct crier_router_note *note), void *arg);
+/** fn(arg, within): crier_router_tell wants to be called in so many microseconds. */
+void crier_router_on_due(struct crier_router *router, void (*fn)(void *arg, int64_t within),
+                         void *arg);
+/** Tell what rates have left out in windows that are over at this wall time (all: in all). Returns
+ *  the microseconds to the next such moment, or CRIER_NEVER. */
+int64_t crier_router_tell(struct crier_router *router, int64_t wall, bool all);
 
 /** Send a record on; the caller keeps its own reference. A record is handed to one sink at most
  *  once, however many rules name it. Returns a sink of policy "block" that is full now, so that the
