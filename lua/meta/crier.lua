@@ -512,7 +512,7 @@ function query:each() end
 ---@field max? integer different messages counted of each logger and level; default 1000
 
 ---@class crier.options.sink.redis: crier.options.sink
----@field url? string redis://[user:password@]host[:port][/db] or unix:///path[?db=N]; default "redis://127.0.0.1:6379"
+---@field url? string|crier.Secret redis://[user:password@]host[:port][/db] or unix:///path[?db=N]; default "redis://127.0.0.1:6379"
 ---@field recent? integer lines kept of each logger and level; default 100
 ---@field common? crier.RedisCommon|false how often each message came; false: not counted
 ---@field format? "text"|"asctime"|"json" of recent lines; "json" keeps whole records; default "text"
@@ -521,6 +521,10 @@ function query:each() end
 ---@field cluster? boolean keys with braces, as Redis Cluster needs them; default false
 ---@field ttl? crier.Duration|false recent lines of a logger silent so long are removed; default "30d"
 ---@field timeout? crier.Duration longest wait for the connection, and for each answer; default "5s"
+
+---@class crier.options.sink.native: crier.options.sink
+---@field path string a shared object that was built against include/crier/sink.h
+---@field options? table what the sink gets when it is opened: plain data, as JSON
 
 ---@class crier.sink
 crier.sink = {}
@@ -554,6 +558,11 @@ function crier.sink.csv(options) end
 ---@param options? crier.options.sink.redis
 ---@return crier.Sink
 function crier.sink.redis(options) end
+
+---A sink in C, from a shared object.
+---@param options crier.options.sink.native
+---@return crier.Sink
+function crier.sink.native(options) end
 
 ---Sinks by name: crier.sinks.history. An unknown name raises.
 ---@type table<string, crier.Sink>

@@ -101,8 +101,11 @@ void crier_options_init(struct crier_options *o, const struct crier_option *tabl
 
 void crier_options_fini(struct crier_options *o)
 {
-    for (size_t i = 0; i < o->count; i++)
+    for (size_t i = 0; i < o->count; i++) {
+        if (o->table[i].type == CRIER_OPT_SECRET && o->values[i].s)
+            explicit_bzero(o->values[i].s, strlen(o->values[i].s));
         crier_option_value_fini(&o->values[i]);
+    }
     free(o->values);
     *o = (struct crier_options){0};
 }

@@ -26,13 +26,19 @@ enum crier_option_type {
     CRIER_OPT_STRINGS,     /**< one string or a list of them */
     CRIER_OPT_SNOWFLAKE,   /**< Discord id, in `i`; strings or integers, never floats */
     CRIER_OPT_SNOWFLAKES,  /**< a list of them (or one), in `ids` */
-    CRIER_OPT_SECRET,      /**< crier.secret.*, or a plain string (warned about) */
+    CRIER_OPT_SECRET,      /**< crier.secret.*, or a plain string (warned about); a sink's `open`
+                                gets the secret itself in `s` */
     /* These need Lua or other objects; script/ reads them by functions of its own. */
     CRIER_OPT_FUNCTION,
     CRIER_OPT_OBJECT,      /**< see `help`; read by the declaration itself */
 };
 
-enum { CRIER_OPT_REQUIRED = 1, CRIER_OPT_OR_FALSE = 2 /**< `false` lifts it: `off` is set */ };
+enum {
+    CRIER_OPT_REQUIRED = 1,
+    CRIER_OPT_OR_FALSE = 2, /**< `false` lifts it: `off` is set */
+    CRIER_OPT_ADDRESS = 4,  /**< SECRET: an URL or a DSN, which may stand in the script (with a
+                                 warning where there is a password in it) */
+};
 
 struct crier_option {
     const char *name;

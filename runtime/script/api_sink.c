@@ -8,6 +8,7 @@
 
 #include "host/host.h"
 #include "script/declare.h"
+#include "script/luajson.h"
 
 /* --- sinks ------------------------------------------------------------------------------- */
 
@@ -24,11 +25,10 @@ struct crier_declared_sink *crier_to_sink(lua_State *L, int idx)
     return box ? *box : NULL;
 }
 
-static const struct crier_declared_sink *find_sink(const struct crier_generation *gen,
-                                                   const char *name)
+struct crier_declared_sink *crier_sink_named(const struct crier_generation *gen, const char *name)
 {
     for (guint i = 0; i < gen->sinks->len; i++) {
-        const struct crier_declared_sink *s = gen->sinks->pdata[i];
+        struct crier_declared_sink *s = gen->sinks->pdata[i];
         if (strcmp(s->name, name) == 0)
             return s;
     }
@@ -80,30 +80,86 @@ static void read_inner(struct crier_decl *d, const char *outer, struct crier_opt
     free(at);
 }
 
+static bool has_inner(const struct crier_options *o, const char *outer)
+{
+    for (size_t i = 0; i < o->count; i++) {
+        if (inner_name(&o->table[i], outer))
+            return true;
+    }
+    return false;
+}
+
+/* What a reload compares and the sink opens: another sink's name. */
+static void read_sink(struct crier_decl *d, const char *key, struct crier_option_value *v)
+{
+    const struct crier_declared_sink *other = NULL;
+    if (crier_decl_field(d, key) == LUA_TSTRING) {
+        v->s = crier_strdup(lua_tostring(d->L, -1)); /* it may be declared further down */
+    } else if ((other = crier_to_sink(d->L, -1))) {
+        v->s = crier_strdup(other->name);
+    } else {
+        char got[80];
+        crier_decl_problem(d, CRIER_ERROR, key, NULL,
+                           "option '%s' must be a sink or the name of one, got %s", key,
+                           crier_lua_describe(d->L, -1, got, sizeof got));
+    }
+    lua_pop(d->L, 1);
+}
+
+/* A table of the sink's own, kept as JSON. */
+static void read_data(struct crier_decl *d, const char *key, struct crier_option_value *v)
+{
+    struct crier_buf json = {0};
+    struct crier_err err = {0};
+    if (crier_decl_field(d, key) != LUA_TTABLE) {
+        char got[80];
+        crier_decl_problem(d, CRIER_ERROR, key, NULL, "option '%s' must be a table, got %s", key,
+                           crier_lua_describe(d->L, -1, got, sizeof got));
+    } else if (crier_lua_to_json(d->L, lua_gettop(d->L), &json, &err) != 0) {
+        crier_decl_problem(d, CRIER_ERROR, key, "numbers, texts, booleans and tables of those",
+                           "option '%s' takes plain data: %s", key, err.text);
+    } else {
+        v->s = crier_buf_take(&json);
+    }
+    crier_buf_fini(&json);
+    lua_pop(d->L, 1);
+}
+
+static void read_secret(struct crier_decl *d, const char *key, struct crier_option_value *v)
+{
+    free(v->s);
+    v->s = NULL;
+    if (crier_decl_field(d, key) == LUA_TSTRING) {
+        v->s = crier_strdup(lua_tostring(d->L, -1));
+    } else {
+        struct crier_secret **box = luaL_testudata(d->L, -1, CRIER_MT_SECRET);
+        if (box)
+            v->s = crier_secret_reference(*box);
+    }
+    lua_pop(d->L, 1);
+}
+
 /* Split the argument into the common options and the kind's own: each reader would report the
  * other's keys as unknown, so one joined table is read and then parted. */
 static void read_options(struct crier_decl *d, const struct crier_sink_driver *driver,
                          struct crier_declared_sink *s)
 {
-    size_t own = driver->option_count, n = 0;
-    struct crier_option *joined = crier_calloc(own + crier_sink_common_count, sizeof *joined);
-    struct crier_option_value **to = crier_calloc(own + crier_sink_common_count, sizeof *to);
-    crier_options_init(&s->options, driver->options, own);
+    struct crier_options *const parts[] = {&s->options, &s->common};
+    size_t total = driver->option_count + crier_sink_common_count, n = 0;
+    struct crier_option *joined = crier_calloc(total, sizeof *joined);
+    struct crier_option_value **to = crier_calloc(total, sizeof *to);
+    struct crier_options **of = crier_calloc(total, sizeof *of), o;
+    crier_options_init(&s->options, driver->options, driver->option_count);
     crier_options_init(&s->common, crier_sink_common_options, crier_sink_common_count);
-    for (size_t i = 0; i < own; i++) {
-        if (strchr(driver->options[i].name, '.'))
-            continue;
-        joined[n] = driver->options[i];
-        to[n++] = &s->options.values[i];
+    for (size_t p = 0; p < CRIER_COUNT(parts); p++) {
+        for (size_t i = 0; i < parts[p]->count; i++) {
+            if (strchr(parts[p]->table[i].name, '.'))
+                continue;
+            joined[n] = parts[p]->table[i];
+            of[n] = parts[p];
+            to[n++] = &parts[p]->values[i];
+        }
     }
-    size_t first_common = n;
-    for (size_t i = 0; i < crier_sink_common_count; i++) {
-        if (strchr(crier_sink_common_options[i].name, '.'))
-            continue;
-        joined[n] = crier_sink_common_options[i];
-        to[n++] = &s->common.values[i];
-    }
-    struct crier_options o;
     crier_decl_read(d, joined, n, false, &o);
     for (size_t i = 0; i < n; i++) {
         if (!o.values[i].set)
@@ -111,12 +167,21 @@ static void read_options(struct crier_decl *d, const struct crier_sink_driver *d
         struct crier_option_value old = *to[i];
         *to[i] = o.values[i];
         o.values[i] = old;
-        if (joined[i].type == CRIER_OPT_OBJECT && !to[i]->off)
-            read_inner(d, joined[i].name, i < first_common ? &s->options : &s->common);
+        if (joined[i].type == CRIER_OPT_SECRET)
+            read_secret(d, joined[i].name, to[i]);
+        if (joined[i].type != CRIER_OPT_OBJECT || to[i]->off)
+            continue;
+        if (has_inner(of[i], joined[i].name))
+            read_inner(d, joined[i].name, of[i]);
+        else if (of[i] == &s->common)
+            read_sink(d, joined[i].name, to[i]);
+        else
+            read_data(d, joined[i].name, to[i]);
     }
     crier_options_fini(&o);
     free(joined);
     free(to);
+    free(of);
 }
 
 /* The default path of a json sink is as relative to the script as a given one. */
@@ -149,22 +214,6 @@ static void check_kinds(struct crier_decl *d, const struct crier_option_value *v
     }
 }
 
-/* A password in an address is not to be seen in the source lines that diagnostics show. */
-static void hide_password(struct crier_decl *d, const struct crier_options *o)
-{
-    for (size_t i = 0; i < o->count; i++) {
-        const char *s = strcmp(o->table[i].name, "url") == 0 ? o->values[i].s : NULL;
-        const char *user = s ? strstr(s, "://") : NULL, *end = user ? strrchr(user, '@') : NULL;
-        const char *colon = end ? memchr(user + 3, ':', (size_t)(end - user - 3)) : NULL;
-        if (!colon || colon + 1 == end)
-            continue;
-        char *password = crier_strndup(colon + 1, (size_t)(end - colon - 1));
-        crier_diags_hide(&d->gen->diags, password);
-        explicit_bzero(password, strlen(password));
-        free(password);
-    }
-}
-
 static int l_sink(lua_State *L)
 {
     const struct crier_sink_driver *driver = lua_touserdata(L, lua_upvalueindex(1));
@@ -180,7 +229,6 @@ static int l_sink(lua_State *L)
     s->file = d.file;
     s->line = d.line;
     read_options(&d, driver, s);
-    hide_password(&d, &s->options);
     resolve_paths(d.gen, &s->options);
     check_kinds(&d, crier_options_get(&s->common, "kinds"));
     const char *name = crier_options_get(&s->common, "name")->s;
@@ -192,7 +240,7 @@ static int l_sink(lua_State *L)
             break;
         }
     }
-    const struct crier_declared_sink *other = find_sink(d.gen, s->name);
+    const struct crier_declared_sink *other = crier_sink_named(d.gen, s->name);
     if (other)
         crier_decl_problem(&d, CRIER_ERROR, name ? "name" : NULL,
                            "give each sink a name of its own",
@@ -206,7 +254,7 @@ static int l_sinks_index(lua_State *L)
 {
     const char *name = luaL_checkstring(L, 2);
     struct crier_generation *gen = crier_generation_of(L);
-    const struct crier_declared_sink *s = find_sink(gen, name);
+    const struct crier_declared_sink *s = crier_sink_named(gen, name);
     if (s) {
         push_sink(L, (struct crier_declared_sink *)s);
         return 1;

@@ -55,6 +55,8 @@ bool crier_is_data_maker(lua_State *L, int idx);
 
 /** The declared sink at idx, or NULL. */
 struct crier_declared_sink *crier_to_sink(lua_State *L, int idx);
+/** By name, among those declared so far; NULL: none. */
+struct crier_declared_sink *crier_sink_named(const struct crier_generation *gen, const char *name);
 
 /** Push a record as a read-only value. */
 void crier_push_record(lua_State *L, struct crier_record *record);

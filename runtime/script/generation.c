@@ -80,6 +80,25 @@ char *crier_secret_read(const struct crier_secret *secret, const char *folder,
     return value;
 }
 
+/* No address begins with this byte. */
+#define REFERENCE '\001'
+
+char *crier_secret_reference(const struct crier_secret *secret)
+{
+    return crier_asprintf("%c%d%s", REFERENCE, (int)secret->kind, secret->name);
+}
+
+bool crier_is_secret_reference(const char *text)
+{
+    return text && text[0] == REFERENCE;
+}
+
+char *crier_secret_resolve(const char *reference, const char *folder, struct crier_err *err)
+{
+    struct crier_secret secret = {.kind = reference[1] - '0', .name = (char *)reference + 2};
+    return crier_secret_read(&secret, folder, err);
+}
+
 const char *crier_message_type_name(enum crier_message_type type)
 {
     return type == CRIER_TEXT_MESSAGE ? "TextMESSAGE" : "DirectMESSAGE";
@@ -489,8 +508,71 @@ static void default_sinks(struct crier_generation *gen)
             "no sink is declared: records go to console, json (History) and memory");
 }
 
+static void judge_fallback(struct crier_generation *gen, struct crier_declared_sink *s)
+{
+    const char *name = NULL;
+    for (size_t i = 0; i < s->common.count; i++) {
+        if (strcmp(s->common.table[i].name, "fallback") == 0)
+            name = s->common.values[i].s;
+    }
+    s->fallback = name ? crier_sink_named(gen, name) : NULL;
+    if (s->fallback)
+        s->fallback->routed = true;
+    if (!name || s->fallback)
+        return;
+    const char *names[64];
+    char text[160], help[100];
+    size_t n = 0;
+    for (; n < gen->sinks->len && n < CRIER_COUNT(names); n++)
+        names[n] = ((struct crier_declared_sink *)gen->sinks->pdata[n])->name;
+    const char *near = crier_nearest(name, names, n);
+    snprintf(text, sizeof text, "option 'fallback': there is no sink '%.80s'", name);
+    snprintf(help, sizeof help, "did you mean '%.60s'?", near ? near : "");
+    sink_problem(gen, CRIER_ERROR, s, near ? help : NULL, text);
+}
+
+/* Each circle is told once, at its first sink. */
+static void judge_circles(struct crier_generation *gen)
+{
+    for (guint i = 0; i < gen->sinks->len; i++) {
+        struct crier_declared_sink *s = gen->sinks->pdata[i], *at = s->fallback;
+        for (guint steps = 0; at && at != s && steps < gen->sinks->len; steps++)
+            at = at->fallback;
+        if (at != s)
+            continue;
+        char text[200];
+        snprintf(text, sizeof text, "the fallback of '%.60s' leads back to '%.60s'", s->name,
+                 s->name);
+        sink_problem(gen, CRIER_ERROR, s, "let the last one have no fallback", text);
+        return;
+    }
+}
+
+static void judge_sink_secrets(struct crier_generation *gen, struct crier_declared_sink *s)
+{
+    for (size_t i = 0; i < s->options.count; i++) {
+        struct crier_err err = {0};
+        const char *text = s->options.values[i].s;
+        if (s->options.table[i].type != CRIER_OPT_SECRET || !crier_is_secret_reference(text))
+            continue;
+        char *value = crier_secret_resolve(text, gen->folder, &err);
+        wipe_free(value);
+        if (value)
+            continue;
+        crier_err_prefix(&err, "option '%s': ", s->options.table[i].name);
+        sink_problem(gen, gen->build->need_secrets ? CRIER_ERROR : CRIER_WARNING, s,
+                     gen->build->sim ? "in --sim its records are kept in memory" : "set it",
+                     err.text);
+    }
+}
+
 static void judge_sinks(struct crier_generation *gen)
 {
+    for (guint i = 0; i < gen->sinks->len; i++) {
+        judge_fallback(gen, gen->sinks->pdata[i]);
+        judge_sink_secrets(gen, gen->sinks->pdata[i]);
+    }
+    judge_circles(gen);
     if (!gen->rules->len)
         return;
     for (guint i = 0; i < gen->sinks->len; i++) {
@@ -502,6 +584,18 @@ static void judge_sinks(struct crier_generation *gen)
 }
 
 /* --- sinks and router -------------------------------------------------------------------- */
+
+static void hash_files(struct crier_generation *gen)
+{
+    uLong crc = crc32(0, NULL, 0);
+    for (size_t i = 0; i < gen->vm->file_count; i++) {
+        struct crier_buf b = {0};
+        if (crier_file_read(gen->vm->files[i], 64 << 20, &b, NULL) == 0)
+            crc = crc32(crc, (const Bytef *)b.data, (uInt)b.len);
+        crier_buf_fini(&b);
+    }
+    snprintf(gen->hash, sizeof gen->hash, "%04lx", (unsigned long)((crc ^ (crc >> 16)) & 0xffff));
+}
 
 /* Sinks outlive generations, so what they borrow lives as long as the process. There is one for
  * each zone and folder that was ever used: a handful. */
@@ -535,17 +629,35 @@ static const struct crier_sink_env *sink_env(struct crier_generation *gen,
     return env;
 }
 
-static const struct crier_declared_sink *previous_sink(const struct crier_generation *previous,
-                                                       const struct crier_declared_sink *s)
+/* Of the files that a sink's code came from; 0: it has none. */
+static unsigned long checksum(const struct crier_declared_sink *s)
 {
-    for (guint i = 0; previous && i < previous->sinks->len; i++) {
-        const struct crier_declared_sink *p = previous->sinks->pdata[i];
-        if (strcmp(p->name, s->name) == 0 && p->driver == s->driver && p->env == s->env &&
-            crier_options_equal(&p->common, &s->common) &&
-            crier_options_equal(&p->options, &s->options))
-            return p;
+    uLong crc = 0;
+    if (!s->driver->files)
+        return 0;
+    for (const char *const *f = s->driver->files(crier_sink_self(s->sink)); *f; f++) {
+        struct crier_buf b = {0};
+        if (crier_file_read(*f, SIZE_MAX, &b, NULL) == 0)
+            crc = crc32(crc, (const Bytef *)b.data, (uInt)b.len);
+        crier_buf_fini(&b);
     }
-    return NULL;
+    return crc;
+}
+
+/* The running sink that goes on as s. */
+static const struct crier_declared_sink *previous_sink(const struct crier_generation *previous,
+                                                       struct crier_declared_sink *s)
+{
+    const struct crier_declared_sink *p = previous ? crier_sink_named(previous, s->name) : NULL;
+    if (!p || p->driver != s->driver || p->env != s->env ||
+        !crier_options_equal(&p->common, &s->common) ||
+        !crier_options_equal(&p->options, &s->options))
+        return NULL;
+    if (s->fallback && !s->fallback->kept)
+        s->reopened = "so is its fallback";
+    else if (checksum(p) != p->code)
+        s->reopened = "its code has changed";
+    return s->reopened ? NULL : p;
 }
 
 /* The sink takes its options over; the declaration keeps a reading of its own, for the next
@@ -573,33 +685,91 @@ static void copy_options(const struct crier_options *from, struct crier_options 
     }
 }
 
+/* Secrets take the place of their references. */
+static int resolve_secrets(struct crier_generation *gen, struct crier_options *o,
+                           struct crier_err *err)
+{
+    for (size_t i = 0; i < o->count; i++) {
+        struct crier_option_value *v = &o->values[i];
+        if (o->table[i].type != CRIER_OPT_SECRET || !crier_is_secret_reference(v->s))
+            continue;
+        char *value = crier_secret_resolve(v->s, gen->folder, err);
+        if (!value)
+            return crier_err_prefix(err, "option '%s': ", o->table[i].name);
+        free(v->s);
+        v->s = value;
+    }
+    return 0;
+}
+
+/* In --sim a sink whose secret is not set: everything else of the script can be tried. */
+static void make_memory(struct crier_declared_sink *s)
+{
+    s->driver = crier_sink_driver_find("memory");
+    crier_options_fini(&s->options);
+    crier_options_init(&s->options, s->driver->options, s->driver->option_count);
+}
+
+static int open_new(struct crier_generation *gen, const struct crier_build *build,
+                    struct crier_declared_sink *s, struct crier_err *err)
+{
+    struct crier_options common, options;
+    copy_options(&s->options, &options);
+    int rc = resolve_secrets(gen, &options, err);
+    if (rc != 0) {
+        crier_options_fini(&options);
+        if (!build->sim)
+            return rc;
+        make_memory(s);
+        copy_options(&s->options, &options);
+    }
+    copy_options(&s->common, &common);
+    rc = crier_sink_open(s->driver, s->name, &common, &options, s->env, &s->sink, err);
+    if (rc != 0)
+        return rc;
+    s->code = checksum(s);
+    return 0;
+}
+
+static void open_sink(struct crier_generation *gen, const struct crier_build *build,
+                      struct crier_declared_sink *s)
+{
+    if (s->opening)
+        return;
+    s->opening = true;
+    s->env = sink_env(gen, build);
+    if (s->fallback)
+        open_sink(gen, build, s->fallback);
+    if (s->fallback && !s->fallback->sink)
+        return;
+    const struct crier_declared_sink *p = previous_sink(build->previous, s);
+    struct crier_err err = {0};
+    if (p) {
+        s->sink = crier_sink_ref(p->sink);
+        s->code = p->code;
+        s->kept = true;
+    } else if (open_new(gen, build, s, &err) != 0) {
+        char text[300];
+        /* Named already, here and by those that passed it on. */
+        const char *why = err.text;
+        int len = snprintf(text, sizeof text, "sink '%s': ", s->name);
+        while (len > 0 && strncmp(why, text, (size_t)len) == 0)
+            why += len;
+        snprintf(text, sizeof text, "cannot open: %s", why);
+        sink_problem(gen, CRIER_ERROR, s, NULL, text);
+        return;
+    }
+    if (!s->driver->files)
+        return;
+    for (const char *const *f = s->driver->files(crier_sink_self(s->sink)); *f; f++)
+        crier_vm_add_file(gen->vm, *f);
+}
+
 static void open_sinks(struct crier_generation *gen, const struct crier_build *build)
 {
-    const struct crier_sink_env *env = sink_env(gen, build);
-    for (guint i = 0; i < gen->sinks->len; i++) {
-        struct crier_declared_sink *s = gen->sinks->pdata[i];
-        s->env = env;
-        const struct crier_declared_sink *p = previous_sink(build->previous, s);
-        if (p) {
-            s->sink = crier_sink_ref(p->sink);
-            s->kept = true;
-            continue;
-        }
-        struct crier_err err = {0};
-        struct crier_options common, options;
-        copy_options(&s->common, &common);
-        copy_options(&s->options, &options);
-        if (crier_sink_open(s->driver, s->name, &common, &options, env, &s->sink, &err) != 0) {
-            char text[300];
-            /* Named already, here and by those that passed it on. */
-            const char *why = err.text;
-            int len = snprintf(text, sizeof text, "sink '%s': ", s->name);
-            while (len > 0 && strncmp(why, text, (size_t)len) == 0)
-                why += len;
-            snprintf(text, sizeof text, "cannot open: %s", why);
-            sink_problem(gen, CRIER_ERROR, s, NULL, text);
-        }
-    }
+    for (guint i = 0; i < gen->sinks->len; i++)
+        open_sink(gen, build, gen->sinks->pdata[i]);
+    hash_files(gen);
 }
 
 static void build_router(struct crier_generation *gen)
@@ -749,18 +919,6 @@ static void lua_problem(struct crier_generation *gen, const struct crier_lua_err
     crier_diags_add(&gen->diags, CRIER_ERROR, *file ? file : gen->file, line, 0, NULL,
                     flat.len ? flat.data : "failed", NULL);
     crier_buf_fini(&flat);
-}
-
-static void hash_files(struct crier_generation *gen)
-{
-    uLong crc = crc32(0, NULL, 0);
-    for (size_t i = 0; i < gen->vm->file_count; i++) {
-        struct crier_buf b = {0};
-        if (crier_file_read(gen->vm->files[i], 64 << 20, &b, NULL) == 0)
-            crc = crc32(crc, (const Bytef *)b.data, (uInt)b.len);
-        crier_buf_fini(&b);
-    }
-    snprintf(gen->hash, sizeof gen->hash, "%04lx", (unsigned long)((crc ^ (crc >> 16)) & 0xffff));
 }
 
 static struct crier_generation *new_generation(const struct crier_build *build)
@@ -952,17 +1110,6 @@ static void diff_messages(const struct crier_generation *old, const struct crier
     g_hash_table_destroy(after);
 }
 
-static const struct crier_declared_sink *sink_named(const struct crier_generation *gen,
-                                                    const char *name)
-{
-    for (guint i = 0; i < gen->sinks->len; i++) {
-        const struct crier_declared_sink *s = gen->sinks->pdata[i];
-        if (strcmp(s->name, name) == 0)
-            return s;
-    }
-    return NULL;
-}
-
 void crier_generation_diff(const struct crier_generation *old, const struct crier_generation *new_,
                            struct crier_buf *out, struct crier_diff_counts *counts)
 {
@@ -972,9 +1119,12 @@ void crier_generation_diff(const struct crier_generation *old, const struct crie
         const struct crier_declared_sink *s = new_->sinks->pdata[i];
         if (s->kept) {
             counts->kept++;
-        } else if (sink_named(old, s->name)) {
+        } else if (crier_sink_named(old, s->name)) {
             counts->changed++;
-            line(out, '~', "sink", s->name, "reopened");
+            char *detail = s->reopened ? crier_asprintf("reopened: %s", s->reopened)
+                                       : crier_strdup("reopened");
+            line(out, '~', "sink", s->name, detail);
+            free(detail);
         } else {
             counts->added++;
             line(out, '+', "sink", s->name, "");
@@ -982,7 +1132,7 @@ void crier_generation_diff(const struct crier_generation *old, const struct crie
     }
     for (guint i = 0; i < old->sinks->len; i++) {
         const struct crier_declared_sink *s = old->sinks->pdata[i];
-        if (!sink_named(new_, s->name)) {
+        if (!crier_sink_named(new_, s->name)) {
             counts->removed++;
             line(out, '-', "sink", s->name, "");
         }

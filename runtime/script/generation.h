@@ -61,6 +61,12 @@ void crier_secret_free(struct crier_secret *secret);
  *  be had. The caller wipes and frees. */
 char *crier_secret_read(const struct crier_secret *secret, const char *folder,
                         struct crier_err *err);
+/** As a text that options hold and compare in its place; the caller frees. */
+char *crier_secret_reference(const struct crier_secret *secret);
+/** Whether a text is such a reference. */
+bool crier_is_secret_reference(const char *text);
+/** Read what a reference means; NULL and err as crier_secret_read. */
+char *crier_secret_resolve(const char *reference, const char *folder, struct crier_err *err);
 
 /** crier.bot */
 struct crier_bot {
@@ -120,8 +126,15 @@ struct crier_message {
 struct crier_declared_sink {
     char *name;
     const struct crier_sink_driver *driver;
-    struct crier_options common, options;
+    struct crier_options common, options; /**< a SECRET is here as where it is: see
+                                               crier_secret_reference */
+    struct crier_declared_sink *fallback; /**< resolved when all is declared; NULL: none */
     struct crier_sink *sink;          /**< NULL until opened */
+    unsigned long code;               /**< checksum of the files that its code came from, as they
+                                           were when it was opened */
+    const char *reopened;             /**< why it is not kept at this reload, where that is not
+                                           seen in its options; NULL: else */
+    bool opening;                     /**< while sinks are opened, fallbacks first */
     const struct crier_sink_env *env; /**< where it was opened; lives as long as the process */
     bool kept;                        /**< taken over from the running generation */
     const char *file;

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "script/declare.h"
 
@@ -345,10 +346,56 @@ static bool read_snowflakes(struct crier_decl *d, int idx, const struct crier_op
     return ok;
 }
 
+/* The password of an URL (scheme://user:password@) or of an ODBC string (PWD=...;). */
+static const char *find_password(const char *s, size_t *len)
+{
+    const char *user = strstr(s, "://"), *at = user ? strrchr(user, '@') : NULL;
+    const char *colon = at ? memchr(user + 3, ':', (size_t)(at - user - 3)) : NULL;
+    if (colon) {
+        *len = (size_t)(at - colon - 1);
+        return *len ? colon + 1 : NULL;
+    }
+    for (const char *part = s; *part; part += strcspn(part, ";"), part += *part == ';') {
+        const char *key = part + strspn(part, " \t");
+        size_t name = strcspn(key, " \t=;");
+        const char *value = key + name + strspn(key + name, " \t");
+        if (*value != '=' || !((name == 3 && strncasecmp(key, "pwd", 3) == 0) ||
+                               (name == 8 && strncasecmp(key, "password", 8) == 0)))
+            continue;
+        value++;
+        *len = strcspn(value, ";");
+        return *len ? value : NULL;
+    }
+    return NULL;
+}
+
+static bool read_address(struct crier_decl *d, int idx, const struct crier_option *opt)
+{
+    size_t len;
+    const char *password = find_password(lua_tostring(d->L, idx), &len);
+    if (password) {
+        char *copy = crier_strndup(password, len);
+        crier_diags_hide(&d->gen->diags, copy);
+        explicit_bzero(copy, len);
+        free(copy);
+        crier_decl_problem(d, CRIER_WARNING, opt->name,
+                           "keep the whole of it out of the script: crier.secret.env \"SINK_URL\"",
+                           "option '%s' has a password in it", opt->name);
+    }
+    return true;
+}
+
 static bool read_secret(struct crier_decl *d, int idx, const struct crier_option *opt,
                         struct crier_option_value *v)
 {
     (void)v;
+    if (opt->flags & CRIER_OPT_ADDRESS) {
+        if (lua_type(d->L, idx) == LUA_TSTRING)
+            return read_address(d, idx, opt);
+        return luaL_testudata(d->L, idx, CRIER_MT_SECRET) ||
+               wrong_type(d, idx, opt->name,
+                          "an address, or a secret such as crier.secret.env \"SINK_URL\"");
+    }
     if (lua_type(d->L, idx) == LUA_TSTRING) {
         crier_diags_hide(&d->gen->diags, lua_tostring(d->L, idx));
         crier_decl_problem(d, CRIER_WARNING, opt->name,

@@ -86,6 +86,8 @@ void crier_vm_free(struct crier_vm *vm);
 struct crier_vm *crier_vm_of(lua_State *L);
 /** A further folder for require, behind those that are there. Copied. */
 void crier_vm_add_path(struct crier_vm *vm, const char *folder);
+/** A file that was loaded, for vm->files; once each. */
+void crier_vm_add_file(struct crier_vm *vm, const char *path);
 
 /** What went wrong in Lua, in words: message with place, and a traceback trimmed to the user's
  *  files. */

@@ -30,7 +30,6 @@ void crier_open_pattern(lua_State *L);
 /* Load a file as a function onto L's stack; or push a message and return another status than
  * LUA_OK. name: for messages; NULL: from the path. Notes the file in vm->files. */
 int crier_vm_load_file(struct crier_vm *vm, lua_State *L, const char *path, const char *name);
-void crier_vm_add_file(struct crier_vm *vm, const char *path);
 
 /* The one protected call on vm->L: function and nargs arguments are popped, nresults are left when
  * it returns 0. call: what crier_call_of returns meanwhile; may be NULL. */

@@ -105,7 +105,9 @@ static const char *const scripts[3] = {crier_redis_script_logs, crier_redis_scri
 
 static const struct crier_option options[] = {
     {.name = "url",
-     .type = CRIER_OPT_STRING,
+     .type = CRIER_OPT_SECRET,
+     .flags = CRIER_OPT_ADDRESS,
+     .type_name = "string|crier.Secret",
      .def = "redis://127.0.0.1:6379",
      .help = "redis://[user:password@]host[:port][/db], rediss:// with TLS, or "
              "unix:///path/of/socket[?db=N]"},

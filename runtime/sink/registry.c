@@ -3,19 +3,35 @@
 
 #include <string.h>
 
-const struct crier_sink_driver *const crier_sink_drivers[] = {
+enum { KINDS_MAX = 32 };
+
+const struct crier_sink_driver *crier_sink_drivers[KINDS_MAX + 1] = {
     &crier_sink_console,
     &crier_sink_memory,
     &crier_sink_json,
     &crier_sink_jsonl,
     &crier_sink_csv,
     &crier_sink_redis,
+    &crier_sink_native,
     NULL,
 };
 
+int crier_sink_driver_add(const struct crier_sink_driver *driver, struct crier_err *err)
+{
+    size_t n = 0;
+    if (crier_sink_driver_find(driver->kind))
+        return crier_err_set(err, CRIER_EEXIST, "there is a sink kind '%s' already", driver->kind);
+    while (crier_sink_drivers[n])
+        n++;
+    if (n == KINDS_MAX)
+        return crier_err_set(err, CRIER_ELIMIT, "there are %d sink kinds at most", KINDS_MAX);
+    crier_sink_drivers[n] = driver;
+    return CRIER_OK;
+}
+
 const struct crier_sink_driver *crier_sink_driver_find(const char *kind)
 {
-    for (const struct crier_sink_driver *const *d = crier_sink_drivers; *d; d++)
+    for (const struct crier_sink_driver **d = crier_sink_drivers; *d; d++)
         if (strcmp((*d)->kind, kind) == 0)
             return *d;
     return NULL;

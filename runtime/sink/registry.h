@@ -19,5 +19,7 @@ extern const struct crier_sink_driver crier_sink_jsonl;
 extern const struct crier_sink_driver crier_sink_csv;
 /** Recent and common logs in Redis; redis.c. */
 extern const struct crier_sink_driver crier_sink_redis;
+/** A shared object's; native.c. */
+extern const struct crier_sink_driver crier_sink_native;
 
 #endif

@@ -475,6 +475,11 @@ const struct crier_sink_driver *crier_sink_driver_of(const struct crier_sink *s)
     return s->driver;
 }
 
+void *crier_sink_self(const struct crier_sink *s)
+{
+    return s->self;
+}
+
 bool crier_sink_same_options(const struct crier_sink *s, const struct crier_options *common,
                              const struct crier_options *options)
 {

@@ -120,10 +120,20 @@ struct crier_sink_driver {
      *  crier_sink_answer. May be NULL. */
     void (*attach)(void *self, struct crier_sink *sink, struct crier_loop *loop);
     const char *cannot_read; /**< why `query` is NULL, for messages; may be NULL */
+    bool script; /**< it runs functions of the user's: what these log goes to no sink of this sort */
+    /** [any] The files that its code came from; ends with NULL; does not change. A reload after one
+     *  of them has changed opens the sink anew. May be NULL. */
+    const char *const *(*files)(void *self);
+    /** [any] The time to stop is over and `write` still runs: it shall come back soon (with
+     *  RETRY_LATER). May be NULL. */
+    void (*interrupt)(void *self);
 };
 
-/** The kinds of this build, in a fixed order; ends with NULL. */
-extern const struct crier_sink_driver *const crier_sink_drivers[];
+/** The kinds, in a fixed order; ends with NULL. */
+extern const struct crier_sink_driver *crier_sink_drivers[];
+/** One kind more, before any script is loaded; borrowed for good. CRIER_EEXIST, CRIER_ELIMIT. */
+CRIER_CHECK int crier_sink_driver_add(const struct crier_sink_driver *driver,
+                                      struct crier_err *err);
 const struct crier_sink_driver *crier_sink_driver_find(const char *kind); /**< NULL: none */
 
 /** The options that every sink has: name kinds level queue overflow batch flush durable sync spool
@@ -203,6 +213,8 @@ void crier_sink_call(struct crier_sink *sink, const struct crier_sink_method *me
 
 const char *crier_sink_name(const struct crier_sink *sink);
 const struct crier_sink_driver *crier_sink_driver_of(const struct crier_sink *sink);
+/** [any, until the sink is stopped] What the driver's `open` has given. */
+void *crier_sink_self(const struct crier_sink *sink);
 bool crier_sink_same_options(const struct crier_sink *sink, const struct crier_options *common,
                              const struct crier_options *options);
 

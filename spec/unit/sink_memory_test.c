@@ -231,7 +231,7 @@ static void the_kinds_of_this_build(void **state)
 {
     (void)state;
     size_t n = 0;
-    for (const struct crier_sink_driver *const *d = crier_sink_drivers; *d; d++, n++) {
+    for (const struct crier_sink_driver **d = crier_sink_drivers; *d; d++, n++) {
         assert_ptr_equal(crier_sink_driver_find((*d)->kind), *d);
         assert_non_null((*d)->help);
         assert_true((*d)->kinds != 0);
