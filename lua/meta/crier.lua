@@ -473,7 +473,7 @@ function query:each() end
 ---@field sync? crier.Duration|false how often what waits on disk is made safe against a power failure; default "1s"
 ---@field spool? crier.Size what waits on disk at most; beyond that the oldest records are dropped; default "1GiB"
 ---@field retry? crier.Retry when a write fails: retry = { times = 5, delay = "1m" }
----@field fallback? crier.Sink the sink that gets a copy of each record while this one is down
+---@field fallback? crier.Sink|string the sink, or the name of it, that gets a copy of each record while this one is down
 
 ---@class crier.Retry
 ---@field times? integer failures in a row after which the sink is down; default 5

@@ -727,6 +727,8 @@ static int open_new(struct crier_generation *gen, const struct crier_build *buil
     rc = crier_sink_open(s->driver, s->name, &common, &options, s->env, &s->sink, err);
     if (rc != 0)
         return rc;
+    if (s->fallback)
+        crier_sink_set_fallback(s->sink, s->fallback->sink);
     s->code = checksum(s);
     return 0;
 }

@@ -105,7 +105,7 @@ const struct crier_option crier_sink_common_options[] = {
      .help = "pause between two tries; default: 100 ms, doubling up to 30 s"},
     {.name = "fallback",
      .type = CRIER_OPT_OBJECT,
-     .type_name = "crier.Sink",
-     .help = "the sink that gets a copy of each record while this one is down"},
+     .type_name = "crier.Sink|string",
+     .help = "the sink, or the name of it, that gets a copy of each record while this one is down"},
 };
 const size_t crier_sink_common_count = CRIER_COUNT(crier_sink_common_options);

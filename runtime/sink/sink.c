@@ -367,6 +367,12 @@ static void ask_to_drain(struct crier_sink *s)
     atomic_store(&s->draining, true);
 }
 
+static void interrupt(struct crier_sink *s)
+{
+    if (s->driver->interrupt)
+        s->driver->interrupt(s->self);
+}
+
 void crier_sink_stop(struct crier_sink *s, int64_t within)
 {
     struct crier_worker *worker = atomic_load(&s->worker);
@@ -384,6 +390,7 @@ void crier_sink_stop(struct crier_sink *s, int64_t within)
             crier_queue_wait(s->queue, within);
         }
         atomic_store(&s->stop, true);
+        interrupt(s);
         crier_worker_halt(worker);
     }
     bool halting = s->halting;
@@ -407,6 +414,7 @@ static void halt(struct crier_sink *s)
     s->halting = true;
     crier_timer_stop(s->loop, &s->end_timer);
     atomic_store(&s->stop, true);
+    interrupt(s);
     crier_worker_end(atomic_load(&s->worker), on_worker_ended, crier_sink_ref(s));
 }
 
