@@ -207,6 +207,11 @@ void crier_query_order(struct crier_query *query, const char *path, bool desc)
     query->desc = desc;
 }
 
+void crier_query_phases(struct crier_query *query)
+{
+    query->no_events = true;
+}
+
 /* --- comparing ----------------------------------------------------------------------------- */
 
 enum { LESS = -1, EQUAL = 0, GREATER = 1, UNLIKE = 2 };
@@ -636,6 +641,52 @@ size_t crier_query_run(const struct crier_query *query, struct crier_record *con
         found = query->limit;
     memmove(out, out + offset, found * sizeof *out);
     return found;
+}
+
+static int order_pointers(const void *a, const void *b)
+{
+    uintptr_t x = (uintptr_t) * (void *const *)a, y = (uintptr_t) * (void *const *)b;
+    return (x > y) - (x < y);
+}
+
+/* Phases of events are not judged yet, so they stay; of all others the first `keep` in the query's
+ * order do. */
+static void trim(const struct crier_query *query, struct crier_buf *hits, size_t keep)
+{
+    struct crier_record **all = (struct crier_record **)(void *)hits->data;
+    size_t n = hits->len / sizeof *all, count = 0, left = 0;
+    struct crier_record **best = crier_malloc((n + 1) * sizeof *best);
+    char scratch[32];
+    struct crier_str id;
+    bool events = crier_query_has_events(query);
+    for (size_t i = 0; i < n; i++)
+        if (!(events && crier_record_kind(all[i]) == CRIER_KIND_EVENT &&
+              crier_event_of(all[i], &id, scratch)))
+            best[count++] = all[i];
+    if (count > keep) {
+        crier_records_sort(best, count, query->order, query->desc);
+        struct crier_record **gone = best + keep;
+        size_t gone_count = count - keep;
+        qsort(gone, gone_count, sizeof *gone, order_pointers);
+        for (size_t i = 0; i < n; i++) {
+            if (bsearch(&all[i], gone, gone_count, sizeof *gone, order_pointers))
+                crier_record_unref(all[i]);
+            else
+                all[left++] = all[i];
+        }
+        hits->len = left * sizeof *all;
+    }
+    free(best);
+}
+
+void crier_query_trim(const struct crier_query *query, struct crier_buf *hits)
+{
+    size_t n = hits->len / sizeof(struct crier_record *);
+    if (!query->order || query->limit > 100000000 || query->offset > 100000000)
+        return;
+    size_t keep = query->limit + query->offset, step = keep + 1024;
+    if (n >= 2 * step && n % step == 0)
+        trim(query, hits, keep);
 }
 
 int crier_query_finish(const struct crier_query *query, struct crier_record ***records,

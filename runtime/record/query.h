@@ -41,6 +41,7 @@
 
 #include <stdatomic.h>
 
+#include "base/buf.h"
 #include "base/duration.h"
 #include "crier/record.h"
 
@@ -120,6 +121,8 @@ CRIER_CHECK int crier_query_open(struct crier_query *query, enum crier_op group,
 /** End the innermost group. */
 void crier_query_close(struct crier_query *query);
 void crier_query_order(struct crier_query *query, const char *path, bool desc);
+/** Each phase of an event is a record of its own, as it was made. */
+void crier_query_phases(struct crier_query *query);
 
 /** Whether a record meets the conditions; order, offset and limit play no part. */
 bool crier_query_match(const struct crier_query *query, const struct crier_record *record);
@@ -128,6 +131,10 @@ bool crier_query_match(const struct crier_query *query, const struct crier_recor
 bool crier_query_wants(const struct crier_query *query, const struct crier_record *record);
 /** Whether an event may match; if not, crier_query_wants is crier_query_match. */
 bool crier_query_has_events(const struct crier_query *query);
+/** For stores that gather hits one by one, after each of them: lets those go that the query's order
+ *  and limit leave out for sure, so that `order("id", true)`, limit 100 takes the memory of a hundred
+ *  and not of all. hits: struct crier_record *, a reference each; their order stays. */
+void crier_query_trim(const struct crier_query *query, struct crier_buf *hits);
 /** What became of a regex: CRIER_ELIMIT when its pattern took too long on some text, which then did
  *  not match. Such a query has no answer; a rule has none for that record. */
 CRIER_CHECK int crier_query_fault(const struct crier_query *query, struct crier_err *err);

@@ -234,10 +234,12 @@ static void take_entries(struct work *w)
             record = read_entry(w, w->chunk.data, w->chunk.len);
         if (!record)
             note_bad(w);
-        else if (crier_query_wants(w->query, record))
-            crier_buf_append(&w->hits, &record, sizeof record);
-        else
+        else if (!crier_query_wants(w->query, record))
             crier_record_unref(record);
+        else {
+            crier_buf_append(&w->hits, &record, sizeof record);
+            crier_query_trim(w->query, &w->hits);
+        }
     }
 }
 

@@ -206,6 +206,7 @@ static void take_line(const struct crier_line_reader *reader, const struct crier
             crier_lines_reject(lines);
     } else if (crier_query_wants(query, record)) {
         crier_buf_append(&hits->records, &record, sizeof record);
+        crier_query_trim(query, &hits->records);
     } else {
         crier_record_unref(record);
     }
