@@ -17,9 +17,12 @@ local function make(op, least, most)
   end
 end
 
-for _, op in ipairs { "ne", "gt", "ge", "lt", "le", "like" } do make(op, 1, 1) end
+for _, op in ipairs { "ne", "gt", "ge", "lt", "le", "like", "regex", "since" } do make(op, 1, 1) end
 make("range", 2, 2)
 make("one_of", 0, 1000)
+
+-- No value: a filter finds what is missing or null, an update removes the field.
+crier.null = setmetatable({ op = "null" }, operator)
 
 -- Groups: crier.any { { level = "error" }, { ok = false } }.
 for _, op in ipairs { "any", "all", "no" } do
@@ -35,8 +38,7 @@ end
 
 -- sink:filter { ... }:order_by("time", "desc"):limit(20):all()
 local query = {}
-query.__index = query
-query.__name = "crier.query"
+local meta = { __index = query, __name = "crier.query" }
 
 function query:order_by(field, direction)
   if direction ~= nil and direction ~= "asc" and direction ~= "desc" then
@@ -46,41 +48,68 @@ function query:order_by(field, direction)
   return self
 end
 
+local function check_number(name, n)
+  if math.type(n) ~= "integer" or n < 0 then
+    error(name .. " takes a whole number from 0 up", 3)
+  end
+end
+
 function query:limit(n)
+  check_number("limit", n)
   self.max = n
   return self
 end
 
 function query:offset(n)
+  check_number("offset", n)
   self.skip = n
   return self
 end
 
-function query:all()
-  return self.sink:_query(self.conditions, self.order, self.desc, self.skip, self.max, false)
+local function ask(self, mode)
+  return self.sink:_query(self.conditions, self.order, self.desc, self.skip, self.max, mode)
 end
 
-function query:count()
-  return self.sink:_query(self.conditions, nil, false, self.skip, self.max, true)
-end
-
-function query:first()
-  local hits, err = self.sink:_query(self.conditions, self.order, self.desc, self.skip, 1, false)
-  if not hits then return nil, err end
-  return hits[1]
-end
-
-function query:last()
-  local hits, err = self:all()
-  if not hits then return nil, err end
-  return hits[#hits]
-end
+function query:all() return ask(self, "all") end
+function query:count() return ask(self, "count") end
+function query:first() return ask(self, "first") end
+function query:last() return ask(self, "last") end
 
 -- for i, record in sink:filter {...}:each() do
 function query:each()
   local hits, err = self:all()
   if not hits then error(err, 2) end
   return ipairs(hits)
+end
+
+-- for record in sink:filter {...} do
+function meta:__call(_, record)
+  if record == nil then
+    local hits, err = self:all()
+    if not hits then error(err, 2) end
+    self.hits, self.at = hits, 0
+  end
+  self.at = self.at + 1
+  return self.hits[self.at]
+end
+
+local function check_whole(self, name)
+  if self.order or self.max or self.skip then
+    error(name .. " is about all records that match: no order_by, limit or offset", 3)
+  end
+end
+
+function query:update(fields)
+  if type(fields) ~= "table" or next(fields) == nil then
+    error("update takes fields and their new values: update { reason = \"seen\" }", 2)
+  end
+  check_whole(self, "update")
+  return self.sink:_change(self.conditions, fields)
+end
+
+function query:delete()
+  check_whole(self, "delete")
+  return self.sink:_change(self.conditions, nil)
 end
 
 local sink = crier._sink
@@ -90,7 +119,7 @@ function sink:filter(conditions)
   if conditions ~= nil and type(conditions) ~= "table" then
     error("sink:filter takes a table of conditions: sink:filter { kind = \"message\" }", 2)
   end
-  return setmetatable({ sink = self, conditions = conditions or {} }, query)
+  return setmetatable({ sink = self, conditions = conditions or {} }, meta)
 end
 
 return crier

@@ -422,7 +422,9 @@ local sink = {}
 ---@return crier.Query
 function sink:filter(conditions) end
 
+---for record in sink:filter { kind = "message" } do ... end
 ---@class crier.Query
+---@overload fun(): crier.Record?
 local query = {}
 
 ---@param field string may have dots: "guild.id"
@@ -460,6 +462,17 @@ function query:last() end
 ---@return crier.Record[]
 ---@return integer
 function query:each() end
+
+---Give the records that match new values: names with dots reach inside, crier.null removes. What all
+---records have (id, time, level, text, ...) cannot be changed.
+---@param fields table<string, any>
+---@return integer? changed
+---@return string? problem
+function query:update(fields) end
+
+---@return integer? deleted
+---@return string? problem
+function query:delete() end
 
 ---@class crier.options.sink
 ---@field name? string what the sink is called; default: its kind
@@ -627,6 +640,20 @@ function crier.le(value) end
 ---@param pattern string
 ---@return crier.Operator
 function crier.like(pattern) end
+
+---A Perl-compatible pattern that fits somewhere in the text: "^fail(ed)?", "(?i)news".
+---@param pattern string
+---@return crier.Operator
+function crier.regex(pattern) end
+
+---Not longer ago than a duration, counted from when the query is made: time = crier.since "1d".
+---@param duration crier.Duration
+---@return crier.Operator
+function crier.since(duration) end
+
+---No value: in a filter what is missing or null, in an update what removes the field.
+---@type crier.Operator
+crier.null = {}
 
 ---Both ends included; nil is an open end.
 ---@param from any

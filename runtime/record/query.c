@@ -179,6 +179,7 @@ int crier_query_since(struct crier_query *query, const char *path, const char *d
     if (rc)
         return crier_err_prefix(err, "query: '%s': since: ", path ? path : ""), rc;
     struct crier_value v = {.type = CRIER_TIME, .i = now - back};
+    query->since = true;
     return crier_query_add(query, path, CRIER_OP_GE, &v, 1, err);
 }
 

@@ -90,6 +90,7 @@ struct crier_query {
     bool desc;
     size_t offset; /**< matches to leave out at the start */
     size_t limit;  /**< matches to give at most; SIZE_MAX: all */
+    bool since;    /**< a condition counts from when the query was made (crier_query_since) */
     /* private */
     struct crier_zone *zone;
     size_t open[16];

@@ -283,6 +283,7 @@ void crier_open_sink(lua_State *L)
     crier_open_query(L);
     lua_pushvalue(L, -1);
     lua_setfield(L, -4, "_sink"); /* where the sugar adds filter; taken away by init.lua */
+    crier_push_sink_index(L);
     lua_setfield(L, -2, "__index");
     lua_pushcfunction(L, l_sink_name);
     lua_setfield(L, -2, "__tostring");

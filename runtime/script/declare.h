@@ -28,7 +28,11 @@ void crier_open_declare(lua_State *L); /**< config bot secret GUILD USER TextMES
 void crier_open_content(lua_State *L); /**< EMBED FILE data_function */
 void crier_open_log(lua_State *L);     /**< log */
 void crier_open_sink(lua_State *L);    /**< sink sinks */
-void crier_open_query(lua_State *L);   /**< _query, for the sink's methods on top of the stack */
+/** _query and _change, for the sinks' functions on top of the stack. */
+void crier_open_query(lua_State *L);
+/** Takes the table of sinks' functions off the stack and pushes the __index of sinks: those, then what
+ *  the sink's kind has. */
+void crier_push_sink_index(lua_State *L);
 void crier_open_route(lua_State *L);   /**< route otherwise transform */
 void crier_open_state(lua_State *L);   /**< state */
 
@@ -72,6 +76,8 @@ CRIER_CHECK int crier_record_with(lua_State *L, int idx, struct crier_record *re
 /** Add the members of the table at idx to a record being built. Cycles and depth are cut. */
 void crier_build_lua_fields(struct crier_builder *b, lua_State *L, int idx);
 
+/** Whether it is crier.null. */
+bool crier_is_null(lua_State *L, int idx);
 /** A match or filter table at idx -> query; what is wrong in err. */
 CRIER_CHECK int crier_query_from_lua(lua_State *L, int idx, const struct crier_zone *zone,
                                      struct crier_query **out, struct crier_err *err);

@@ -845,9 +845,10 @@ static int l_no_such(lua_State *L)
     return luaL_error(L, "there is no %s.%s", table, name);
 }
 
+/* A table with a metatable is a value of its own, such as crier.null. */
 static void tell_no_such(lua_State *L, const char *name)
 {
-    if (luaL_getmetafield(L, -1, "__index") != LUA_TNIL) {
+    if (lua_getmetatable(L, -1)) {
         lua_pop(L, 1);
         return;
     }

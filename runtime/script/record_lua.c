@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/duration.h"
 #include "host/host.h"
 #include "script/declare.h"
 
@@ -482,6 +484,26 @@ enum { MAX_LIST = 10000 };
 
 /* An operator is a table made by lua/crier/init.lua: { op = "gt", n = 1, value... } with the
  * operator's metatable. */
+static bool is_operator(lua_State *L, int idx, char op[16])
+{
+    if (lua_type(L, idx) != LUA_TTABLE || luaL_getmetafield(L, idx, "__name") == LUA_TNIL)
+        return false;
+    bool yes = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), CRIER_MT_OP) == 0;
+    lua_pop(L, 1);
+    if (yes) {
+        lua_getfield(L, idx, "op");
+        snprintf(op, 16, "%s", lua_tostring(L, -1) ? lua_tostring(L, -1) : "");
+        lua_pop(L, 1);
+    }
+    return yes;
+}
+
+bool crier_is_null(lua_State *L, int idx)
+{
+    char op[16];
+    return is_operator(L, idx, op) && strcmp(op, "null") == 0;
+}
+
 static bool read_const(lua_State *L, int idx, struct crier_value *v)
 {
     *v = (struct crier_value){0};
@@ -506,7 +528,8 @@ static bool read_const(lua_State *L, int idx, struct crier_value *v)
         v->s.data = lua_tolstring(L, idx, &v->s.len);
         return true;
     default:
-        return false;
+        v->type = CRIER_NULL;
+        return crier_is_null(L, idx);
     }
 }
 
@@ -519,7 +542,8 @@ static int check_word(const char *path, enum crier_op op, const struct crier_val
     enum crier_kind kind;
     enum crier_level level;
     bool is_kind = strcmp(path, "kind") == 0;
-    if (v->type != CRIER_STR || op == CRIER_OP_LIKE || (!is_kind && strcmp(path, "level") != 0))
+    if (v->type != CRIER_STR || op == CRIER_OP_LIKE || op == CRIER_OP_REGEX ||
+        (!is_kind && strcmp(path, "level") != 0))
         return 0;
     if (is_kind ? crier_kind_parse(v->s.data, v->s.len, &kind)
                 : crier_level_parse(v->s.data, v->s.len, &level))
@@ -578,27 +602,14 @@ static int op_code(const char *name)
         {"eq", CRIER_OP_EQ},       {"ne", CRIER_OP_NE},         {"gt", CRIER_OP_GT},
         {"ge", CRIER_OP_GE},       {"lt", CRIER_OP_LT},         {"le", CRIER_OP_LE},
         {"range", CRIER_OP_RANGE}, {"one_of", CRIER_OP_ONE_OF}, {"like", CRIER_OP_LIKE},
-        {"any", CRIER_OP_ANY},     {"all", CRIER_OP_ALL},       {"no", CRIER_OP_NO},
+        {"regex", CRIER_OP_REGEX}, {"any", CRIER_OP_ANY},       {"all", CRIER_OP_ALL},
+        {"no", CRIER_OP_NO},
     };
     for (size_t i = 0; i < CRIER_COUNT(ops); i++) {
         if (strcmp(ops[i].name, name) == 0)
             return (int)ops[i].op;
     }
     return -1;
-}
-
-static bool is_operator(lua_State *L, int idx, char op[16])
-{
-    if (lua_type(L, idx) != LUA_TTABLE || luaL_getmetafield(L, idx, "__name") == LUA_TNIL)
-        return false;
-    bool yes = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), CRIER_MT_OP) == 0;
-    lua_pop(L, 1);
-    if (yes) {
-        lua_getfield(L, idx, "op");
-        snprintf(op, 16, "%s", lua_tostring(L, -1) ? lua_tostring(L, -1) : "");
-        lua_pop(L, 1);
-    }
-    return yes;
 }
 
 static int add_group(lua_State *L, int idx, enum crier_op op, struct crier_query *q,
@@ -625,6 +636,31 @@ static int add_group(lua_State *L, int idx, enum crier_op op, struct crier_query
     return rc;
 }
 
+/* crier.since "1d": a condition on the time, counted from now. */
+static int add_since(lua_State *L, int idx, const char *path, struct crier_query *q,
+                     struct crier_err *err)
+{
+    int64_t back, now = crier_clock_wall(crier_generation_of(L)->vm->config.clock);
+    char got[80];
+    int rc = 0;
+    lua_rawgeti(L, idx, 1);
+    if (lua_type(L, -1) == LUA_TSTRING) {
+        rc = crier_query_since(q, path, lua_tostring(L, -1), now, err);
+    } else if (lua_type(L, -1) == LUA_TNUMBER) {
+        rc = crier_duration_from_seconds(lua_tonumber(L, -1), &back, err);
+        struct crier_value from = {.type = CRIER_TIME, .i = now - back};
+        if (rc == 0)
+            rc = crier_query_add(q, path, CRIER_OP_GE, &from, 1, err);
+        q->since = true;
+    } else {
+        rc = crier_err_set(err, CRIER_EINVAL,
+                           "'%s': crier.since takes a duration such as \"1d\", got %s", path,
+                           crier_lua_describe(L, -1, got, sizeof got));
+    }
+    lua_pop(L, 1);
+    return rc;
+}
+
 static int add_one(lua_State *L, int idx, const char *path, struct crier_query *q,
                    struct crier_err *err, int depth)
 {
@@ -639,6 +675,8 @@ static int add_one(lua_State *L, int idx, const char *path, struct crier_query *
                              luaL_typename(L, idx));
     if (is_operator(L, idx, op)) {
         int code = op_code(op);
+        if (strcmp(op, "since") == 0)
+            return add_since(L, idx, path, q, err);
         if (code < 0 || code >= CRIER_OP_ANY)
             return crier_err_set(err, CRIER_EINVAL, "'%s': crier.%s does not compare a field", path,
                                  op);
@@ -650,6 +688,17 @@ static int add_one(lua_State *L, int idx, const char *path, struct crier_query *
     int rc = add_conditions(L, idx, prefix, q, err, depth + 1); /* guild = { id = ... } */
     free(prefix);
     return rc;
+}
+
+/* A group among conditions: { kind = "task", crier.any { ... } }. */
+static int add_unnamed(lua_State *L, int idx, struct crier_query *q, struct crier_err *err,
+                       int depth)
+{
+    char op[16];
+    int code = is_operator(L, idx, op) ? op_code(op) : -1;
+    if (code < (int)CRIER_OP_ANY)
+        return crier_err_set(err, CRIER_EINVAL, "conditions have names: { kind = \"message\" }");
+    return add_group(L, idx, (enum crier_op)code, q, err, depth + 1);
 }
 
 static int add_conditions(lua_State *L, int idx, const char *prefix, struct crier_query *q,
@@ -672,7 +721,7 @@ static int add_conditions(lua_State *L, int idx, const char *prefix, struct crie
     while (rc == 0 && lua_next(L, idx)) {
         int value = lua_gettop(L);
         if (lua_type(L, -2) != LUA_TSTRING) {
-            rc = crier_err_set(err, CRIER_EINVAL, "conditions have names: { kind = \"message\" }");
+            rc = add_unnamed(L, value, q, err, depth);
         } else {
             char *path = crier_asprintf("%s%s", prefix, lua_tostring(L, -2));
             rc = add_one(L, value, path, q, err, depth);
