@@ -22,7 +22,8 @@ make("range", 2, 2)
 make("one_of", 0, 1000)
 
 -- No value: a filter finds what is missing or null, an update removes the field.
-crier.null = setmetatable({ op = "null" }, operator)
+crier.null = setmetatable({}, { __name = operator.__name, __metatable = "locked",
+  __index = { op = "null" } })
 
 -- Groups: crier.any { { level = "error" }, { ok = false } }.
 for _, op in ipairs { "any", "all", "no" } do

@@ -526,6 +526,17 @@ int crier_query_fault(const struct crier_query *query, struct crier_err *err)
     return CRIER_ELIMIT;
 }
 
+int crier_query_try(const struct crier_query *query, const struct crier_record *record,
+                    struct crier_err *err)
+{
+    struct crier_query *q = (struct crier_query *)query;
+    unsigned before = atomic_load_explicit(&q->given_up, memory_order_relaxed);
+    bool yes = crier_query_match(query, record);
+    if (atomic_load_explicit(&q->given_up, memory_order_relaxed) == before && before < REGEX_TRIES)
+        return yes;
+    return crier_query_fault(query, err);
+}
+
 /* --- sorting ------------------------------------------------------------------------------- */
 
 struct sort_key {

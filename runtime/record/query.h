@@ -127,6 +127,10 @@ void crier_query_phases(struct crier_query *query);
 
 /** Whether a record meets the conditions; order, offset and limit play no part. */
 bool crier_query_match(const struct crier_query *query, const struct crier_record *record);
+/** For rules, on one thread: 1 it meets the conditions, 0 it does not, or what crier_query_fault says
+ *  of this record. */
+CRIER_CHECK int crier_query_try(const struct crier_query *query, const struct crier_record *record,
+                                struct crier_err *err);
 /** For stores: whether the record belongs among the hits that crier_query_finish makes the answer
  *  of: it matches, or is a phase of an event that may. */
 bool crier_query_wants(const struct crier_query *query, const struct crier_record *record);

@@ -218,10 +218,22 @@ static void add_target(struct crier_decl *d, int idx, struct crier_rule *rule)
     rule->to[rule->to_count++] = (struct crier_sink *)(void *)s;
 }
 
+/* The table on top of the stack. */
+static void read_conditions(struct crier_decl *d, const char *option, struct crier_query **out)
+{
+    struct crier_err err = {0};
+    if (crier_query_from_lua(d->L, lua_gettop(d->L), d->gen->zone, out, &err) != 0)
+        crier_decl_problem(d, CRIER_ERROR, option, NULL, "option '%s': %s", option, err.text);
+    else if ((*out)->since)
+        crier_decl_problem(d, CRIER_ERROR, option, "use a function: match = function(r) ... end",
+                           "option '%s': crier.since counts from when the rule is made, which then "
+                           "stays",
+                           option);
+}
+
 static void read_match(struct crier_decl *d, struct crier_rule *rule)
 {
     lua_State *L = d->L;
-    struct crier_err err = {0};
     int type = crier_decl_field(d, "match");
     if (type == LUA_TLIGHTUSERDATA) {
         rule->otherwise = true;
@@ -231,8 +243,7 @@ static void read_match(struct crier_decl *d, struct crier_rule *rule)
         rule->arg = new_fn(d->gen, L, "match of the route", rule->where);
         rule->free_arg = free_fn;
     } else if (type == LUA_TTABLE) {
-        if (crier_query_from_lua(L, lua_gettop(L), d->gen->zone, &rule->query, &err) != 0)
-            crier_decl_problem(d, CRIER_ERROR, "match", NULL, "option 'match': %s", err.text);
+        read_conditions(d, "match", &rule->query);
     } else if (type != LUA_TNIL) {
         crier_decl_problem(d, CRIER_ERROR, "match", NULL,
                            "option 'match' must be a table, a function or crier.otherwise");
@@ -242,17 +253,14 @@ static void read_match(struct crier_decl *d, struct crier_rule *rule)
 
 static void read_unless(struct crier_decl *d, struct crier_rule *rule)
 {
-    lua_State *L = d->L;
-    struct crier_err err = {0};
     int type = crier_decl_field(d, "unless");
     if (type == LUA_TTABLE) {
-        if (crier_query_from_lua(L, lua_gettop(L), d->gen->zone, &rule->unless, &err) != 0)
-            crier_decl_problem(d, CRIER_ERROR, "unless", NULL, "option 'unless': %s", err.text);
+        read_conditions(d, "unless", &rule->unless);
     } else if (type != LUA_TNIL) {
         crier_decl_problem(d, CRIER_ERROR, "unless", "unless = { logger = \"shop\" }",
                            "option 'unless' must be a table of conditions");
     }
-    lua_pop(L, 1);
+    lua_pop(d->L, 1);
 }
 
 /* "100/1m" */

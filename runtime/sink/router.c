@@ -216,10 +216,11 @@ static void default_route(struct crier_router *router, struct way *way)
 /* 1, 0, or negative: the rule's function has failed. */
 static int matches(struct rule *rule, const struct way *way, bool matched, struct crier_err *err)
 {
-    if (rule->pub.unless && crier_query_match(rule->pub.unless, way->record))
-        return 0;
+    int unless = rule->pub.unless ? crier_query_try(rule->pub.unless, way->record, err) : 0;
+    if (unless)
+        return unless < 0 ? unless : 0;
     if (rule->pub.query)
-        return crier_query_match(rule->pub.query, way->record);
+        return crier_query_try(rule->pub.query, way->record, err);
     if (rule->pub.otherwise)
         return !matched;
     return rule->pub.match ? rule->pub.match(rule->pub.arg, way->record, err) : 1;

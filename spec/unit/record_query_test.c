@@ -334,6 +334,9 @@ static void slow_regex(void **state)
     assert_int_equal(crier_query_add(q, "text", CRIER_OP_REGEX, &pattern, 1, &err), 0);
     assert_false(crier_query_match(q, plain));
     assert_int_equal(crier_query_fault(q, &err), 0);
+    assert_int_equal(crier_query_try(q, plain, &err), 0);
+    assert_int_equal(crier_query_try(q, slow, &err), CRIER_ELIMIT);
+    assert_int_equal(crier_query_try(q, plain, &err), 0); /* a rule goes on */
     for (int i = 0; i < 10000; i++) /* minutes, were it tried each time */
         assert_false(crier_query_match(q, slow));
     assert_int_equal(crier_query_fault(q, &err), CRIER_ELIMIT);
