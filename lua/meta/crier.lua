@@ -70,6 +70,7 @@ local crier = {}
 ---@field state? string state folder; default ".crier" beside the script
 ---@field lua_path? string|string[] further folders for require, after the script's own
 ---@field native_modules? boolean let require load C modules; default false
+---@field log_levels? table<string, crier.Level> by logger: { shop = "warning", ["*"] = "info" }; default debug
 ---@field limits? crier.Limits
 
 ---@class crier.Limits
@@ -346,6 +347,39 @@ function crier.log.critical(text, fields) end
 ---@param text string
 ---@param fields? table<string, any>
 function crier.log.log(level, text, fields) end
+
+---A logger of its own name, with fields that each of its records gets. Below crier.log names stand
+---alone ("shop"), below others behind a dot ("shop.cart").
+---@param name string
+---@param fields? table<string, any>
+---@return crier.Logger
+function crier.log.child(name, fields) end
+
+---Whether records of this level are made.
+---@param level crier.Level|integer
+---@return boolean
+function crier.log.enabled(level) end
+
+---From now on, until the script is reloaded: crier.log makes no records of that logger, and of those
+---behind a dot, below this level.
+---@param logger string "shop", or "*" for all that have no level of their own
+---@param level crier.Level|integer|nil nil: as what is above it
+function crier.log.set_level(logger, level) end
+
+---@param logger string
+---@return crier.Level
+function crier.log.get_level(logger) end
+
+---What crier.log.child makes: like crier.log. log.info(...) and log:info(...) are the same.
+---@class crier.Logger
+---@field debug fun(text: string, fields?: table<string, any>)
+---@field info fun(text: string, fields?: table<string, any>)
+---@field warning fun(text: string, fields?: table<string, any>)
+---@field error fun(text: string, fields?: table<string, any>)
+---@field critical fun(text: string, fields?: table<string, any>)
+---@field log fun(level: crier.Level|integer, text: string, fields?: table<string, any>)
+---@field child fun(name: string, fields?: table<string, any>): crier.Logger
+---@field enabled fun(level: crier.Level|integer): boolean
 
 -- Records ------------------------------------------------------------------------------------------
 

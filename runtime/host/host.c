@@ -73,15 +73,15 @@ static void reserve_seq(struct crier_host *host)
     crier_state_put(host->state, "host", "seq", text, NULL, NULL);
 }
 
-void crier_host_emit(struct crier_host *host, struct crier_record *record)
+struct crier_sink *crier_host_emit(struct crier_host *host, struct crier_record *record)
 {
+    struct crier_sink *full = NULL;
     if (host->current)
-        crier_router_send(host->current->router, record);
-    if (host->followers->len)
-        crier_host_tap(host, record);
+        full = crier_router_send(host->current->router, record);
     crier_record_unref(record);
     if (host->state)
         reserve_seq(host);
+    return full;
 }
 
 static void system_record(struct crier_host *host, enum crier_level level, const char *what,

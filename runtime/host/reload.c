@@ -89,21 +89,18 @@ static void on_sink_event(void *arg, struct crier_sink *sink, const char *what, 
 static void emit_load_logs(struct crier_host *host, struct crier_generation *gen)
 {
     for (guint i = 0; i < gen->logs->len; i++) {
-        const struct crier_load_log *log = gen->logs->pdata[i];
+        const struct crier_record *log = gen->logs->pdata[i];
+        struct crier_str logger = crier_record_logger(log), text = crier_record_text(log),
+                         where = crier_record_where(log);
+        struct crier_iter it = crier_record_fields(log);
         struct crier_builder *b = &host->builder;
-        crier_build_begin(b, CRIER_KIND_LOG, log->level, log->wall);
-        crier_build_logger(b, log->logger, strlen(log->logger));
-        crier_build_text(b, log->text, strlen(log->text));
-        crier_build_where(b, log->where, strlen(log->where));
-        json_t *fields = log->fields ? json_loads(log->fields, 0, NULL) : NULL, *v;
-        const char *key;
-        json_object_foreach(fields, key, v)
-        {
-            char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
-            crier_build_json(b, key, strlen(key), text, strlen(text));
-            free(text);
-        }
-        json_decref(fields);
+        struct crier_value v;
+        crier_build_begin(b, CRIER_KIND_LOG, crier_record_level(log), crier_record_time(log));
+        crier_build_logger(b, logger.data, logger.len);
+        crier_build_text(b, text.data, text.len);
+        crier_build_where(b, where.data, where.len);
+        while (crier_next(&it, &v))
+            crier_build_value(b, v.key.data, v.key.len, &v);
         crier_host_emit(host, crier_build_end(b));
     }
     g_ptr_array_set_size(gen->logs, 0);
@@ -251,8 +248,10 @@ static void reload_refused(struct crier_host *host, struct crier_generation *gen
     enum crier_diag_format format = crier_diag_format_for(stderr, &color);
     crier_diags_print(&gen->diags, stderr, format, color);
     for (guint i = 0; i < gen->logs->len; i++) {
-        const struct crier_load_log *log = gen->logs->pdata[i];
-        fprintf(stderr, "%s: %s: %s\n", log->where, crier_level_name(log->level), log->text);
+        const struct crier_record *log = gen->logs->pdata[i];
+        struct crier_str where = crier_record_where(log), text = crier_record_text(log);
+        fprintf(stderr, "%.*s: %s: %.*s\n", (int)where.len, where.data,
+                crier_level_name(crier_record_level(log)), (int)text.len, text.data);
     }
     fprintf(stderr, "reload refused: config %s keeps running\n", host->current->hash);
     struct crier_buf first = {0};

@@ -357,6 +357,16 @@ struct crier_call *crier_call_check(lua_State *L, const char *function)
     return call;
 }
 
+struct crier_call *crier_call_may_wait(lua_State *L)
+{
+    struct crier_vm *vm = crier_vm_of(L);
+    struct crier_call *call = vm->running;
+    struct crier_budget *b = crier_budget_top();
+    bool may = call && b && !call->now && !call->cancelled && !vm->finalizing && b->can_wait &&
+               lua_isyieldable(L);
+    return may ? call : NULL;
+}
+
 static int wait_end(lua_State *L, int status, lua_KContext base)
 {
     (void)status;

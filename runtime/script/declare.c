@@ -34,6 +34,8 @@ static const struct crier_option config_options[] = {
      "further folders for require, after the script's own"},
     {"native_modules", CRIER_OPT_BOOL, 0, "false", NULL, 0, 0, NULL,
      "let require load C modules, which no limit can stop"},
+    {"log_levels", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "table<string, crier.Level>",
+     "by logger: { shop = \"warning\", [\"*\"] = \"info\" }; default debug"},
     {"limits", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "crier.Limits",
      "limits = { callback = \"250ms\", ... }; see config.limits"},
 };
@@ -285,6 +287,37 @@ static void read_limits(struct crier_decl *d, struct crier_config *config)
     lua_pop(L, 1);
 }
 
+static void read_log_levels(struct crier_decl *d)
+{
+    lua_State *L = d->L;
+    int type = crier_decl_field(d, "log_levels");
+    if (type == LUA_TTABLE) {
+        lua_pushnil(L);
+        while (lua_next(L, -2)) {
+            enum crier_level level;
+            char got[80];
+            size_t len;
+            const char *word = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &len) : NULL;
+            if (lua_type(L, -2) != LUA_TSTRING)
+                crier_decl_problem(d, CRIER_ERROR, "log_levels", "log_levels = { shop = \"info\" }",
+                                   "option 'log_levels' must name loggers, got %s",
+                                   crier_lua_describe(L, -2, got, sizeof got));
+            else if (!word || !crier_level_parse(word, len, &level))
+                crier_decl_problem(d, CRIER_ERROR, "log_levels",
+                                   "debug, info, warning, error or critical",
+                                   "option 'log_levels': unknown level for '%.60s': %s",
+                                   lua_tostring(L, -2), crier_lua_describe(L, -1, got, sizeof got));
+            else
+                crier_log_set_level(d->gen, lua_tostring(L, -2), (int)level);
+            lua_pop(L, 1);
+        }
+    } else if (type != LUA_TNIL) {
+        crier_decl_problem(d, CRIER_ERROR, "log_levels", "log_levels = { shop = \"info\" }",
+                           "option 'log_levels' must be a table");
+    }
+    lua_pop(L, 1);
+}
+
 static int l_config(lua_State *L)
 {
     struct crier_decl d;
@@ -329,6 +362,7 @@ static int l_config(lua_State *L)
     if (opt(&o, "native_modules")->set)
         gen->vm->config.native_modules = gen->config.native_modules = opt(&o, "native_modules")->i;
     read_limits(&d, &gen->config);
+    read_log_levels(&d);
     crier_options_fini(&o);
     return 0;
 }

@@ -62,6 +62,11 @@ struct crier_declared_sink *crier_to_sink(lua_State *L, int idx);
 /** By name, among those declared so far; NULL: none. */
 struct crier_declared_sink *crier_sink_named(const struct crier_generation *gen, const char *name);
 
+/** Levels of loggers: a name covers what begins with it and a dot; "*" all. level 0: as what
+ *  covers it. */
+void crier_log_set_level(struct crier_generation *gen, const char *logger, int level);
+enum crier_level crier_log_level(const struct crier_generation *gen, const char *logger);
+
 /** Push a record as a read-only value. */
 void crier_push_record(lua_State *L, struct crier_record *record);
 /** The record at idx, or NULL. */

@@ -260,12 +260,7 @@ static void free_state_table(void *p)
 
 static void free_load_log(void *p)
 {
-    struct crier_load_log *log = p;
-    free(log->logger);
-    free(log->text);
-    free(log->where);
-    free(log->fields);
-    free(log);
+    crier_record_unref(p);
 }
 
 static void free_srcmap(void *map)
@@ -298,6 +293,9 @@ static void destroy(void *arg)
     g_ptr_array_free(gen->hooks, TRUE);
     g_ptr_array_free(gen->states, TRUE);
     g_ptr_array_free(gen->logs, TRUE);
+    g_hash_table_destroy(gen->log_levels);
+    for (size_t i = 0; i < CRIER_COUNT(gen->builders); i++)
+        crier_builder_fini(&gen->builders[i]);
     g_hash_table_destroy(gen->srcmaps);
     g_hash_table_destroy(gen->strings);
     crier_zone_unref(gen->zone);
@@ -951,6 +949,9 @@ static struct crier_generation *new_generation(const struct crier_build *build)
     gen->hooks = g_ptr_array_new_with_free_func(free_hook);
     gen->states = g_ptr_array_new_with_free_func(free_state_table);
     gen->logs = g_ptr_array_new_with_free_func(free_load_log);
+    gen->log_levels = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
+    for (size_t i = 0; i < CRIER_COUNT(gen->builders); i++)
+        crier_builder_init(&gen->builders[i], NULL);
     gen->srcmaps = g_hash_table_new_full(g_str_hash, g_str_equal, free, free_srcmap);
     gen->strings = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
     struct crier_err err = {0};

@@ -157,13 +157,6 @@ struct crier_state_table {
     char *saved;  /**< JSON as last put */
 };
 
-/** crier.log while loading: kept, and made records of when the generation runs. */
-struct crier_load_log {
-    enum crier_level level;
-    int64_t wall;
-    char *logger, *text, *where, *fields; /**< fields: JSON object or NULL */
-};
-
 struct crier_generation {
     int refs;
     unsigned number; /**< 1, 2, ... as the host counts them; 0 while building */
@@ -175,7 +168,15 @@ struct crier_generation {
     struct crier_config config;
     struct crier_zone *zone;
     struct crier_diags diags;
-    GPtrArray *bots, *targets, *messages, *sinks, *rules, *transforms, *hooks, *states, *logs;
+    GPtrArray *bots, *targets, *messages, *sinks, *rules, *transforms, *hooks, *states;
+    GPtrArray *logs; /**< struct crier_record: crier.log while loading; they get their ids when the
+                          generation runs */
+    GHashTable *log_levels;      /**< logger -> level; "*": all others */
+    struct crier_logger *loggers; /**< of this state (api_log.c) */
+    /** Of records that are kept: what was logged while loading, fields bound to loggers. Two,
+     *  because a finalizer may log while the fields of another call are being read. */
+    struct crier_builder builders[2];
+    bool logging;        /**< the first is in use */
     GHashTable *srcmaps; /**< file -> struct crier_srcmap */
     GHashTable *strings; /**< interned file names */
     struct crier_router *router;

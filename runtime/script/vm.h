@@ -158,6 +158,8 @@ CRIER_CHECK int crier_call_now(struct crier_vm *vm, int nargs, int nresults, con
  *  function, when L cannot wait ("crier.sleep cannot wait inside table.sort or string.gsub", "... is
  *  not available while loading") and when the call is cancelled or over its budget. */
 struct crier_call *crier_call_check(lua_State *L, const char *function);
+/** The same for a binding that can do without: NULL when L cannot wait. */
+struct crier_call *crier_call_may_wait(lua_State *L);
 /** In a binding, after crier_call_check: L's call waits; `return crier_call_wait(L, cancel, arg)`.
  *  cancel gives the work up and must not resume the call. */
 int crier_call_wait(lua_State *L, void (*cancel)(struct crier_call *call, void *arg), void *arg);
