@@ -19,8 +19,6 @@ struct crier_worker {
     bool halted;            /* [loop] */
     bool freed;             /* [loop] as soon as no posted work needs it any more */
     atomic_uint posted;     /* work on the loop that knows this worker */
-    void (*ended)(void *arg); /* [loop] */
-    void *ended_arg;
 
     struct crier_timer timer; /* ON_LOOP */
 
@@ -29,7 +27,7 @@ struct crier_worker {
     pthread_mutex_t lock;
     pthread_cond_t cond;
     atomic_bool asleep; /* in, or on the way into, the wait */
-    bool stop, tell;    /* guarded by lock */
+    bool stop;          /* guarded by lock */
 };
 
 static void dispose(struct crier_worker *w)
@@ -76,15 +74,6 @@ static bool wait_until(struct crier_worker *w, int64_t due)
     return stop;
 }
 
-static void on_thread_ended(void *arg)
-{
-    struct crier_worker *w = arg;
-    if (!arrived(w) || w->halted)
-        return;
-    crier_worker_halt(w);
-    w->ended(w->ended_arg);
-}
-
 static void *run(void *arg)
 {
     struct crier_worker *w = arg;
@@ -94,11 +83,6 @@ static void *run(void *arg)
         atomic_store(&w->in.woken, false);
         due = w->in.step(w->in.arg, crier_clock_mono(w->clock));
     } while (!wait_until(w, due));
-    pthread_mutex_lock(&w->lock);
-    bool tell = w->tell;
-    pthread_mutex_unlock(&w->lock);
-    if (tell)
-        post(w, on_thread_ended);
     return NULL;
 }
 
@@ -202,36 +186,10 @@ void crier_worker_wake(struct crier_worker *w)
     pthread_mutex_unlock(&w->lock);
 }
 
-static void on_ended(void *arg)
-{
-    struct crier_worker *w = arg;
-    if (arrived(w) && w->ended)
-        w->ended(w->ended_arg);
-}
-
-void crier_worker_end(struct crier_worker *w, void (*ended)(void *arg), void *arg)
-{
-    if (w->how != THREAD) {
-        crier_worker_halt(w);
-        w->ended = ended;
-        w->ended_arg = arg;
-        post(w, on_ended);
-        return;
-    }
-    w->ended = ended;
-    w->ended_arg = arg;
-    pthread_mutex_lock(&w->lock);
-    w->stop = w->tell = true;
-    pthread_cond_signal(&w->cond);
-    pthread_mutex_unlock(&w->lock);
-}
-
 void crier_worker_halt(struct crier_worker *w)
 {
-    if (w->halted) {
-        w->ended = NULL;
+    if (w->halted)
         return;
-    }
     w->halted = true;
     if (w->how == VIRTUAL) {
         crier_loop_remove_worker(w->loop, &w->in);

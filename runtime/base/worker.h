@@ -27,14 +27,10 @@ struct crier_worker *crier_worker_start_on_loop(struct crier_loop *loop, const c
 /** [any] There is something to do. Cheap when the worker is awake anyway. Harmless when it has been
  *  halted, until it is freed. */
 void crier_worker_wake(struct crier_worker *worker);
-/** [loop] No further step after the one that may be running; ended(arg) is called on the loop when
- *  that has returned. Does not wait. Once. */
-void crier_worker_end(struct crier_worker *worker, void (*ended)(void *arg), void *arg);
 /** [loop, not in its own step] No further step after this returns: joins the thread. A step that is
- *  running is waited for, so the owner must first make it want to return. After crier_worker_end:
- *  `ended` is not called any more. May be called again. */
+ *  running is waited for, so the owner must first make it want to return. May be called again. */
 void crier_worker_halt(struct crier_worker *worker);
-/** [loop] After a halt, or after `ended` was called. NULL is allowed. */
+/** [loop] After a halt. NULL is allowed. */
 void crier_worker_free(struct crier_worker *worker);
 /** [loop] Halt and free. */
 void crier_worker_stop(struct crier_worker *worker);

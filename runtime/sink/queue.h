@@ -1,16 +1,30 @@
 /* SPDX-License-Identifier: MIT
  *
- * A sink's queue: a bounded ring of records in memory, behind it a spool on disk, and the books.
+ * A sink's queue: a bounded ring of records in memory, a spool on disk, and the books.
  *
- *   push [loop] -> ring -> take [worker] -> batch in flight -> settle [worker]
- *                   | full (policy "spill")           ^
- *                   v                                 |
- *                 spool -> once the ring is empty ----+
+ * Plain, the spool is behind the ring:
  *
- * Order: while the spool holds anything, new records go to it and not to the ring, so what is in
- * the ring is always older than what is in the spool. A spool that an earlier run left is read
- * before anything new. Records in flight stay in the books (as queued or spilled) until they are
- * settled; those of the spool stay on disk until then.
+ *   push [any] -> ring -> take [worker] -> batch in flight -> settle [worker]
+ *                  | full (policy "spill")           ^
+ *                  v                                 |
+ *                spool -> once the ring is empty ----+
+ *
+ * While the spool holds anything, new records go to it and not to the ring, so what is in the ring
+ * is always older than what is in the spool. A spool that an earlier run left is read before
+ * anything new.
+ *
+ * Logged (a durable sink; any other that spills, while it is down), every record goes into the spool
+ * before push returns, and the ring only saves the worker from reading the first of them back. When
+ * the ring is full the rest is in the spool alone, and the worker reads it from there until it has
+ * caught up. Where the spool cannot be written (disk full), records are kept in the ring alone, in
+ * order, as long as that has room.
+ *
+ *   spool:  | in flight | the same as in the ring | the rest |      ring: | ... | not in the spool |
+ *
+ * Records in flight stay in the books (as queued or spilled) until they are settled; those of the
+ * spool stay on disk until then, together with how many they are, so that the same batch is handed
+ * out after a kill. Records that have been copied to a fallback are counted from the front, and that
+ * is kept on disk, too.
  *
  * One mutex guards all of it, so the accounting equation of sink.h is true whenever it is looked
  * at. Memory: the ring has room for `size` pointers from the start.
@@ -42,12 +56,18 @@ struct crier_queue; /* opaque */
 /** [any] CRIER_EVERSION, CRIER_EIO: the spool that is there cannot be used. */
 CRIER_CHECK int crier_queue_open(const struct crier_queue_config *config, struct crier_queue **out,
                                  struct crier_err *err);
-/** [loop, no worker yet] The predecessor of that name has stopped: take over what it left. */
+/** [loop, no worker yet] The worker is about to start: look for what a predecessor of that name has
+ *  left, and let the spool have its helper. */
 void crier_queue_begin(struct crier_queue *queue, struct crier_loop *loop);
+/** [loop, no worker yet] The queue that `from`, a queue of the same name, is a sink's successor goes
+ *  on with: `queue` becomes it, with its own configuration. Returns what to use instead of `queue`,
+ *  which is freed; the worker of the predecessor may go on settling what it has in flight, but the
+ *  successor's must not start before that has ended. Both owners free it. */
+struct crier_queue *crier_queue_inherit(struct crier_queue *queue, struct crier_queue *from);
 /** What is left in memory is forgotten: crier_queue_save comes first. */
 void crier_queue_free(struct crier_queue *queue);
 
-/** [loop] Takes a reference. Never waits, but for the mutex. True: the worker must be woken. */
+/** [any] Takes a reference. Never waits, but for the mutex. True: the worker must be woken. */
 bool crier_queue_push(struct crier_queue *queue, struct crier_record *record);
 
 /** [worker] The batch in flight: what is left of the one taken before, else a new one. Returns the
@@ -65,9 +85,14 @@ enum crier_outcome { CRIER_SETTLE_WRITTEN, CRIER_SETTLE_REJECTED, CRIER_SETTLE_D
 void crier_queue_settle(struct crier_queue *queue, size_t n, enum crier_outcome outcome,
                         const char *why);
 
-/** [worker] The sink is down, or works again: while it is down, what waits is kept in the spool
- *  (policies "spill" and "block"). */
+/** [worker] The sink is down (said after each try that fails), or works again: while it is down,
+ *  what waits is kept in the spool (policies "spill" and "block"), and every push wakes the worker. */
 void crier_queue_down(struct crier_queue *queue, bool down);
+/** [worker] The next records that are to be copied to a fallback, in order, at most `max`; a
+ *  reference each. They count as copied from now on. */
+size_t crier_queue_copy(struct crier_queue *queue, struct crier_record **records, size_t max);
+/** [any] Whether there are any. */
+bool crier_queue_has_uncopied(struct crier_queue *queue);
 
 /** [any] Whether nothing is left that has not been answered for. */
 bool crier_queue_is_empty(struct crier_queue *queue);
@@ -84,8 +109,8 @@ bool crier_queue_passed(struct crier_queue *queue, uint64_t mark);
 /** [loop] Wait until nothing is left, at most `within` microseconds of real time. */
 bool crier_queue_wait(struct crier_queue *queue, int64_t within);
 
-/** [loop, no worker any more] Save what is in memory to the spool (policy "spill"), or drop it,
- *  and close the spool. Records pushed later are dropped. */
+/** [no worker any more, or one that hangs in a write] Save what is in memory to the spool (policies
+ *  "spill" and "block"), or drop it, and close the spool. Records pushed later are dropped. */
 void crier_queue_save(struct crier_queue *queue);
 
 struct crier_queue_stats {
@@ -93,6 +118,8 @@ struct crier_queue_stats {
     uint64_t copied, spool_bytes;
 };
 void crier_queue_stats(struct crier_queue *queue, struct crier_queue_stats *out);
+/** [any] True once each time that the spool has reached its bound. */
+bool crier_queue_is_overfull(struct crier_queue *queue);
 /** [any] What has gone wrong since the last call: records dropped, and why, or (with *dropped 0)
  *  damage found in the spool. False: nothing. */
 bool crier_queue_trouble(struct crier_queue *queue, uint64_t *dropped, char text[256]);

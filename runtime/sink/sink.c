@@ -61,6 +61,21 @@ static enum crier_overflow read_overflow(const struct crier_sink *s)
     return policy && strcmp(policy, "block") == 0 ? CRIER_BLOCK : CRIER_SPILL;
 }
 
+static bool read_durable(const struct crier_sink *s)
+{
+    const struct crier_option_value *v = crier_options_get(&s->common, "durable");
+    return v->set ? v->i : s->driver->durable;
+}
+
+static int check_durable(const struct crier_sink *s, struct crier_err *err)
+{
+    if (!read_durable(s) || read_overflow(s) <= CRIER_BLOCK)
+        return CRIER_OK;
+    return crier_err_set(err, CRIER_ECONFIG,
+                         "a durable sink drops nothing: overflow = \"spill\" or \"block\", or "
+                         "durable = false");
+}
+
 static int open_queue(struct crier_sink *s, struct crier_err *err)
 {
     char *folder = NULL;
@@ -71,7 +86,6 @@ static int open_queue(struct crier_sink *s, struct crier_err *err)
         free(file);
     }
     const struct crier_option_value *batch = crier_options_get(&s->common, "batch");
-    const struct crier_option_value *durable = crier_options_get(&s->common, "durable");
     const struct crier_option_value *sync = crier_options_get(&s->common, "sync");
     struct crier_queue_config config = {
         .size = (size_t)crier_options_get(&s->common, "queue")->i,
@@ -79,7 +93,7 @@ static int open_queue(struct crier_sink *s, struct crier_err *err)
         .flush = crier_options_get(&s->common, "flush")->i,
         .overflow = read_overflow(s),
         .folder = folder,
-        .durable = durable->set ? durable->i : s->driver->durable,
+        .durable = read_durable(s),
         .sync = sync->off ? 0 : sync->i,
         .spool_bytes = (uint64_t)crier_options_get(&s->common, "spool")->i,
         .clock = s->env->clock,
@@ -148,6 +162,8 @@ int crier_sink_open(const struct crier_sink_driver *driver, const char *name,
         rc = crier_err_set(err, CRIER_ECONFIG, "a name has 1 to %d bytes", NAME_MAX_BYTES);
     if (rc == CRIER_OK)
         rc = read_kinds(s, err);
+    if (rc == CRIER_OK)
+        rc = check_durable(s, err);
     if (rc == CRIER_OK)
         rc = open_queue(s, err);
     if (rc == CRIER_OK)
@@ -221,7 +237,7 @@ void crier_sink_tell(struct crier_sink *s, const char *what, const char *fmt, ..
 
 void crier_sink_start(struct crier_sink *s, struct crier_loop *loop)
 {
-    if (atomic_load(&s->worker) || atomic_load(&s->stopped))
+    if (atomic_load(&s->worker) || atomic_load(&s->stopped) || s->awaiting)
         return;
     s->loop = loop;
     s->drops_told = s->rejects_told = crier_loop_now(loop) - TELL_EVERY;
@@ -233,11 +249,48 @@ void crier_sink_start(struct crier_sink *s, struct crier_loop *loop)
                                  : crier_worker_start(loop, s->name, crier_sink_step, s));
 }
 
-void crier_sink_set_fallback(struct crier_sink *s, struct crier_sink *fallback)
+static void wake(struct crier_sink *s)
+{
+    struct crier_worker *worker = atomic_load_explicit(&s->worker, memory_order_acquire);
+    if (worker)
+        crier_worker_wake(worker);
+}
+
+/* With fallback_lock. A fallback that ends waits for the last copies. */
+static void set_leaning(struct crier_sink *s, bool lean)
+{
+    lean = lean && s->fallback;
+    if (lean == s->leaning)
+        return;
+    s->leaning = lean;
+    if (lean)
+        atomic_fetch_add(&s->fallback->borrowers, 1);
+    else if (atomic_fetch_sub(&s->fallback->borrowers, 1) == 1)
+        wake(s->fallback);
+}
+
+void crier_sink_lean(struct crier_sink *s, bool lean)
 {
     pthread_mutex_lock(&s->fallback_lock);
+    set_leaning(s, lean);
+    pthread_mutex_unlock(&s->fallback_lock);
+}
+
+void crier_sink_set_fallback(struct crier_sink *s, struct crier_sink *fallback)
+{
+    for (const struct crier_sink *f = fallback; f; f = f->fallback)
+        if (f == s)
+            fallback = NULL; /* a ring would copy for ever */
+    pthread_mutex_lock(&s->fallback_lock);
     struct crier_sink *old = s->fallback;
-    s->fallback = fallback ? crier_sink_ref(fallback) : NULL;
+    bool leaning = s->leaning;
+    if (old != fallback) {
+        set_leaning(s, false);
+        s->fallback = fallback ? crier_sink_ref(fallback) : NULL;
+        set_leaning(s, leaning);
+    } else {
+        old = NULL;
+    }
     pthread_mutex_unlock(&s->fallback_lock);
     crier_sink_unref(old);
 }
@@ -250,13 +303,6 @@ bool crier_sink_takes(const struct crier_sink *s, const struct crier_record *rec
 bool crier_sink_takes_routed(const struct crier_sink *s, const struct crier_record *record)
 {
     return s->kinds_given ? crier_sink_takes(s, record) : crier_record_level(record) >= s->level;
-}
-
-static void wake(struct crier_sink *s)
-{
-    struct crier_worker *worker = atomic_load_explicit(&s->worker, memory_order_acquire);
-    if (worker)
-        crier_worker_wake(worker);
 }
 
 void crier_sink_push(struct crier_sink *s, struct crier_record *record)
@@ -345,18 +391,26 @@ void crier_sink_forget_room(struct crier_sink *s, void *arg)
 
 /* ---- the end ---- */
 
-/* The worker does not run any more. */
+void crier_sink_close(struct crier_sink *s)
+{
+    crier_sink_run_commands(s);
+    if (!atomic_load(&s->passed_on))
+        crier_queue_save(s->queue);
+    crier_sink_lean(s, false);
+    s->driver->close(s->self);
+    s->self = NULL;
+    s->closed = true;
+}
+
+/* The worker does not run any more, and all is closed. */
 static void finish(struct crier_sink *s)
 {
     atomic_store(&s->stopped, true);
     if (s->loop)
         crier_timer_stop(s->loop, &s->end_timer);
-    crier_sink_run_commands(s);
-    crier_queue_save(s->queue);
     crier_sink_cancel_commands(s);
     crier_sink_tell_losses(s, crier_clock_mono(s->env->clock), true);
-    s->driver->close(s->self);
-    s->self = NULL;
+    crier_sink_set_fallback(s, NULL);
     call_waiters(&s->room_waiters);
     call_waiters(&s->enders);
 }
@@ -373,55 +427,61 @@ static void interrupt(struct crier_sink *s)
         s->driver->interrupt(s->self);
 }
 
+static void drain(struct crier_sink *s, int64_t within)
+{
+    if (s->driver->on_loop || crier_clock_is_virtual(s->env->clock)) {
+        do
+            crier_sink_step(s, crier_loop_now(s->loop));
+        while (s->driver->on_loop && !s->pending && !s->failing && !crier_queue_is_empty(s->queue));
+    } else {
+        wake(s);
+        crier_queue_wait(s->queue, within);
+    }
+}
+
 void crier_sink_stop(struct crier_sink *s, int64_t within)
 {
     struct crier_worker *worker = atomic_load(&s->worker);
     if (atomic_load(&s->stopped))
         return;
+    if (s->predecessor)
+        crier_sink_stop(s->predecessor, 0);
     if (worker) {
         ask_to_drain(s);
-        if (within > 0 && (s->driver->on_loop || crier_clock_is_virtual(s->env->clock))) {
-            do
-                crier_sink_step(s, crier_loop_now(s->loop));
-            while (s->driver->on_loop && !s->pending && !s->failing &&
-                   !crier_queue_is_empty(s->queue));
-        } else if (within > 0) {
-            crier_worker_wake(worker);
-            crier_queue_wait(s->queue, within);
-        }
+        if (within > 0 && !atomic_load(&s->passed_on))
+            drain(s, within);
         atomic_store(&s->stop, true);
         interrupt(s);
         crier_worker_halt(worker);
     }
-    bool halting = s->halting;
+    if (!s->closed) /* else the worker has done it */
+        crier_sink_close(s);
     finish(s);
-    if (halting)
-        crier_sink_unref(s); /* on_worker_ended does not come any more */
 }
 
-static void on_worker_ended(void *arg)
+void crier_sink_closed(void *sink)
 {
-    struct crier_sink *s = arg;
-    if (!atomic_load(&s->stopped))
+    struct crier_sink *s = sink;
+    if (!atomic_load(&s->stopped)) {
+        crier_worker_halt(atomic_load(&s->worker));
         finish(s);
+    }
     crier_sink_unref(s);
 }
 
 static void halt(struct crier_sink *s)
 {
-    if (s->halting || atomic_load(&s->stopped))
-        return;
-    s->halting = true;
     crier_timer_stop(s->loop, &s->end_timer);
+    atomic_store(&s->closing, true);
     atomic_store(&s->stop, true);
     interrupt(s);
-    crier_worker_end(atomic_load(&s->worker), on_worker_ended, crier_sink_ref(s));
+    wake(s);
 }
 
 void crier_sink_drained(void *sink)
 {
     struct crier_sink *s = sink;
-    if (s->ending)
+    if (s->ending && !atomic_load(&s->stopped))
         halt(s);
     crier_sink_unref(s);
 }
@@ -431,7 +491,7 @@ static void on_end_over(struct crier_timer *timer)
     halt(CRIER_CONTAINER(timer, struct crier_sink, end_timer));
 }
 
-static void end_posted(void *arg)
+static void call_enders(void *arg)
 {
     struct crier_sink *s = arg;
     call_waiters(&s->enders);
@@ -442,24 +502,61 @@ void crier_sink_end(struct crier_sink *s, int64_t within, void (*done)(void *arg
 {
     if (done)
         add_waiter(&s->enders, done, arg);
-    if (!atomic_load(&s->worker)) {
-        if (!atomic_load(&s->stopped))
-            finish(s);
-        return;
-    }
-    if (atomic_load(&s->stopped)) {
-        crier_sink_on_loop(s, end_posted, crier_sink_ref(s));
-        return;
-    }
     s->ending = true;
+    if (s->awaiting)
+        return; /* the predecessor's end goes on with it */
+    if (!atomic_load(&s->worker) && !atomic_load(&s->stopped))
+        crier_sink_stop(s, 0);
+    if (atomic_load(&s->stopped)) {
+        crier_sink_on_loop(s, call_enders, crier_sink_ref(s));
+        return;
+    }
     ask_to_drain(s);
     s->end_timer.fire = on_end_over;
-    if (within <= 0) {
-        halt(s);
-    } else {
+    if (within > 0) {
         crier_timer_in(s->loop, &s->end_timer, within);
         wake(s);
+    } else {
+        halt(s);
     }
+}
+
+void crier_sink_abandon(struct crier_sink *s)
+{
+    if (atomic_load(&s->stopped))
+        return;
+    crier_sink_ref(s); /* never to be freed: the driver may come back */
+    atomic_store(&s->stop, true);
+    if (!atomic_load(&s->passed_on))
+        crier_queue_save(s->queue);
+}
+
+/* ---- a successor ---- */
+
+static void on_predecessor_ended(void *arg)
+{
+    struct crier_sink *s = arg, *old = s->predecessor;
+    s->predecessor = NULL;
+    s->awaiting = false;
+    if (s->ending) {
+        if (!atomic_load(&s->stopped))
+            crier_sink_stop(s, 0);
+    } else if (!atomic_load(&s->stopped)) {
+        crier_sink_start(s, s->loop);
+    }
+    crier_sink_unref(old);
+    crier_sink_unref(s);
+}
+
+void crier_sink_succeed(struct crier_sink *s, struct crier_sink *old, int64_t within,
+                        struct crier_loop *loop)
+{
+    atomic_store(&old->passed_on, true);
+    s->queue = crier_queue_inherit(s->queue, old->queue);
+    s->predecessor = crier_sink_ref(old);
+    s->awaiting = true;
+    s->loop = loop;
+    crier_sink_end(old, within, on_predecessor_ended, crier_sink_ref(s));
 }
 
 void crier_sink_on_event(struct crier_sink *s,

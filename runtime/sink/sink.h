@@ -151,7 +151,8 @@ CRIER_CHECK int crier_sink_open(const struct crier_sink_driver *driver, const ch
                                 struct crier_err *err);
 /** [loop] Start the worker, once. */
 void crier_sink_start(struct crier_sink *sink, struct crier_loop *loop);
-/** [loop, before the start] Where copies go while this sink is down; a reference is taken. */
+/** [loop, or before the start] Where copies go while this sink is down; a reference is taken. NULL:
+ *  nowhere. */
 void crier_sink_set_fallback(struct crier_sink *sink, struct crier_sink *fallback);
 /** [worker, or any thread] The answer to a batch that `write` has left PENDING: as if write had
  *  returned it now. Once a batch. err as write's; may be NULL. */
@@ -166,7 +167,7 @@ bool crier_sink_takes(const struct crier_sink *sink, const struct crier_record *
 /** [loop] Whether it takes a record that a rule sends it: by `level`, and by `kinds` where the
  *  script gave them; the driver's own choice of kinds does not count. */
 bool crier_sink_takes_routed(const struct crier_sink *sink, const struct crier_record *record);
-/** [any, one at a time] Hand over a record (a reference is taken). Never blocks. */
+/** [any] Hand over a record (a reference is taken). Never blocks. */
 void crier_sink_push(struct crier_sink *sink, struct crier_record *record);
 /** [loop] What was pushed is written without waiting for its batch to fill. */
 void crier_sink_hurry(struct crier_sink *sink);
@@ -191,6 +192,16 @@ void crier_sink_stop(struct crier_sink *sink, int64_t within);
  *  after `within` at the latest plus the write that is under way. Records pushed meanwhile go to
  *  the spool. */
 void crier_sink_end(struct crier_sink *sink, int64_t within, void (*done)(void *arg), void *arg);
+
+/** [loop] Before the start of `sink`, which is started by that: it goes on with the queue of `old`, a
+ *  sink of the same name, and everything pushed to either is its business from now on. `old` is
+ *  given `within` to settle the batch that it has under way, and ends; then, and not before, the
+ *  worker of `sink` starts. Nothing is waited for here. */
+void crier_sink_succeed(struct crier_sink *sink, struct crier_sink *old, int64_t within,
+                        struct crier_loop *loop);
+/** [loop] The process is about to exit, and the driver hangs: what is in the queue, and the batch that
+ *  it hangs in, goes to the spool as at an end. The sink is never freed. */
+void crier_sink_abandon(struct crier_sink *sink);
 
 /** [loop] Run a query on the worker; done is called on the loop with the hits (the caller unrefs
  *  each and frees the array) or with err->code != 0. The query sees every record pushed before; it
@@ -232,8 +243,9 @@ struct crier_sink_stats {
 void crier_sink_stats(struct crier_sink *sink, struct crier_sink_stats *out);
 
 /** [loop] Set by the host: called on the loop when a sink starts to fail ("failing"), goes down
- *  ("down"), works again ("ok"), drops ("dropped") or rejects ("rejected") records, or has found its spill file damaged
- *  ("damaged"); makes a system record. The last three come at most once a second each. */
+ *  ("down"), works again ("ok"), drops ("dropped") or rejects ("rejected") records, has found its spool
+ *  damaged or cannot use it ("damaged"), or has filled it to its bound ("full"); makes a system
+ *  record. "dropped", "rejected" and "damaged" come at most once a second each. */
 void crier_sink_on_event(struct crier_sink *sink,
                          void (*fn)(void *arg, struct crier_sink *sink, const char *what,
                                     const char *text),

@@ -38,6 +38,8 @@ static int64_t tell_drops(struct crier_sink *s, int64_t now, bool all)
     if (news)
         s->drops_told = now;
     pthread_mutex_unlock(&s->tell_lock);
+    if (crier_queue_is_overfull(s->queue))
+        crier_sink_tell(s, "full", "%s: the oldest records are dropped", text);
     if (news && dropped)
         crier_sink_tell(s, "dropped", "%" PRIu64 " record%s dropped: %s", dropped, plural(dropped),
                         text);
@@ -169,8 +171,9 @@ static void failed(struct crier_sink *s, const struct crier_err *err, bool unava
     s->attempts++;
     s->retry_at = crier_clock_mono(s->env->clock) + pause;
     bool down = was_down || unavailable || s->attempts >= s->retry_times;
-    if (down && !was_down)
+    if (down)
         crier_queue_down(s->queue, true);
+    crier_sink_lean(s, down);
     pthread_mutex_lock(&s->lock);
     s->failing = true;
     s->down = down;
@@ -191,8 +194,10 @@ static void works(struct crier_sink *s, const struct crier_err *err)
     bool was = s->failing, was_down = s->down;
     int64_t since = s->down_since;
     char text[48];
-    if (was_down)
+    if (was_down) {
         crier_queue_down(s->queue, false);
+        crier_sink_lean(s, false);
+    }
     pthread_mutex_lock(&s->lock);
     s->failing = s->down = false;
     s->down_since = s->next_try = 0;
@@ -299,15 +304,45 @@ static bool in_a_hurry(struct crier_sink *s)
     return false;
 }
 
+#define COPIES 32
+
+/* While the sink is down, its fallback gets a copy of each record once. Returns whether there may be
+ * more to copy. */
+static bool copy_some(struct crier_sink *s)
+{
+    struct crier_record *records[COPIES];
+    if (!s->down)
+        return false;
+    pthread_mutex_lock(&s->fallback_lock);
+    size_t n = s->fallback ? crier_queue_copy(s->queue, records, COPIES) : 0;
+    for (size_t i = 0; i < n; i++) {
+        crier_sink_push(s->fallback, records[i]);
+        crier_record_unref(records[i]);
+    }
+    pthread_mutex_unlock(&s->fallback_lock);
+    return n > 0;
+}
+
+/* Whether an orderly end need not wait any longer. */
+static bool is_drained(struct crier_sink *s)
+{
+    if (s->pending)
+        return false;
+    if (atomic_load(&s->passed_on))
+        return true;
+    return atomic_load(&s->borrowers) == 0 && (s->down || crier_queue_is_empty(s->queue));
+}
+
 /* Who waits for something hears of it. */
 static void report(struct crier_sink *s)
 {
     if (atomic_load(&s->room_wanted) && crier_queue_has_room(s->queue) &&
         atomic_exchange(&s->room_wanted, false))
         crier_sink_on_loop(s, crier_sink_room, crier_sink_ref(s));
-    if (atomic_load(&s->draining) && (s->down || crier_queue_is_empty(s->queue)) &&
-        !s->pending && !atomic_exchange(&s->drained_told, true))
+    if (atomic_load(&s->draining) && !atomic_load(&s->drained_told) && is_drained(s)) {
+        atomic_store(&s->drained_told, true);
         crier_sink_on_loop(s, crier_sink_drained, crier_sink_ref(s));
+    }
 }
 
 /* Write what there is. Returns when to go on. */
@@ -319,6 +354,8 @@ static int64_t deliver(struct crier_sink *s, int64_t now)
         if (s->pending) {
             if (!take_answer(s))
                 break;
+        } else if (atomic_load(&s->passed_on)) {
+            break; /* the successor goes on */
         } else if (now < s->retry_at) {
             return s->retry_at;
         } else {
@@ -341,12 +378,24 @@ static int64_t deliver(struct crier_sink *s, int64_t now)
 int64_t crier_sink_step(void *arg, int64_t now)
 {
     struct crier_sink *s = arg;
+    if (s->closed)
+        return CRIER_NEVER;
     if (atomic_exchange(&s->reopen, false) && s->driver->reopen)
         s->driver->reopen(s->self);
     if (atomic_exchange(&s->retry_now, false))
         s->retry_at = 0;
     int64_t due = deliver(s, now);
     crier_sink_run_commands(s);
+    bool more = copy_some(s);
+    while (more && !s->driver->on_loop && !atomic_load(&s->stop))
+        more = copy_some(s);
+    if (atomic_load(&s->closing)) {
+        crier_sink_close(s);
+        crier_sink_on_loop(s, crier_sink_closed, crier_sink_ref(s));
+        return CRIER_NEVER;
+    }
+    if (more)
+        return now;
     report(s);
     int64_t other = crier_sink_tell_losses(s, now, false);
     return other < due ? other : due;

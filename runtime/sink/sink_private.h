@@ -47,7 +47,8 @@ struct crier_sink {
 
     /* loop */
     struct crier_loop *loop;
-    bool ending, halting;
+    bool ending, awaiting; /* awaiting: the start, until the predecessor has ended */
+    struct crier_sink *predecessor;
     struct crier_timer end_timer;
     struct sink_waiter *enders, *room_waiters;
     void (*on_event)(void *arg, struct crier_sink *sink, const char *what, const char *text);
@@ -59,6 +60,9 @@ struct crier_sink {
     atomic_bool stopped;
 
     atomic_bool reopen, stop, draining, retry_now, drained_told, room_wanted, hurried;
+    atomic_bool closing;   /* the worker's next step is its last: it saves and closes */
+    atomic_bool passed_on; /* the queue is a successor's, too */
+    atomic_uint borrowers; /* sinks that are down and send their copies here */
     atomic_uint commands_waiting;
     _Atomic uint64_t hurry_mark;
 
@@ -78,10 +82,12 @@ struct crier_sink {
 
     pthread_mutex_t fallback_lock; /* held while copies are pushed */
     struct crier_sink *fallback;
+    bool leaning; /* counted among the fallback's borrowers */
 
     /* worker, or loop when there is none */
     unsigned attempts; /* tries in a row that failed */
     int64_t retry_at;
+    bool closed;
     size_t offered; /* records of the batch that write was given last */
     struct crier_rng rng;
 };
@@ -95,6 +101,12 @@ void crier_sink_tell(struct crier_sink *s, const char *what, const char *fmt, ..
     CRIER_PRINTF(3, 4);
 /** [loop] Posted by the worker: the queue is empty, or there is no use in waiting longer. */
 void crier_sink_drained(void *sink);
+/** [loop] Posted by the worker after its last step. */
+void crier_sink_closed(void *sink);
+/** [worker] Send copies to the fallback, or do not any more. */
+void crier_sink_lean(struct crier_sink *s, bool lean);
+/** [worker, or loop without one] Save what is left, close the driver. */
+void crier_sink_close(struct crier_sink *s);
 /** [loop] Posted by the worker: who waits for room may go on. */
 void crier_sink_room(void *sink);
 

@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sink/spool_ahead.h"
+
 #define VERSION 1
 #define SEGMENT_MAGIC "criersp"
 #define CURSOR_MAGIC "criercu"
@@ -27,6 +29,12 @@ struct header {
     char magic[7];
     unsigned char version;
     uint64_t position; /* see pack */
+};
+
+struct cursor {
+    struct header header;
+    uint64_t batch;  /* see pack_batch */
+    uint64_t copied; /* a position: entries before it have been copied */
 };
 
 struct entry {
@@ -50,12 +58,15 @@ struct crier_spool {
     uint64_t max_bytes, bytes;
     int cursor_fd;
     bool look;
-    struct header *cursor;
+    struct cursor *cursor;
     struct segment *segments; /* in order of their numbers */
     size_t count, cap;
     size_t read_segment, read_at; /* index and offset of the next entry to read */
-    unsigned next_number;
+    _Atomic unsigned next_number; /* the helper takes some, too */
+    struct crier_ahead *ahead;    /* NULL: no helper */
     uint64_t entries;
+    uint64_t copied; /* of those, from the first one on */
+    size_t batch;    /* entries of the batch that was in flight, as last marked */
     size_t damaged;
     uint64_t skipped;
     char fault[256];
@@ -144,9 +155,14 @@ static size_t entry_size(size_t len)
     return aligned(sizeof(struct entry) + len, 8);
 }
 
+static char *path_of(const char *folder, unsigned number)
+{
+    return crier_asprintf("%s/%08u.spool", folder, number);
+}
+
 static char *segment_path(const struct crier_spool *spool, unsigned number)
 {
-    return crier_asprintf("%s/%08u.spool", spool->folder, number);
+    return path_of(spool->folder, number);
 }
 
 /* Magic and version in one store: a kill leaves no half of them. */
@@ -169,10 +185,15 @@ static int allocate(int fd, size_t size)
     return posix_fallocate(fd, 0, (off_t)size);
 }
 
-static int create_segment(struct crier_spool *spool, unsigned number, size_t size,
-                          struct segment *out, struct crier_err *err)
+void crier_segment_begin(char *map)
 {
-    char *path = segment_path(spool, number);
+    put_magic((struct header *)map, SEGMENT_MAGIC);
+}
+
+int crier_segment_create(const char *folder, unsigned number, size_t size,
+                         struct crier_segment_file *out, struct crier_err *err)
+{
+    char *path = path_of(folder, number);
     char *map = MAP_FAILED;
     int rc = CRIER_OK, sys;
 
@@ -191,13 +212,8 @@ static int create_segment(struct crier_spool *spool, unsigned number, size_t siz
         unlink(path);
         goto out;
     }
-    put_magic((struct header *)map, SEGMENT_MAGIC);
-    *out = (struct segment){.number = number,
-                            .map = map,
-                            .size = size,
-                            .writable = true,
-                            .start = sizeof(struct header),
-                            .end = sizeof(struct header)};
+    crier_segment_begin(map);
+    *out = (struct crier_segment_file){.number = number, .map = map, .size = size};
 out:
     if (fd >= 0)
         close(fd);
@@ -205,9 +221,24 @@ out:
     return rc;
 }
 
+static struct segment empty_segment(const struct crier_segment_file *file)
+{
+    return (struct segment){.number = file->number,
+                            .map = file->map,
+                            .size = file->size,
+                            .writable = true,
+                            .start = sizeof(struct header),
+                            .end = sizeof(struct header)};
+}
+
 /* The file goes, or is set aside when something in it could not be read. */
 static void remove_segment(struct crier_spool *spool, struct segment *segment)
 {
+    if (spool->ahead && segment->map && !segment->bad) {
+        crier_ahead_retire(spool->ahead, &(struct crier_segment_file){
+                                             segment->number, segment->map, segment->size});
+        return;
+    }
     char *path = segment_path(spool, segment->number);
     if (segment->map)
         munmap(segment->map, segment->size);
@@ -306,15 +337,31 @@ static bool unpack(uint64_t position, uint64_t *number, size_t *offset)
     return pack(*number, *offset) == position;
 }
 
+/* How many entries from the cursor on are the batch in flight: 24 bits of number and, so that it
+ * means nothing once the cursor has moved on without it, a checksum of the two. */
+static uint64_t pack_batch(size_t n, uint64_t position)
+{
+    uint64_t bits[2] = {n, position};
+    uint64_t low = crc_more(~0u, bits, sizeof bits), high = crc_more(~0u, bits + 1, 8) & 255;
+    return (uint64_t)n << 40 | high << 32 | low;
+}
+
+static void store_batch(struct crier_spool *spool)
+{
+    uint64_t position = spool->cursor->header.position;
+    __atomic_store_n(&spool->cursor->batch, pack_batch(spool->batch, position), __ATOMIC_RELEASE);
+}
+
 static void store_cursor(struct crier_spool *spool)
 {
-    uint64_t position = pack(spool->next_number, sizeof(struct header));
+    uint64_t position = pack(atomic_load(&spool->next_number), sizeof(struct header));
     for (size_t i = 0; i < spool->count; i++)
         if (spool->segments[i].entries > 0 || spool->segments[i].writable) {
             position = pack(spool->segments[i].number, spool->segments[i].start);
             break;
         }
-    __atomic_store_n(&spool->cursor->position, position, __ATOMIC_RELEASE);
+    __atomic_store_n(&spool->cursor->header.position, position, __ATOMIC_RELEASE);
+    store_batch(spool);
 }
 
 static struct segment *insert_segment(struct crier_spool *spool, size_t i,
@@ -331,6 +378,15 @@ static struct segment *insert_segment(struct crier_spool *spool, size_t i,
     spool->bytes += segment->size;
     spool->entries += segment->entries;
     return &spool->segments[i];
+}
+
+/* The entries of the segments before the i-th. */
+static uint64_t entries_before(const struct crier_spool *spool, size_t i)
+{
+    uint64_t n = 0;
+    while (i-- > 0)
+        n += spool->segments[i].entries;
+    return n;
 }
 
 static struct segment take_out(struct crier_spool *spool, size_t i)
@@ -363,6 +419,8 @@ static void seal(struct crier_spool *spool)
 {
     if (spool->count)
         spool->segments[spool->count - 1].writable = false;
+    if (spool->ahead)
+        crier_ahead_tail(spool->ahead, NULL);
     trim(spool);
 }
 
@@ -410,7 +468,7 @@ static int open_cursor(struct crier_spool *spool, struct crier_err *err)
         rc = crier_err_sys(err, CRIER_EIO, sys, "cannot get %d bytes for %s", CURSOR_SIZE, path);
         goto out;
     }
-    struct header *cursor = spool->cursor;
+    struct header *cursor = &spool->cursor->header;
     uint64_t number;
     size_t offset;
     bool ours = memcmp(cursor->magic, CURSOR_MAGIC, sizeof cursor->magic) == 0;
@@ -507,6 +565,28 @@ static void load(struct crier_spool *spool, struct segment *segment, size_t star
         damaged(spool, segment, 0);
 }
 
+/* What the cursor says beside its position; words that make no sense say nothing. */
+static void load_words(struct crier_spool *spool)
+{
+    uint64_t number, word = spool->cursor->batch;
+    size_t at;
+    if (pack_batch((size_t)(word >> 40), spool->cursor->header.position) == word &&
+        word >> 40 <= spool->entries)
+        spool->batch = (size_t)(word >> 40);
+    if (!unpack(spool->cursor->copied, &number, &at))
+        return;
+    for (size_t i = 0; i < spool->count; i++) {
+        const struct segment *segment = &spool->segments[i];
+        if (segment->number > number)
+            break;
+        if (segment->number < number)
+            spool->copied += segment->entries;
+        for (size_t to = segment->start; segment->number == number && to < segment->end && to < at;
+             spool->copied++)
+            to += entry_size(((const struct entry *)(segment->map + to))->len);
+    }
+}
+
 static int open_segments(struct crier_spool *spool, struct crier_err *err)
 {
     unsigned *numbers = NULL;
@@ -514,7 +594,7 @@ static int open_segments(struct crier_spool *spool, struct crier_err *err)
     uint64_t first, next;
     size_t start;
 
-    unpack(spool->cursor->position, &first, &start);
+    unpack(spool->cursor->header.position, &first, &start);
     int rc = list_numbers(spool, &numbers, &count, err);
     /* All of them are looked at before any is touched: a newer version leaves everything alone. */
     for (size_t i = 0; i < count && rc == CRIER_OK; i++) {
@@ -526,7 +606,7 @@ static int open_segments(struct crier_spool *spool, struct crier_err *err)
     free(numbers);
     if (rc != CRIER_OK)
         return rc;
-    spool->next_number = first > FIRST_NUMBER ? (unsigned)first + 1 : FIRST_NUMBER;
+    unsigned next_number = first > FIRST_NUMBER ? (unsigned)first + 1 : FIRST_NUMBER;
     next = first;
     for (size_t i = 0; i < spool->count; i++) {
         struct segment *segment = &spool->segments[i];
@@ -536,9 +616,11 @@ static int open_segments(struct crier_spool *spool, struct crier_err *err)
             if (!unpack(((const struct header *)segment->map)->position, &next, &start))
                 next = 0;
         }
-        if (segment->number >= spool->next_number)
-            spool->next_number = segment->number + 1;
+        if (segment->number >= next_number)
+            next_number = segment->number + 1;
     }
+    atomic_init(&spool->next_number, next_number);
+    load_words(spool);
     trim(spool);
     crier_spool_rewind(spool);
     return CRIER_OK;
@@ -574,6 +656,8 @@ void crier_spool_close(struct crier_spool *spool)
         return;
     if (spool->entries == 0)
         seal(spool);
+    crier_ahead_free(spool->ahead);
+    spool->ahead = NULL;
     for (size_t i = 0; i < spool->count; i++)
         if (spool->segments[i].map)
             munmap(spool->segments[i].map, spool->segments[i].size);
@@ -584,6 +668,14 @@ void crier_spool_close(struct crier_spool *spool)
     free(spool->segments);
     free(spool->folder);
     free(spool);
+}
+
+void crier_spool_help(struct crier_spool *spool, struct crier_loop *loop, int64_t sync)
+{
+    if (spool->ahead || crier_clock_is_virtual(crier_loop_clock(loop)))
+        return;
+    spool->ahead = crier_ahead_new(loop, spool->folder, spool->segment_bytes, sync,
+                                   &spool->next_number, spool->cursor);
 }
 
 /* ---- writing ---- */
@@ -606,6 +698,22 @@ static int check_length(size_t len, struct crier_err *err)
     return crier_err_set(err, CRIER_EINVAL, "an entry of %zu bytes cannot be spooled", len);
 }
 
+static int next_segment(struct crier_spool *spool, size_t size, struct segment *out,
+                        struct crier_err *err)
+{
+    struct crier_segment_file file;
+    unsigned last = spool->count ? spool->segments[spool->count - 1].number : 0;
+    int rc = CRIER_OK;
+    if (!spool->ahead || !crier_ahead_take(spool->ahead, size, last, &file))
+        rc = crier_segment_create(spool->folder, atomic_fetch_add(&spool->next_number, 1), size,
+                                  &file, err);
+    if (rc == CRIER_OK && spool->ahead)
+        crier_ahead_tail(spool->ahead, &file);
+    if (rc == CRIER_OK)
+        *out = empty_segment(&file);
+    return rc;
+}
+
 static int grow(struct crier_spool *spool, size_t need, struct crier_err *err)
 {
     struct segment segment;
@@ -616,10 +724,9 @@ static int grow(struct crier_spool *spool, size_t need, struct crier_err *err)
     if (spool->bytes + size > spool->max_bytes)
         return crier_err_set(err, CRIER_ELIMIT, "%s has reached its bound of %llu bytes",
                              spool->folder, (unsigned long long)spool->max_bytes);
-    int rc = create_segment(spool, spool->next_number, size, &segment, err);
+    int rc = next_segment(spool, size, &segment, err);
     if (rc != CRIER_OK)
         return rc;
-    spool->next_number++;
     insert_segment(spool, spool->count, &segment);
     if (spool->count == 1) {
         store_cursor(spool);
@@ -643,6 +750,8 @@ int crier_spool_append(struct crier_spool *spool, uint64_t seq, const void *data
     }
     put(tail, seq, data, (uint32_t)len);
     spool->entries++;
+    if (spool->ahead)
+        crier_ahead_written(spool->ahead, tail->end);
     return CRIER_OK;
 }
 
@@ -661,20 +770,23 @@ int crier_spool_prepend(struct crier_spool *spool, const struct crier_spool_entr
         return CRIER_OK;
     if (spool->entries == 0)
         seal(spool);
-    unsigned number = spool->count ? spool->segments[0].number - 1 : spool->next_number;
-    int rc = create_segment(spool, number, aligned(size, PAGE), &segment, err);
+    unsigned number = spool->count ? spool->segments[0].number - 1
+                                   : atomic_fetch_add(&spool->next_number, 1);
+    struct crier_segment_file file;
+    int rc = crier_segment_create(spool->folder, number, aligned(size, PAGE), &file, err);
     if (rc != CRIER_OK)
         return rc;
+    segment = empty_segment(&file);
     for (size_t i = 0; i < count; i++)
         put(&segment, entries[i].seq, entries[i].data, (uint32_t)entries[i].len);
     segment.writable = false;
     if (spool->count)
         ((struct header *)segment.map)->position =
             pack(spool->segments[0].number, spool->segments[0].start);
-    else
-        spool->next_number++;
     insert_segment(spool, 0, &segment);
+    spool->batch = 0;
     store_cursor(spool);
+    crier_spool_mark_copied(spool, 0);
     crier_spool_rewind(spool);
     return CRIER_OK;
 }
@@ -707,6 +819,8 @@ void crier_spool_rewind(struct crier_spool *spool)
 
 void crier_spool_ack(struct crier_spool *spool, size_t n)
 {
+    spool->batch = n < spool->batch ? spool->batch - n : 0;
+    spool->copied = n < spool->copied ? spool->copied - n : 0;
     while (n > 0 && spool->count) {
         struct segment *segment = &spool->segments[0];
         for (; n > 0 && segment->entries > 0; n--) {
@@ -722,14 +836,88 @@ void crier_spool_ack(struct crier_spool *spool, size_t n)
     store_cursor(spool);
 }
 
-uint64_t crier_spool_drop_oldest(struct crier_spool *spool)
+uint64_t crier_spool_drop_oldest(struct crier_spool *spool, uint64_t keep, uint64_t *first)
 {
     size_t i = spool->read_segment + 1;
+    while (i < spool->count && entries_before(spool, i) < keep)
+        i++;
     if (i >= spool->count || spool->segments[i].writable)
         return 0;
+    *first = entries_before(spool, i);
     struct segment segment = take_out(spool, i);
+    if (spool->copied > *first)
+        spool->copied -= spool->copied - *first < segment.entries ? spool->copied - *first
+                                                                  : segment.entries;
     remove_segment(spool, &segment);
     return segment.entries;
+}
+
+/* ---- the batch in flight, copies ---- */
+
+void crier_spool_mark_batch(struct crier_spool *spool, size_t n)
+{
+    spool->batch = n;
+    store_batch(spool);
+}
+
+size_t crier_spool_batch(const struct crier_spool *spool)
+{
+    return spool->batch;
+}
+
+/* Where the n-th entry from the first one on is, or would be. */
+static bool find_entry(const struct crier_spool *spool, uint64_t n, size_t *segment, size_t *at)
+{
+    for (size_t i = 0; i < spool->count; i++) {
+        const struct segment *s = &spool->segments[i];
+        if (n >= s->entries) {
+            n -= s->entries;
+            continue;
+        }
+        *segment = i;
+        *at = s->start;
+        while (n-- > 0)
+            *at += entry_size(((const struct entry *)(s->map + *at))->len);
+        return true;
+    }
+    return false;
+}
+
+void crier_spool_mark_copied(struct crier_spool *spool, uint64_t n)
+{
+    size_t segment, at;
+    uint64_t position = 0;
+    spool->copied = n < spool->entries ? n : spool->entries;
+    if (n > 0 && find_entry(spool, n, &segment, &at))
+        position = pack(spool->segments[segment].number, at);
+    else if (n > 0 && spool->count)
+        position = pack(spool->segments[spool->count - 1].number,
+                        spool->segments[spool->count - 1].end);
+    __atomic_store_n(&spool->cursor->copied, position, __ATOMIC_RELEASE);
+}
+
+uint64_t crier_spool_copied(const struct crier_spool *spool)
+{
+    return spool->copied;
+}
+
+size_t crier_spool_peek(const struct crier_spool *spool, uint64_t skip,
+                        struct crier_spool_entry *entries, size_t max)
+{
+    size_t i, at, n = 0;
+    if (!find_entry(spool, skip, &i, &at))
+        return 0;
+    while (n < max && i < spool->count) {
+        const struct segment *segment = &spool->segments[i];
+        if (at >= segment->end) {
+            at = ++i < spool->count ? spool->segments[i].start : 0;
+            continue;
+        }
+        const struct entry *entry = (const struct entry *)(segment->map + at);
+        entries[n++] = (struct crier_spool_entry){entry->seq, entry + 1, entry->len};
+        at += entry_size(entry->len);
+    }
+    return n;
 }
 
 uint64_t crier_spool_count(const struct crier_spool *spool)

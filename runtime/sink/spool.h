@@ -14,6 +14,8 @@
  *               length, u64 seq, the bytes
  *   cursor    8 bytes  "criercu" and the version
  *             u64      position of the first entry not answered for
+ *             u64      how many entries from there on are the batch in flight << 40 | a checksum
+ *             u64      position of the first entry that has not been copied to a fallback
  *   position  number of a segment << 37 | (offset / 8) << 8 | low byte of their crc32c
  *
  * An entry's length is stored last, so an append that was interrupted does not exist. Opening
@@ -29,6 +31,7 @@
 #define CRIER_SINK_SPOOL_H
 
 #include "base/buf.h"
+#include "base/loop.h"
 
 struct crier_spool; /* opaque */
 
@@ -52,6 +55,10 @@ CRIER_CHECK int crier_spool_open(const char *folder, const struct crier_spool_co
 /** Entries that are left stay for the next time. NULL is allowed. */
 void crier_spool_close(struct crier_spool *spool);
 
+/** Live: let the process' helper make segments ready ahead, remove finished ones and bring what was
+ *  written to the disk every `sync` microseconds (0: never). Once. */
+void crier_spool_help(struct crier_spool *spool, struct crier_loop *loop, int64_t sync);
+
 /** Add an entry of 1 byte or more. CRIER_ELIMIT: max_bytes would be passed; CRIER_EIO (disk full):
  *  nothing was added and it may be tried again. */
 CRIER_CHECK int crier_spool_append(struct crier_spool *spool, uint64_t seq, const void *data,
@@ -71,9 +78,22 @@ void crier_spool_rewind(struct crier_spool *spool);
  *  are finished are deleted. */
 void crier_spool_ack(struct crier_spool *spool, size_t n);
 
-/** Delete the oldest segment that is neither being read nor being written; returns the number of
- *  entries lost with it, 0 when there is no such segment. */
-uint64_t crier_spool_drop_oldest(struct crier_spool *spool);
+/** Delete the oldest segment that is neither being read nor being written, nor holds one of the
+ *  first `keep` entries; returns the number of entries lost with it and which is the first of them
+ *  (0: the first not acknowledged); 0: there is no such segment. */
+uint64_t crier_spool_drop_oldest(struct crier_spool *spool, uint64_t keep, uint64_t *first);
+
+/** The first n entries are the batch in flight; a prepend forgets that, an acknowledgement counts
+ *  it down. Survives a kill: what is found at the opening is what was last marked. */
+void crier_spool_mark_batch(struct crier_spool *spool, size_t n);
+size_t crier_spool_batch(const struct crier_spool *spool);
+
+/** The first n entries have been copied elsewhere. Kept as the batch is. */
+void crier_spool_mark_copied(struct crier_spool *spool, uint64_t n);
+uint64_t crier_spool_copied(const struct crier_spool *spool);
+/** Up to max entries behind the first `skip` ones; not read by that. */
+size_t crier_spool_peek(const struct crier_spool *spool, uint64_t skip,
+                        struct crier_spool_entry *entries, size_t max);
 
 /** Entries not acknowledged. */
 uint64_t crier_spool_count(const struct crier_spool *spool);

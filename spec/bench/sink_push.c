@@ -4,6 +4,7 @@
  * through a driver that only counts, and the way over the spool. Prints `name value unit`,
  * tab-separated; the best of five rounds.
  */
+#include <inttypes.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -75,7 +76,7 @@ static void make_records(void)
     crier_source_fini(&source);
 }
 
-static struct crier_sink *open_sink(int64_t queue)
+static struct crier_sink *open_sink(int64_t queue, bool durable)
 {
     struct crier_options common, options;
     struct crier_sink *sink;
@@ -83,6 +84,9 @@ static struct crier_sink *open_sink(int64_t queue)
     crier_options_init(&common, crier_sink_common_options, crier_sink_common_count);
     crier_options_init(&options, NULL, 0);
     ((struct crier_option_value *)crier_options_get(&common, "queue"))->i = queue;
+    struct crier_option_value *v = (void *)crier_options_get(&common, "durable");
+    v->set = true;
+    v->i = durable;
     if (crier_sink_open(&counting, "counting", &common, &options, &env, &sink, &err)) {
         fprintf(stderr, "%s\n", err.text);
         exit(1);
@@ -116,7 +120,7 @@ static int64_t least(int64_t a, int64_t b)
 static void memory_way(void)
 {
     int64_t push = INT64_MAX, all = INT64_MAX;
-    struct crier_sink *sink = open_sink(1 << 20);
+    struct crier_sink *sink = open_sink(1 << 20, false);
     for (int round = 0; round < ROUNDS; round++) {
         int64_t start = crier_clock_mono(env.clock);
         push_all(sink, COUNT);
@@ -132,7 +136,7 @@ static void memory_way(void)
 static void spool_way(void)
 {
     int64_t spill = INT64_MAX, drain = INT64_MAX;
-    struct crier_sink *sink = open_sink(1);
+    struct crier_sink *sink = open_sink(1, false);
     for (int round = 0; round < ROUNDS; round++) {
         atomic_store(&held, true);
         int64_t start = crier_clock_mono(env.clock);
@@ -148,6 +152,41 @@ static void spool_way(void)
     crier_sink_unref(sink);
 }
 
+/* Each record in the spool before push returns: in bursts as a loop makes them, so that the sink
+ * keeps up; the longest single push; and with a sink that is blocked all the time. */
+static void durable_way(void)
+{
+    int64_t best = INT64_MAX, blocked = INT64_MAX, worst = 0, all = INT64_MAX;
+    struct crier_sink *sink = open_sink(8192, true);
+    for (int round = 0; round < ROUNDS; round++) {
+        int64_t start = crier_clock_mono(env.clock);
+        push_all(sink, COUNT);
+        best = least(best, crier_clock_mono(env.clock) - start);
+        wait_all(sink);
+        all = least(all, crier_clock_mono(env.clock) - start);
+    }
+    for (int i = 0; i < COUNT * 3; i++) {
+        int64_t start = crier_clock_mono(env.clock);
+        crier_sink_push(sink, records[i % RECORDS]);
+        int64_t took = crier_clock_mono(env.clock) - start;
+        worst = took > worst ? took : worst;
+    }
+    wait_all(sink);
+    for (int round = 0; round < ROUNDS; round++) {
+        atomic_store(&held, true);
+        int64_t start = crier_clock_mono(env.clock);
+        push_all(sink, COUNT);
+        blocked = least(blocked, crier_clock_mono(env.clock) - start);
+        atomic_store(&held, false);
+        wait_all(sink);
+    }
+    printf("sink.push_durable\t%.1f\tns\n", (double)best * 1000 / COUNT);
+    printf("sink.push_durable_worst\t%" PRId64 "\tus\n", worst);
+    printf("sink.push_durable_blocked\t%.1f\tns\n", (double)blocked * 1000 / COUNT);
+    printf("sink.durable_end_to_end\t%.3g\trecords/s\n", COUNT * 1e6 / (double)all);
+    crier_sink_unref(sink);
+}
+
 int main(void)
 {
     char folder[] = "/tmp/crier-bench-XXXXXX";
@@ -159,6 +198,7 @@ int main(void)
     make_records();
     memory_way();
     spool_way();
+    durable_way();
     for (int i = 0; i < RECORDS; i++)
         crier_record_unref(records[i]);
     crier_loop_free(loop);
