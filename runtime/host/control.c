@@ -12,12 +12,16 @@ static json_t *sink_status(struct crier_host *host)
         struct crier_sink_stats st;
         crier_sink_stats(s->sink, &st);
         json_array_append_new(
-            list, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s}", "name",
-                            s->name, "kind", s->driver->kind, "accepted", (json_int_t)st.accepted,
-                            "written", (json_int_t)st.written, "rejected", (json_int_t)st.rejected,
-                            "dropped", (json_int_t)st.dropped, "retries", (json_int_t)st.retries,
-                            "queued", (json_int_t)st.queued, "spilled", (json_int_t)st.spilled,
-                            "failing", st.failing, "error", st.last_error));
+            list,
+            json_pack(
+                "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:f, s:f, s:s}",
+                "name", s->name, "kind", s->driver->kind, "accepted", (json_int_t)st.accepted,
+                "written", (json_int_t)st.written, "rejected", (json_int_t)st.rejected, "dropped",
+                (json_int_t)st.dropped, "retries", (json_int_t)st.retries, "queued",
+                (json_int_t)st.queued, "spilled", (json_int_t)st.spilled, "copied",
+                (json_int_t)st.copied, "spool_bytes", (json_int_t)st.spool_bytes, "failing",
+                st.failing, "down", st.down, "down_since", (double)st.down_since / 1e6, "next_try",
+                (double)st.next_try / 1e6, "error", st.last_error));
     }
     return list;
 }

@@ -2,6 +2,7 @@
 #include "host/private.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <lauxlib.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -156,8 +157,7 @@ void crier_host_router_due(void *arg, int64_t within)
 void crier_host_route_timer(struct crier_timer *timer)
 {
     struct crier_generation *gen = CRIER_CONTAINER(timer, struct crier_generation, route_timer);
-    int64_t within =
-        crier_router_tell(gen->router, crier_clock_wall(gen->host->clock), false);
+    int64_t within = crier_router_tell(gen->router, crier_clock_wall(gen->host->clock), false);
     if (within != CRIER_NEVER)
         crier_timer_in(gen->host->loop, timer, within);
 }
@@ -327,6 +327,8 @@ void crier_host_stop(struct crier_host *host, int code)
     crier_host_system(host, CRIER_INFO, "stop", "stopping");
     crier_host_hook(host, "stop", NULL, NULL);
     host->stopping = true;
+    host->stop_by =
+        crier_loop_now(host->loop) + (host->current ? host->current->config.limits.stop : 0);
     crier_poster_drop_waiting(host->poster);
     host->stop_timer.fire = on_stop_over;
     crier_timer_in(host->loop, &host->stop_timer,
@@ -344,8 +346,11 @@ static const int signal_numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct crier_host *host = handle->data;
-    if ((number == SIGTERM || number == SIGINT) && host->stopping) {
-        on_stop_over(&host->stop_timer); /* asked twice: at once */
+    if ((number == SIGTERM || number == SIGINT) && host->ending_all) {
+        crier_loop_stop(host->loop); /* asked twice: at once */
+    } else if ((number == SIGTERM || number == SIGINT) && host->stopping) {
+        host->stop_by = crier_loop_now(host->loop);
+        on_stop_over(&host->stop_timer);
     } else if (number == SIGTERM || number == SIGINT) {
         crier_host_stop(host, 0);
     } else if (number == SIGHUP) {
@@ -550,16 +555,93 @@ fail:
     return code;
 }
 
+/* --- sinks' ends ------------------------------------------------------------------------- */
+
+struct ending {
+    struct crier_host *host;
+    struct crier_sink *sink;
+};
+
+static void on_sink_ended(void *arg)
+{
+    struct ending *e = arg;
+    g_ptr_array_remove(e->host->ending, e->sink);
+    if (e->host->ending_all && e->host->ending->len == 0)
+        crier_loop_stop(e->host->loop);
+    crier_sink_unref(e->sink);
+    free(e);
+}
+
+void crier_host_end_sink(struct crier_host *host, struct crier_sink *sink, int64_t within)
+{
+    struct ending *e = crier_malloc(sizeof *e);
+    e->host = host;
+    e->sink = crier_sink_ref(sink);
+    g_ptr_array_add(host->ending, sink);
+    crier_sink_end(sink, within, on_sink_ended, e);
+}
+
+/* Silence where all is well: written, and nothing lost or left. */
+static void print_counts(struct crier_host *host, struct crier_sink *sink)
+{
+    struct crier_sink_stats st;
+    const char *name = crier_sink_name(sink);
+    crier_sink_stats(sink, &st);
+    uint64_t kept = st.queued + st.spilled;
+    if (!kept && !st.rejected && !st.dropped)
+        return;
+    struct crier_buf b = {0};
+    if (host->config->json) {
+        crier_buf_printf(&b,
+                         "{\"sink\":\"%s\",\"written\":%" PRIu64 ",\"kept\":%" PRIu64
+                         ",\"rejected\":%" PRIu64 ",\"dropped\":%" PRIu64 "}",
+                         name, st.written, kept, st.rejected, st.dropped);
+    } else {
+        crier_buf_printf(&b, "crier: sink '%s': %" PRIu64 " written", name, st.written);
+        if (kept)
+            crier_buf_printf(&b, ", %" PRIu64 " kept in its spool%s%s", kept,
+                             st.failing ? ": " : "", st.failing ? st.last_error : "");
+        if (st.rejected)
+            crier_buf_printf(&b, ", %" PRIu64 " rejected (see %s/sinks/%s.dead.jsonl)", st.rejected,
+                             host->state_folder, name);
+        if (st.dropped)
+            crier_buf_printf(&b, ", %" PRIu64 " dropped", st.dropped);
+    }
+    fprintf(stderr, "%s\n", b.data);
+    crier_buf_fini(&b);
+}
+
+/* All at once, while the loop goes on. A driver that does not come back even then is left behind;
+ * what it had in hand is in its spool. */
+static void end_sinks(struct crier_host *host)
+{
+    int64_t within = host->stop_by - crier_loop_now(host->loop);
+    if (within < CUT_OFF && !host->over)
+        within = CUT_OFF;
+    for (guint i = 0; i < host->current->sinks->len; i++) {
+        /* One that is failing gets a last try; what it is owed stays in its spool. */
+        struct crier_declared_sink *s = host->current->sinks->pdata[i];
+        struct crier_sink_stats st;
+        crier_sink_stats(s->sink, &st);
+        crier_host_end_sink(host, s->sink, st.failing && within > CUT_OFF ? CUT_OFF : within);
+    }
+    host->ending_all = true;
+    if (host->ending->len > 0)
+        crier_loop_run(host->loop, crier_loop_now(host->loop) + within + CUT_OFF);
+    for (guint i = 0; i < host->ending->len; i++) {
+        struct crier_sink *sink = host->ending->pdata[i];
+        fprintf(stderr, "crier: sink '%s' does not come back; it is left behind\n",
+                crier_sink_name(sink));
+        crier_sink_abandon(sink);
+    }
+    for (guint i = 0; i < host->current->sinks->len; i++)
+        print_counts(host, ((struct crier_declared_sink *)host->current->sinks->pdata[i])->sink);
+}
+
 /* Everything that is left to say and to write, in order, then everything is freed. */
 static void host_end(struct crier_host *host)
 {
-    int64_t within = host->current ? host->current->config.limits.stop : 0;
     crier_watch_free(host->watch);
-    for (int i = 0; i < host->signal_count; i++) {
-        uv_close((uv_handle_t *)&host->signals[i], NULL);
-        /* What is left takes limits.stop at most; a signal must not cut it off half way. */
-        signal(signal_numbers[i], SIG_IGN);
-    }
     crier_timer_stop(host->loop, &host->stop_timer);
     crier_timer_stop(host->loop, &host->for_timer);
     if (host->current) {
@@ -576,14 +658,12 @@ static void host_end(struct crier_host *host)
         crier_timer_stop(host->loop, &host->current->state_timer);
         crier_timer_stop(host->loop, &host->current->route_timer);
         crier_router_tell(host->current->router, 0, true);
-        for (guint i = 0; i < host->current->sinks->len; i++) {
-            /* One that is failing gets a last try; what it is owed stays in its spill file. */
-            struct crier_sink *sink =
-                ((struct crier_declared_sink *)host->current->sinks->pdata[i])->sink;
-            struct crier_sink_stats st;
-            crier_sink_stats(sink, &st);
-            crier_sink_stop(sink, st.failing && within > CUT_OFF ? CUT_OFF : within);
-        }
+        end_sinks(host);
+    }
+    for (int i = 0; i < host->signal_count; i++) {
+        uv_close((uv_handle_t *)&host->signals[i], NULL);
+        /* What is left takes moments; a signal must not cut it off half way. */
+        signal(signal_numbers[i], SIG_IGN);
     }
     crier_host_end_followers(host);
     crier_control_stop(host->control);
@@ -609,6 +689,8 @@ int crier_host_run(const struct crier_host_config *config)
     host.bots = g_ptr_array_new_with_free_func(crier_bot_free);
     host.old_bots = g_ptr_array_new_with_free_func(crier_bot_free);
     host.draining = g_ptr_array_new();
+    host.ending = g_ptr_array_new();
+    host.down_sinks = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
     host.waiting = g_ptr_array_new();
     host.waiting_next = g_ptr_array_new();
     host.followers = g_ptr_array_new();
@@ -649,6 +731,11 @@ int crier_host_run(const struct crier_host_config *config)
         host.state = NULL;
         crier_state_close(state);
     }
+    if (host.ending->len > 0) {
+        /* A driver that hangs may yet come back to what would be freed here. */
+        fflush(NULL);
+        _exit(code);
+    }
     crier_loop_free(host.loop);
     crier_poster_free(host.poster);
     if (host.source.node) {
@@ -660,6 +747,8 @@ int crier_host_run(const struct crier_host_config *config)
     if (crier_budget_thread(false, &err) != 0)
         fprintf(stderr, "crier: %s\n", err.text);
     g_ptr_array_free(host.draining, TRUE);
+    g_ptr_array_free(host.ending, TRUE);
+    g_hash_table_destroy(host.down_sinks);
     g_ptr_array_free(host.waiting, TRUE);
     g_ptr_array_free(host.waiting_next, TRUE);
     g_ptr_array_free(host.followers, TRUE);

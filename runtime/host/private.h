@@ -70,6 +70,10 @@ struct crier_host {
     struct crier_timer for_timer, stop_timer;
     bool stopping, cut_off, over, stopped;
     int code;
+    int64_t stop_by;        /* when limits.stop is over */
+    GPtrArray *ending;      /* sinks that have been asked to end; a reference each */
+    bool ending_all;        /* the last of them ends the loop */
+    GHashTable *down_sinks; /* names of those whose hook sink.down was called */
     int64_t started_wall;
     struct build_job *job; /* a reload under way */
     bool again;            /* another was asked for meanwhile */
@@ -90,6 +94,9 @@ void crier_host_router_due(void *gen, int64_t within);
 void crier_host_route_timer(struct crier_timer *timer);
 void crier_host_stall(struct crier_vm *vm, const char *what, int64_t us);
 void crier_host_state_timer(struct crier_timer *timer);
+
+/** Ask a sink to end; it is kept until it has. */
+void crier_host_end_sink(struct crier_host *host, struct crier_sink *sink, int64_t within);
 
 /* bots.c */
 

@@ -402,6 +402,11 @@ void crier_sink_close(struct crier_sink *s)
     s->closed = true;
 }
 
+static void unref_posted(void *arg)
+{
+    crier_sink_unref(arg);
+}
+
 /* The worker does not run any more, and all is closed. */
 static void finish(struct crier_sink *s)
 {
@@ -413,6 +418,9 @@ static void finish(struct crier_sink *s)
     crier_sink_set_fallback(s, NULL);
     call_waiters(&s->room_waiters);
     call_waiters(&s->enders);
+    if (s->end_ref)
+        crier_sink_on_loop(s, unref_posted, s);
+    s->end_ref = false;
 }
 
 static void ask_to_drain(struct crier_sink *s)
@@ -511,6 +519,9 @@ void crier_sink_end(struct crier_sink *s, int64_t within, void (*done)(void *arg
         crier_sink_on_loop(s, call_enders, crier_sink_ref(s));
         return;
     }
+    if (!s->end_ref)
+        crier_sink_ref(s); /* whoever lets go of it meanwhile must not wait for the end */
+    s->end_ref = true;
     ask_to_drain(s);
     s->end_timer.fire = on_end_over;
     if (within > 0) {
