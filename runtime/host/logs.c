@@ -249,6 +249,8 @@ int crier_logs_page(const struct crier_logs *logs, struct crier_query **out, str
         return rc;
     }
     crier_query_order(*out, "id", last);
+    if (logs->phases)
+        crier_query_phases(*out);
     (*out)->limit = last ? logs->lines : CRIER_LOGS_PAGE;
     return 0;
 }

@@ -33,7 +33,7 @@ struct crier_logs {
     int64_t now;     /* what relative times are taken from */
     size_t lines;    /* SIZE_MAX: all */
     char last[27];   /* id of the last record that was given; empty: none */
-    bool whole;      /* events as their phases, not folded */
+    bool phases;     /* events as they were told, not folded */
 };
 
 void crier_logs_init(struct crier_logs *logs, json_t *request, struct crier_zone *zone,

@@ -130,9 +130,16 @@ int crier_host_code_of(const struct crier_err *err);
 
 void crier_control_cmd_logs(struct crier_host *host, struct crier_control_conn *conn,
                             json_t *request);
-/** Each record on its way to the sinks. */
-void crier_host_tap(struct crier_host *host, struct crier_record *record);
+/** Each record that was handed to the sinks (crier_router_on_record). arg: the host. */
+void crier_host_tap(void *arg, const struct crier_router *router, struct crier_record *record,
+                    const void *to);
 /** No more records come: the followers are told. */
 void crier_host_end_followers(struct crier_host *host);
+
+/* control_sink.c */
+
+json_t *crier_host_sink_status(struct crier_host *host);
+void crier_control_cmd_sink(struct crier_host *host, struct crier_control_conn *conn,
+                            json_t *request);
 
 #endif

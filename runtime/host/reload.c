@@ -154,6 +154,7 @@ void crier_host_swap(struct crier_host *host, struct crier_generation *gen)
     gen->route_timer.fire = crier_host_route_timer;
     crier_router_on_note(gen->router, crier_host_router_note, host);
     crier_router_on_due(gen->router, crier_host_router_due, gen);
+    crier_router_on_record(gen->router, crier_host_tap, host);
     if (old)
         replace_sinks(host, old, gen);
     for (guint i = 0; i < gen->sinks->len; i++) {

@@ -740,4 +740,5 @@ const struct crier_sink_driver crier_sink_redis = {
     .query = crier_redis_query,
     .change = crier_redis_change,
     .methods = crier_redis_methods,
+    .in_order = true,
 };

@@ -97,6 +97,15 @@ void crier_router_on_due(struct crier_router *router, void (*fn)(void *arg, int6
  *  the microseconds to the next such moment, or CRIER_NEVER. */
 int64_t crier_router_tell(struct crier_router *router, int64_t wall, bool all);
 
+/** Each record when it has been handed on, as transforms have left it. `to` answers
+ *  crier_router_gave during the call. */
+void crier_router_on_record(struct crier_router *router,
+                            void (*fn)(void *arg, const struct crier_router *router,
+                                       struct crier_record *record, const void *to),
+                            void *arg);
+/** Whether the sink of this name got that record. */
+bool crier_router_gave(const struct crier_router *router, const void *to, const char *name);
+
 /** Send a record on; the caller keeps its own reference. A record is handed to one sink at most
  *  once, however many rules name it. Returns a sink of policy "block" that is full now, so that the
  *  caller may wait for it (crier_sink_on_room), or NULL; borrowed. */

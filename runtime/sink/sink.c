@@ -25,6 +25,13 @@ static char *file_name(const char *name)
     return crier_buf_take(&b);
 }
 
+char *crier_sink_folder(const char *state_folder, const char *name)
+{
+    char *file = file_name(name), *folder = crier_asprintf("%s/sinks/%s", state_folder, file);
+    free(file);
+    return folder;
+}
+
 static int read_kinds(struct crier_sink *s, struct crier_err *err)
 {
     const struct crier_option_value *v = crier_options_get(&s->common, "kinds");
