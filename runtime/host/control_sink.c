@@ -393,25 +393,15 @@ static const char *text(const json_t *request, const char *key)
     return json_string_value(json_object_get(request, key));
 }
 
-static struct crier_declared_sink *find(struct crier_host *host, const char *name)
-{
-    for (guint i = 0; i < host->current->sinks->len; i++) {
-        struct crier_declared_sink *s = host->current->sinks->pdata[i];
-        if (strcmp(s->name, name) == 0)
-            return s;
-    }
-    return NULL;
-}
-
 /* The sink that records are moved into. */
 static int open_target(struct transfer *t, const char *name, struct crier_err *err)
 {
-    const struct crier_declared_sink *s = name ? find(t->host, name) : NULL;
+    struct crier_declared_sink *s;
     if (!name)
         return crier_err_set(err, CRIER_EINVAL, "into which sink? (--to NAME)");
-    if (!s)
-        return crier_err_set(err, CRIER_EINVAL,
-                             "the script declares no sink '%s' (crier sink list names them)", name);
+    int rc = crier_logs_find(t->host->current, name, &s, err);
+    if (rc != 0)
+        return rc;
     if (s->driver->in_order)
         return crier_err_set(err, CRIER_EINVAL,
                              "sink '%s' (%s) takes what is older than its last record for a repeat: "
@@ -431,7 +421,8 @@ static int open_target(struct transfer *t, const char *name, struct crier_err *e
 static int open_spool(struct transfer *t, const char *name, struct crier_err *err)
 {
     const struct crier_spool_config config = {0};
-    if (find(t->host, name))
+    struct crier_declared_sink *s;
+    if (crier_logs_find(t->host->current, name, &s, NULL) == 0)
         return crier_err_set(err, CRIER_EBUSY,
                              "sink '%s' is in use, and writes what it has spooled by itself (its "
                              "dead letters: --dead)",
