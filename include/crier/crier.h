@@ -317,7 +317,7 @@ CRIER_API void crier_pipeline_free(struct crier_pipeline *pipeline);
 
 struct crier; /* opaque */
 
-struct crier_config {
+struct crier_app_config {
     size_t struct_size;
     const char *file;         /**< the script */
     const char *state_folder; /**< NULL: as the script says */
@@ -330,7 +330,7 @@ struct crier_config {
 };
 
 /** [any] Nothing is loaded yet. Strings are copied. CRIER_EINVAL: no file is named. */
-CRIER_API CRIER_CHECK struct crier *crier_new(const struct crier_config *config,
+CRIER_API CRIER_CHECK struct crier *crier_new(const struct crier_app_config *config,
                                               struct crier_err *err);
 
 /** Where a function puts what it returns to the script. */

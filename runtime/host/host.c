@@ -367,6 +367,8 @@ static void watch_signals(struct crier_host *host)
         return;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file at its size limit is a full disk, not the end */
+    if (host->config->embed && !host->config->embed->signals)
+        return;
     for (int i = 0; i < (int)CRIER_COUNT(signal_numbers); i++) {
         uv_signal_init(crier_loop_uv(host->loop), &host->signals[i]);
         host->signals[i].data = host;
@@ -377,9 +379,19 @@ static void watch_signals(struct crier_host *host)
 
 /* --- starting ---------------------------------------------------------------------------- */
 
-static int say(const char *where, const struct crier_err *err, int code)
+static void tell_failed(struct crier_host *host, int code, const char *text)
 {
-    fprintf(stderr, "crier: %s%s\n", where, err->text);
+    const struct crier_host_embed *e = host->config->embed;
+    if (e)
+        e->failed(e->arg, code, text);
+}
+
+static int say(struct crier_host *host, const char *where, const struct crier_err *err, int code)
+{
+    char text[300];
+    snprintf(text, sizeof text, "%s%s", where, err->text);
+    fprintf(stderr, "crier: %s\n", text);
+    tell_failed(host, code, text);
     return code;
 }
 
@@ -430,7 +442,7 @@ static int start_sim(struct crier_host *host)
     host->sim = crier_sim_new(host->loop, &sim);
     if (c->world && crier_sim_load_world(host->sim, c->world, &err) != 0) {
         crier_err_prefix(&err, "world file '%s': ", c->world);
-        return say("", &err, EXIT_CONFIG);
+        return say(host, "", &err, EXIT_CONFIG);
     }
     if (c->sim_inline) {
         host->inline_transport = crier_sim_transport(host->sim, host->loop);
@@ -439,7 +451,7 @@ static int start_sim(struct crier_host *host)
     }
     int port = 0;
     if (crier_sim_server_start(host->sim, host->loop, &port, &host->sim_server, &err) != 0)
-        return say("the simulator cannot start: ", &err, EXIT_INTERNAL);
+        return say(host, "the simulator cannot start: ", &err, EXIT_INTERNAL);
     host->sim_api = crier_asprintf("http://127.0.0.1:%d/api/v10", port);
     return 0;
 }
@@ -451,10 +463,10 @@ static int open_state(struct crier_host *host, struct crier_generation *gen)
                                                        host->config->sim || host->config->sim_url);
     int rc = crier_state_lock(host->state_folder, &host->lock, &err);
     if (rc != 0)
-        return say("", &err, rc == CRIER_EBUSY ? EXIT_IN_USE : EXIT_CONFIG);
+        return say(host, "", &err, rc == CRIER_EBUSY ? EXIT_IN_USE : EXIT_CONFIG);
     rc = crier_state_open(host->state_folder, false, &host->state, &err);
     if (rc != 0)
-        return say("", &err, EXIT_CONFIG);
+        return say(host, "", &err, EXIT_CONFIG);
     crier_state_start(host->state, host->loop);
     const char *seq = crier_state_get(host->state, "host", "seq");
     host->source.seq = seq ? strtoull(seq, NULL, 10) : 0;
@@ -473,6 +485,19 @@ static void start_source(struct crier_host *host, const struct crier_generation 
     host->source.seq = seq;
     crier_builder_init(&host->builder, &host->source);
     crier_builder_init(&host->spare, &host->source);
+}
+
+/* The script is wrong: the first of its errors is what the program gets. */
+static int refused(struct crier_host *host, const struct crier_generation *gen)
+{
+    struct crier_buf first = {0};
+    for (size_t i = 0; i < gen->diags.count && !first.len; i++) {
+        if (gen->diags.items[i].severity == CRIER_ERROR)
+            crier_diag_text(&gen->diags.items[i], &first);
+    }
+    tell_failed(host, EXIT_CONFIG, first.data ? first.data : "");
+    crier_buf_fini(&first);
+    return EXIT_CONFIG;
 }
 
 static void on_clock_set(void *arg, int64_t jump_us)
@@ -499,7 +524,7 @@ static int host_start(struct crier_host *host)
     int code;
     if (access(c->file, R_OK) != 0) {
         crier_err_sys(&err, CRIER_ENOTFOUND, errno, "cannot read '%s'", c->file);
-        return say("", &err, EXIT_NO_FILE);
+        return say(host, "", &err, EXIT_NO_FILE);
     }
     struct crier_generation *gen = first_generation(host);
     enum crier_diag_format format =
@@ -508,7 +533,7 @@ static int host_start(struct crier_host *host)
         color = false;
     if (gen->diags.errors || gen->diags.warnings)
         crier_diags_print(&gen->diags, stderr, format, color);
-    code = gen->diags.errors ? EXIT_CONFIG : 0;
+    code = gen->diags.errors ? refused(host, gen) : 0;
     if (code == 0)
         code = open_state(host, gen);
     if (code == 0)
@@ -526,13 +551,13 @@ static int host_start(struct crier_host *host)
     crier_generation_open(gen, &build);
     if (gen->diags.errors != errors) {
         crier_diags_print(&gen->diags, stderr, format, color);
-        code = EXIT_CONFIG;
+        code = refused(host, gen);
         goto fail;
     }
     if (crier_loop_uv(host->loop)) {
         if (crier_control_serve(host->loop, host->state_folder, crier_host_on_request, host,
                                 &host->control, &err) != 0) {
-            code = say("", &err, EXIT_CONFIG);
+            code = say(host, "", &err, EXIT_CONFIG);
             goto fail;
         }
         if (c->watch)
@@ -549,6 +574,8 @@ static int host_start(struct crier_host *host)
         host->for_timer.fire = on_for_over;
         crier_timer_in(host->loop, &host->for_timer, c->run_for);
     }
+    if (c->embed)
+        c->embed->started(c->embed->arg, host);
     return 0;
 fail:
     crier_generation_unref(gen);
@@ -696,13 +723,15 @@ int crier_host_run(const struct crier_host_config *config)
     host.followers = g_ptr_array_new();
     crier_rng_seed_system(&host.rng);
     if (crier_budget_thread(true, &err) != 0) {
-        say("", &err, EXIT_INTERNAL);
+        say(&host, "", &err, EXIT_INTERNAL);
         return EXIT_INTERNAL;
     }
     int code = host_start(&host);
     if (code == 0) {
         crier_loop_run(host.loop, CRIER_NEVER);
         code = host.code;
+        if (config->embed)
+            config->embed->ending(config->embed->arg);
     }
     host_end(&host);
     if (host.sim && config->transcript && code == 0) {

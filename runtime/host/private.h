@@ -84,8 +84,6 @@ struct crier_host {
 
 /* host.c */
 
-/** Begin to stop, with this exit code; once. */
-void crier_host_stop(struct crier_host *host, int code);
 /** Posted when something under way has ended: the last one ends the stop. arg: the host. */
 void crier_host_check_idle(void *arg);
 /** Callbacks that a generation gets at its swap. */
@@ -117,8 +115,6 @@ struct crier_build crier_host_build(const struct crier_host *host);
 
 /** The point of no return: everything before it was judged good. */
 void crier_host_swap(struct crier_host *host, struct crier_generation *gen);
-/** Build a new generation; swap when it is good. While one is being built, once more after it. */
-void crier_host_reload(struct crier_host *host);
 
 /* control.c */
 

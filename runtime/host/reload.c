@@ -190,7 +190,13 @@ struct crier_build crier_host_build(const struct crier_host *host)
         .sim = host->config->sim || host->config->sim_url,
         .sim_allow = host->config->sim_allow,
         .need_secrets = !host->config->sim && !host->config->sim_url,
+        .app = host->config->embed ? host->config->embed->app : NULL,
     };
+}
+
+bool crier_host_reloading(const struct crier_host *host)
+{
+    return host->job != NULL;
 }
 
 struct build_job {
@@ -243,6 +249,13 @@ static json_t *diags_json(struct crier_diags *diags)
     return list;
 }
 
+static void tell_embed(struct crier_host *host, int code, const char *text)
+{
+    const struct crier_host_embed *e = host->config->embed;
+    if (e)
+        e->reloaded(e->arg, code, text);
+}
+
 static void answer(struct crier_host *host, int code, json_t *extra)
 {
     for (guint i = 0; i < host->waiting->len; i++) {
@@ -281,6 +294,7 @@ static void reload_refused(struct crier_host *host, struct crier_generation *gen
     answer(host, EXIT_CONFIG,
            json_pack("{s:o, s:s, s:i}", "problems", diags_json(&gen->diags), "running",
                      host->current->hash, "generation", (int)host->current->number));
+    tell_embed(host, CRIER_ECONFIG, first.data ? first.data : "");
     crier_buf_fini(&first);
 }
 
@@ -314,6 +328,7 @@ static void reload_done(struct build_job *job)
                      "took", (double)(now - job->began) / 1e6, "blocked",
                      (double)(now - began) / 1e6, "generation", (int)gen->number, "problems",
                      diags_json(&gen->diags)));
+    tell_embed(host, 0, job->diff.data);
 }
 
 static void build_after(uv_work_t *work, int status)
