@@ -21,6 +21,7 @@
  * register first are there for the script: crier.sink.KIND { ... }, crier.app.NAME(...).
  *
  *     struct crier *c = crier_new(&config, &err);
+ *     crier_register_sink(&wall, NULL, &err);
  *     crier_register_function(c, "stock", stock, NULL, &err);
  *     int code = crier_run(c);
  *     crier_free(c);
@@ -56,6 +57,7 @@
 
 #include "crier/err.h"
 #include "crier/record.h"
+#include "crier/sink.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -65,6 +67,14 @@ extern "C" {
 CRIER_API const char *crier_version(void);
 
 #define CRIER_SECOND INT64_C(1000000)
+
+/** [owner, before crier_pipeline_sink and crier_run look for kinds] Make sinks in C a kind of this
+ *  process: crier_pipeline_sink(p, "wall", "{\"options\": {\"width\": 80}}") and, in scripts,
+ *  crier.sink.wall { options = { width = 80 } }. plugin (crier/sink.h) and arg are borrowed for as
+ *  long as the process lives; arg comes to `open`. CRIER_EVERSION: the plugin is of another version
+ *  or lacks a function; CRIER_EINVAL: its kind is not a name; CRIER_EEXIST; CRIER_ELIMIT. */
+CRIER_API CRIER_CHECK int crier_register_sink(const struct crier_sink_plugin *plugin, void *arg,
+                                              struct crier_err *err);
 
 /* --- fields ------------------------------------------------------------------------------ */
 

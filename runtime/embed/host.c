@@ -74,6 +74,10 @@ static void emit_record(struct crier *c, struct crier_record *r)
     struct crier_str where = crier_record_where(r);
     struct crier_iter it = crier_record_fields(r);
     struct crier_value v;
+    char name[256];
+    snprintf(name, sizeof name, "%.*s", (int)logger.len, logger.data);
+    if (crier_record_level(r) < crier_host_log_level(c->host, name))
+        return;
     crier_build_begin(b, crier_record_kind(r), crier_record_level(r), crier_record_time(r));
     crier_build_logger(b, logger.data, logger.len);
     crier_build_text(b, text.data, text.len);

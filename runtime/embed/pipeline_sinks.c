@@ -226,30 +226,17 @@ int crier_pipeline_sink(struct crier_pipeline *p, const char *kind, const char *
 
 /* --- rules ------------------------------------------------------------------------------- */
 
-static void add_target(struct crier_pipeline *p, struct crier_given *g, const json_t *name,
+static void add_target(struct crier_pipeline *p, struct crier_given *g, const char *name,
                        struct crier_rule *rule)
 {
     struct crier_err err = {0};
-    const char *text = json_string_value(name);
-    struct crier_sink *sink = text ? crier_pipeline_find(p, text, &err) : NULL;
+    struct crier_sink *sink = crier_pipeline_find(p, name, &err);
     if (!sink) {
-        crier_given_fault(g, "to", NULL, "option 'to': %s",
-                          text ? err.text : "the name of a sink, or a list of names");
+        crier_given_fault(g, "to", NULL, "option 'to': %s", err.text);
         return;
     }
     rule->to = crier_realloc(rule->to, (rule->to_count + 1) * sizeof *rule->to);
     rule->to[rule->to_count++] = sink;
-}
-
-static void read_targets(struct crier_pipeline *p, struct crier_given *g, struct crier_rule *rule)
-{
-    const json_t *to = json_object_get(g->root, "to");
-    if (!json_is_array(to)) {
-        add_target(p, g, to, rule);
-        return;
-    }
-    for (size_t i = 0; i < json_array_size(to); i++)
-        add_target(p, g, json_array_get(to, i), rule);
 }
 
 static const struct crier_option rule_options[] = {
@@ -257,7 +244,7 @@ static const struct crier_option rule_options[] = {
     {.name = "unless", .type = CRIER_OPT_OBJECT},
     {.name = "otherwise", .type = CRIER_OPT_BOOL},
     {.name = "to",
-     .type = CRIER_OPT_OBJECT,
+     .type = CRIER_OPT_STRINGS,
      .flags = CRIER_OPT_REQUIRED,
      .help = "the name of a sink, or a list of names"},
     {.name = "copy", .type = CRIER_OPT_BOOL},
@@ -272,12 +259,11 @@ static void read_rule(struct crier_pipeline *p, struct crier_given *g, struct cr
 {
     struct crier_options o;
     crier_given_options(g, rule_options, CRIER_COUNT(rule_options), &o);
-    if (json_object_get(g->root, "match"))
-        rule->query = crier_given_match(g, "match");
-    if (json_object_get(g->root, "unless"))
-        rule->unless = crier_given_match(g, "unless");
-    if (json_object_get(g->root, "to"))
-        read_targets(p, g, rule);
+    const struct crier_option_value *to = crier_options_get(&o, "to");
+    rule->query = crier_given_match(g, "match");
+    rule->unless = crier_given_match(g, "unless");
+    for (size_t i = 0; i < to->count; i++)
+        add_target(p, g, to->list[i], rule);
     rule->otherwise = crier_options_get(&o, "otherwise")->i;
     rule->copy = crier_options_get(&o, "copy")->i;
     rule->now = crier_options_get(&o, "now")->i;

@@ -55,6 +55,11 @@ struct crier_rng *crier_host_rng(struct crier_host *host)
     return &host->rng;
 }
 
+enum crier_level crier_host_log_level(const struct crier_host *host, const char *logger)
+{
+    return host->current ? crier_log_level(host->current, logger) : CRIER_DEBUG;
+}
+
 bool crier_host_stopping(const struct crier_host *host)
 {
     return host->stopping;

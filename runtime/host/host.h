@@ -61,6 +61,8 @@ int crier_host_run(const struct crier_host_config *config);
 void crier_host_stop(struct crier_host *host, int code);
 /** Build a new generation; swap when it is good. While one is being built, once more after it. */
 void crier_host_reload(struct crier_host *host);
+/** The level from which a logger's records are made, as the script says now. */
+enum crier_level crier_host_log_level(const struct crier_host *host, const char *logger);
 /** Whether a reload is under way. */
 bool crier_host_reloading(const struct crier_host *host);
 

@@ -327,7 +327,7 @@ static void test_errors(void **state)
          "route: 'n': unknown operator 'gte' (did you mean 'gt'?)"},
         {"{\"match\": {\"n\": {\"range\": [5]}}, \"to\": \"there\"}", "route 1:2", NULL},
         {"{\"match\": 5, \"to\": \"there\"}", "route 1:2",
-         "route: 'match' is an object: {\"kind\": \"log\"}"},
+         "route: option 'match' must be an object, got the number 5"},
         {"{\"sample\": 2, \"to\": \"there\"}", "route 1:2",
          "route: option 'sample' must be more than 0 and at most 1, got 2"},
         {"{\"copy\": true}", "route",
