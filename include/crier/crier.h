@@ -372,8 +372,8 @@ CRIER_API int crier_run(struct crier *crier);
  *  soon as it has started. */
 CRIER_API void crier_stop(struct crier *crier);
 /** [any, but not from within a function, a sink or crier_run's thread] Load the script anew and
- *  wait for it. CRIER_ECONFIG: refused, and why; what ran goes on. CRIER_ECANCELED: it is stopping,
- *  or not running. */
+ *  wait for it; before the script has started, wait for that first. CRIER_ECONFIG: refused, and
+ *  why; what ran goes on. CRIER_ECANCELED: it is stopping, or has ended. */
 CRIER_API CRIER_CHECK int crier_reload(struct crier *crier, struct crier_err *err);
 /** [any] The last error of crier_run and of reloads; code 0: none. */
 CRIER_API void crier_last_error(struct crier *crier, struct crier_err *err);

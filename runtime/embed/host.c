@@ -112,6 +112,7 @@ static void started(void *arg, struct crier_host *host)
     bool stop = c->stop;
     c->early = g_ptr_array_new();
     c->early_dropped = 0;
+    pthread_cond_broadcast(&c->changed);
     pthread_mutex_unlock(&c->lock);
     for (guint i = 0; i < early->len; i++) {
         emit_record(c, early->pdata[i]);
@@ -215,6 +216,7 @@ void crier_stop(struct crier *c)
     c->stop = true;
     if (c->host)
         post(c, stop_host, c);
+    pthread_cond_broadcast(&c->changed);
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -222,9 +224,11 @@ int crier_reload(struct crier *c, struct crier_err *err)
 {
     struct waiter w = {0};
     pthread_mutex_lock(&c->lock);
+    while (!c->host && !c->ended && !c->stop)
+        pthread_cond_wait(&c->changed, &c->lock);
     if (!c->host) {
         pthread_mutex_unlock(&c->lock);
-        return crier_err_set(err, CRIER_ECANCELED, "cannot reload: the host is not running");
+        return crier_err_set(err, CRIER_ECANCELED, "cannot reload: the host has ended");
     }
     w.next = c->waiters;
     c->waiters = &w;
@@ -396,6 +400,7 @@ int crier_run(struct crier *c)
     pthread_mutex_lock(&c->lock);
     c->ended = true;
     c->stop = false;
+    pthread_cond_broadcast(&c->changed);
     pthread_mutex_unlock(&c->lock);
     atomic_flag_clear(&one_runs);
     return code;
