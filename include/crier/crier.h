@@ -255,7 +255,7 @@ CRIER_API CRIER_CHECK int crier_pipeline_sink(struct crier_pipeline *pipeline, c
 
 /** [any] Add a rule behind those that are there. rule is a JSON object:
  *      {"match": {"level": {"ge": "error"}, "logger": {"like": "shop.%"}}, "to": ["pager", "log"]}
- *  The members are those of crier.route in Lua: match, unless, to, copy, now, dedupe, sample, rate;
+ *  The members are those of crier.route in Lua: match, unless, to, copy, now, dedupe, sample, rate ("100/1m");
  *  {"otherwise": true, "to": "log"} takes what no rule before it took. A match is written as for
  *  crier_pipeline_query. As long as there is no rule, every sink gets all that it takes. */
 CRIER_API CRIER_CHECK int crier_pipeline_route(struct crier_pipeline *pipeline, const char *rule,

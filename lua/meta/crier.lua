@@ -643,6 +643,11 @@ function crier.sink.native(options) end
 ---@type table<string, crier.Sink>
 crier.sinks = {}
 
+---Functions of the program that the host is part of (include/crier/crier.h): crier.app.NAME(...). They
+---answer at once, or with nil, text, code. Empty when the command runs the script.
+---@type table<string, fun(...): any>
+crier.app = {}
+
 -- Routing and matching -----------------------------------------------------------------------------
 
 ---@class crier.options.route

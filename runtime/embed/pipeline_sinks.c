@@ -249,11 +249,25 @@ static const struct crier_option rule_options[] = {
      .help = "the name of a sink, or a list of names"},
     {.name = "copy", .type = CRIER_OPT_BOOL},
     {.name = "now", .type = CRIER_OPT_BOOL},
-    {.name = "dedupe", .type = CRIER_OPT_DURATION},
+    {.name = "dedupe", .type = CRIER_OPT_DURATION, .min = 1},
     {.name = "sample", .type = CRIER_OPT_NUMBER},
-    {.name = "rate", .type = CRIER_OPT_INT, .min = 1},
-    {.name = "per", .type = CRIER_OPT_DURATION, .def = "1s", .min = 1},
+    {.name = "rate", .type = CRIER_OPT_STRING},
 };
+
+static void read_limits(struct crier_given *g, const struct crier_options *o,
+                        struct crier_rule *rule)
+{
+    const struct crier_option_value *sample = crier_options_get(o, "sample");
+    const struct crier_option_value *rate = crier_options_get(o, "rate");
+    rule->sample = sample->n;
+    if (sample->set && !(sample->n > 0 && sample->n <= 1))
+        crier_given_fault(g, "sample", "0.1 sends every tenth",
+                          "option 'sample' must be above 0 and at most 1, got %.14g", sample->n);
+    if (rate->set && !crier_rule_parse_rate(rate->s, rule))
+        crier_given_fault(g, "rate", "\"100/1m\": at most 100 a minute",
+                          "option 'rate' must be a number of records and a time, got \"%.40s\"",
+                          rate->s);
+}
 
 static void read_rule(struct crier_pipeline *p, struct crier_given *g, struct crier_rule *rule)
 {
@@ -268,13 +282,7 @@ static void read_rule(struct crier_pipeline *p, struct crier_given *g, struct cr
     rule->copy = crier_options_get(&o, "copy")->i;
     rule->now = crier_options_get(&o, "now")->i;
     rule->dedupe = crier_options_get(&o, "dedupe")->i;
-    rule->sample = crier_options_get(&o, "sample")->n;
-    rule->rate = (uint64_t)crier_options_get(&o, "rate")->i;
-    rule->per = crier_options_get(&o, "per")->i;
-    if (crier_options_get(&o, "sample")->set && !(rule->sample > 0 && rule->sample <= 1))
-        crier_given_fault(g, "sample", NULL,
-                          "option 'sample' must be more than 0 and at most 1, got %.14g",
-                          rule->sample);
+    read_limits(g, &o, rule);
     if (rule->otherwise && rule->query)
         crier_given_fault(g, "otherwise", "take one", "'match' and 'otherwise' exclude each other");
     crier_options_fini(&o);

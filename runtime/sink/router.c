@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/duration.h"
 #include "record/build.h"
 #include "sink/console.h"
 #include "sink/limit.h"
@@ -57,6 +58,17 @@ struct way {
     bool left_out;
     struct crier_sink *full;
 };
+
+bool crier_rule_parse_rate(const char *text, struct crier_rule *rule)
+{
+    const char *slash = strchr(text, '/');
+    size_t digits = strspn(text, "0123456789");
+    if (!slash || digits == 0 || digits > 9 || text + digits != slash ||
+        crier_duration_parse(slash + 1, &rule->per, NULL) != 0 || rule->per == 0)
+        return false;
+    rule->rate = strtoull(text, NULL, 10);
+    return rule->rate > 0;
+}
 
 struct crier_router *crier_router_new(void)
 {

@@ -62,6 +62,9 @@ struct crier_transform {
 };
 #define CRIER_SPLIT_MAX 64
 
+/** "100/1m" into rate and per. False: it is not that. */
+bool crier_rule_parse_rate(const char *text, struct crier_rule *rule);
+
 struct crier_router; /* opaque; one a generation */
 
 struct crier_router *crier_router_new(void);
