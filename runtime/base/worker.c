@@ -13,12 +13,12 @@
 
 struct crier_worker {
     struct crier_loop *loop;
-    struct crier_clock *clock;     /* outlives the loop */
+    struct crier_clock *clock; /* outlives the loop */
     struct crier_inline_worker in; /* not in virtual time, only step, arg and woken are used */
     enum { THREAD, VIRTUAL, ON_LOOP } how;
-    bool halted;        /* [loop] */
-    bool freed;         /* [loop] as soon as no posted work needs it any more */
-    atomic_uint posted; /* work on the loop that knows this worker */
+    bool halted;            /* [loop] */
+    bool freed;             /* [loop] as soon as no posted work needs it any more */
+    atomic_uint posted;     /* work on the loop that knows this worker */
 
     struct crier_timer timer; /* ON_LOOP */
 
@@ -54,14 +54,32 @@ static bool arrived(struct crier_worker *w)
     return false;
 }
 
+/* Who was woken is likely to be woken again: for this long it looks for itself, and the wakers are
+ * spared a system call each. */
+#define NAP (500)
+
+/* With the lock. */
+static void nap(struct crier_worker *w, int64_t due)
+{
+    int64_t end = crier_clock_mono(w->clock) + NAP;
+    if (due < end)
+        return;
+    struct timespec ts = {.tv_sec = end / CRIER_S, .tv_nsec = end % CRIER_S * 1000};
+    while (!w->stop && end > crier_clock_mono(w->clock))
+        pthread_cond_timedwait(&w->cond, &w->lock, &ts);
+}
+
 /* Returns true when the worker shall stop. asleep is stored before woken is read, and a waker
  * stores woken before it reads asleep: one of the two sees the other. */
-static bool wait_until(struct crier_worker *w, int64_t due)
+static bool wait_until(struct crier_worker *w, int64_t due, bool was_woken)
 {
     struct timespec ts = {.tv_sec = due / CRIER_S, .tv_nsec = due % CRIER_S * 1000};
     pthread_mutex_lock(&w->lock);
+    if (was_woken)
+        nap(w, due);
     atomic_store(&w->asleep, true);
-    while (!w->stop && !atomic_load(&w->in.woken) && due > crier_clock_mono(w->clock)) {
+    while (!w->stop && !atomic_load(&w->in.woken) &&
+           due > crier_clock_mono(w->clock)) {
         if (due == CRIER_NEVER)
             pthread_cond_wait(&w->cond, &w->lock);
         else
@@ -77,11 +95,12 @@ static void *run(void *arg)
 {
     struct crier_worker *w = arg;
     int64_t due;
+    bool woken;
     pthread_setname_np(pthread_self(), w->name);
     do {
-        atomic_store(&w->in.woken, false);
+        woken = atomic_exchange(&w->in.woken, false);
         due = w->in.step(w->in.arg, crier_clock_mono(w->clock));
-    } while (!wait_until(w, due));
+    } while (!wait_until(w, due, woken));
     return NULL;
 }
 

@@ -339,34 +339,14 @@ void crier_build_json(struct crier_builder *b, const char *key, size_t klen, con
     crier_scan_fini(&scan);
 }
 
-/* What is out of a record begins with a type, which is no bracket. */
-static bool is_json(const struct crier_value *v)
-{
-    return (v->type == CRIER_OBJECT || v->type == CRIER_ARRAY) && v->raw.len &&
-           (v->raw.data[0] == '{' || v->raw.data[0] == '[');
-}
-
-void crier_build_given(struct crier_builder *b, const struct crier_value *v)
-{
-    if (is_json(v))
-        crier_build_json(b, v->key.data, v->key.len, v->raw.data, v->raw.len);
-    else
-        crier_build_value(b, v->key.data, v->key.len, v);
-}
-
 /* --- the block ----------------------------------------------------------------------------- */
 
 /* A common member as it goes behind the tape: valid, and of at most max bytes. */
-static void fit(struct crier_str *s, struct crier_buf *clean, size_t max, uint8_t *plain,
-                uint32_t *len)
+static void fit_odd(struct crier_str *s, struct crier_buf *clean, size_t max)
 {
     s->len = crier_utf8_cut(s->data, s->len, max);
-    *plain = crier_text_plain(s->data, s->len);
-    if (!*plain) {
-        crier_utf8_append(clean, s->data, s->len);
-        *s = (struct crier_str){clean->data, crier_utf8_cut(clean->data, clean->len, max)};
-    }
-    *len = (uint32_t)s->len;
+    crier_utf8_append(clean, s->data, s->len);
+    *s = (struct crier_str){clean->data, crier_utf8_cut(clean->data, clean->len, max)};
 }
 
 static void put_moved(struct crier_builder *b)
@@ -376,37 +356,51 @@ static void put_moved(struct crier_builder *b)
     memcpy(put(b, &b->buf, "fields", head), b->moved.data, b->moved.len);
 }
 
-static struct crier_record *make_record(struct crier_builder *b, struct crier_record_head head,
-                                        struct crier_str node)
+/* All but id, seq and sim. */
+static struct crier_record *make_record(struct crier_builder *b, struct crier_str node)
 {
-    struct crier_buf clean[4] = {0};
-    head.magic = CRIER_RECORD_MAGIC;
-    head.version = CRIER_RECORD_VERSION;
-    head.tape = (uint32_t)b->buf.len;
-    head.time = b->time;
-    head.kind = (uint8_t)b->kind;
-    head.level = (uint8_t)b->level;
-    head.ok = (int8_t)b->ok;
-    fit(&b->text, &clean[0], CRIER_RECORD_MAX, &head.plain[0], &head.text);
-    fit(&b->logger, &clean[1], NAME_MAX_BYTES, &head.plain[1], &head.logger);
-    fit(&b->where, &clean[2], NAME_MAX_BYTES, &head.plain[2], &head.where);
-    fit(&node, &clean[3], NAME_MAX_BYTES, &head.plain[3], &head.node);
-    head.size =
-        (uint32_t)sizeof head + head.tape + head.text + head.logger + head.where + head.node;
-
-    struct crier_record *record = crier_record_alloc(head.size);
-    record->head = head;
-    const struct crier_str parts[] = {
-        {b->buf.data, b->buf.len}, b->text, b->logger, b->where, node};
-    char *to = record->data;
-    for (size_t i = 0; i < CRIER_COUNT(parts); i++) {
-        if (parts[i].len)
-            memcpy(to, parts[i].data, parts[i].len);
-        to += parts[i].len;
+    struct crier_str *const texts[] = {&b->text, &b->logger, &b->where, &node};
+    struct crier_buf clean[CRIER_COUNT(texts)];
+    uint8_t plain[CRIER_COUNT(texts)];
+    size_t size = sizeof(struct crier_record_head) + b->buf.len;
+    for (size_t i = 0; i < CRIER_COUNT(texts); i++) {
+        size_t max = i == 0 ? CRIER_RECORD_MAX : NAME_MAX_BYTES;
+        plain[i] = texts[i]->len <= max && crier_text_plain(texts[i]->data, texts[i]->len);
+        if (!plain[i]) {
+            clean[i] = (struct crier_buf){0};
+            fit_odd(texts[i], &clean[i], max);
+            plain[i] = crier_text_plain(texts[i]->data, texts[i]->len);
+        } else {
+            clean[i].data = NULL;
+        }
+        size += texts[i]->len;
     }
-    for (size_t i = 0; i < CRIER_COUNT(clean); i++)
+    struct crier_record *record = crier_record_alloc(size);
+    struct crier_record_head *head = &record->head;
+    head->magic = CRIER_RECORD_MAGIC;
+    head->version = CRIER_RECORD_VERSION;
+    head->size = (uint32_t)size;
+    head->tape = (uint32_t)b->buf.len;
+    head->time = b->time;
+    head->text = (uint32_t)b->text.len;
+    head->logger = (uint32_t)b->logger.len;
+    head->where = (uint32_t)b->where.len;
+    head->node = (uint32_t)node.len;
+    head->kind = (uint8_t)b->kind;
+    head->level = (uint8_t)b->level;
+    head->ok = (int8_t)b->ok;
+    memcpy(head->plain, plain, sizeof head->plain);
+    char *to = record->data;
+    if (b->buf.len)
+        memcpy(to, b->buf.data, b->buf.len);
+    to += b->buf.len;
+    for (size_t i = 0; i < CRIER_COUNT(texts); i++) {
+        if (texts[i]->len)
+            memcpy(to, texts[i]->data, texts[i]->len);
+        to += texts[i]->len;
         if (clean[i].data)
             crier_buf_fini(&clean[i]);
+    }
     crier_build_cancel(b);
     return record;
 }
@@ -419,7 +413,11 @@ struct crier_record *crier_build_end_bare(struct crier_builder *b)
         crier_build_close(b);
     if (b->moved.len)
         put_moved(b);
-    return make_record(b, (struct crier_record_head){.sim = source->sim}, node);
+    struct crier_record *record = make_record(b, node);
+    record->head.seq = 0;
+    memset(record->head.id, 0, sizeof record->head.id);
+    record->head.sim = source->sim;
+    return record;
 }
 
 void crier_source_stamp(struct crier_source *source, struct crier_record *record)
@@ -493,8 +491,6 @@ struct crier_record *crier_build_restore(struct crier_builder *b, const struct c
 {
     while (b->depth)
         crier_build_close(b);
-    struct crier_record_head head = {.seq = who->seq, .sim = who->sim};
-    memcpy(head.id, who->id, sizeof head.id);
     b->time = who->time;
     b->kind = who->kind;
     crier_build_level(b, who->level);
@@ -502,5 +498,9 @@ struct crier_record *crier_build_restore(struct crier_builder *b, const struct c
     b->text = who->text;
     b->logger = who->logger;
     b->where = who->where;
-    return make_record(b, head, who->node);
+    struct crier_record *record = make_record(b, who->node);
+    record->head.seq = who->seq;
+    memcpy(record->head.id, who->id, sizeof record->head.id);
+    record->head.sim = who->sim;
+    return record;
 }

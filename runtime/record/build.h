@@ -87,10 +87,6 @@ void crier_build_value(struct crier_builder *b, const char *key, size_t klen,
 void crier_build_json(struct crier_builder *b, const char *key, size_t klen, const char *json,
                       size_t len);
 
-/** A value that a program hands in, under its own name: an object or array is out of a record, or
- *  JSON text that begins with its bracket. */
-void crier_build_given(struct crier_builder *b, const struct crier_value *v);
-
 /** The record, with a fresh id and the next seq, owned by the caller (one reference). Containers
  *  left open are closed. */
 struct crier_record *crier_build_end(struct crier_builder *b);
@@ -155,6 +151,12 @@ enum crier_field {
     CRIER_FIELD_SIM
 };
 enum crier_field crier_field_of(const char *name, size_t len);
+
+/** The calling thread makes most records from now on (or not any more): it gets the memory of freed
+ *  ones back. One thread at a time. */
+void crier_record_recycle(bool on);
+/** crier_record_json, added to b. The text is not kept with a record that nobody else holds. */
+void crier_record_json_append(struct crier_record *record, struct crier_buf *b);
 
 /** The block's bytes, for storing; valid as long as the record. Native byte order, versioned. */
 struct crier_str crier_record_bytes(const struct crier_record *record);

@@ -52,6 +52,7 @@ struct crier_record_head {
 
 struct crier_record {
     atomic_uint refs;
+    uint32_t pool; /* which blocks are of this size; POOLS: no pool */
     /* Every thread that makes the text makes the same one, so the length may be stored by each. */
     _Atomic(size_t) json_len;
     _Atomic(char *) json;
@@ -72,26 +73,38 @@ struct crier_record *crier_record_alloc(size_t size);
 bool crier_record_field(const struct crier_record *record, enum crier_field field, const char *path,
                         size_t len, struct crier_value *out, char scratch[32]);
 
+/** Whether one of eight bytes is a control character, '"', '\\' or beyond ASCII. */
+static inline uint64_t crier_odd_bytes(uint64_t word)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    uint64_t quote = word ^ ones * '"', slash = word ^ ones * '\\';
+    return (word | (word - ones * ' ') | (quote - ones) | (slash - ones)) & highs;
+}
+
 /** Whether text is ASCII without control characters, '"' and '\\'. */
 static inline bool crier_text_plain(const char *s, size_t len)
 {
-    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
-    const size_t full = sizeof(uint64_t);
-    uint64_t bad = 0;
-    for (size_t i = 0; i < len; i += full) {
-        uint64_t word = ones * ' ';
-        if (len - i >= full)
-            memcpy(&word, s + i, full);
-        else if (len >= full)
-            memcpy(&word, s + len - full, full);
-        else
-            for (size_t k = 0; k < len; k++)
-                word = word << 8 | (unsigned char)s[k];
-        uint64_t quote = word ^ ones * '"', slash = word ^ ones * '\\';
-        bad |= word | (word - ones * ' ') | (quote - ones) | (slash - ones);
+    uint64_t word, bad = 0;
+    if (len >= sizeof word) {
+        for (size_t i = 0; i + sizeof word < len; i += sizeof word) {
+            memcpy(&word, s + i, sizeof word);
+            bad |= crier_odd_bytes(word);
+        }
+        memcpy(&word, s + len - sizeof word, sizeof word);
+    } else if (len >= 4) {
+        uint32_t first, last;
+        memcpy(&first, s, 4);
+        memcpy(&last, s + len - 4, 4);
+        word = first | (uint64_t)last << 32;
+    } else if (len > 0) {
+        word = 0x2020202020000000u | (unsigned char)s[0] | (uint64_t)(unsigned char)s[len / 2] << 8 |
+               (uint64_t)(unsigned char)s[len - 1] << 16;
+    } else {
+        return true;
     }
-    return !(bad & highs);
+    return !(bad | crier_odd_bytes(word));
 }
+
 /** Length of the valid UTF-8 at the start of s. */
 size_t crier_utf8_span(const char *s, size_t len);
 /** Append with each byte that is not valid UTF-8 replaced by U+FFFD. */

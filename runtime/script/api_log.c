@@ -107,17 +107,19 @@ static size_t put_where(lua_State *L, char out[128])
     }
     if (!file)
         return 0;
-    size_t n = strlen(file);
-    n = n < 100 ? n : 100;
-    memcpy(out, file, n);
+    size_t n = 0;
+    while (n < 100 && file[n]) { /* a few bytes, which memcpy would be slower with */
+        out[n] = file[n];
+        n++;
+    }
     out[n++] = ':';
     char digits[12], *at = digits + sizeof digits;
     do
         *--at = (char)('0' + line % 10);
     while (line /= 10);
-    size_t count = (size_t)(digits + sizeof digits - at);
-    memcpy(out + n, at, count);
-    return n + count;
+    while (at < digits + sizeof digits)
+        out[n++] = *at++;
+    return n;
 }
 
 /* The bound fields, but for those that the call gives itself. */

@@ -13,7 +13,7 @@
 
 /* --- records in Lua ---------------------------------------------------------------------- */
 
-void crier_push_value(lua_State *L, const struct crier_value *v)
+static void push_value(lua_State *L, const struct crier_value *v)
 {
     char text[32];
     switch (v->type) {
@@ -50,7 +50,7 @@ void crier_push_value(lua_State *L, const struct crier_value *v)
         while (crier_next(&it, &item)) {
             if (v->type == CRIER_OBJECT)
                 lua_pushlstring(L, item.key.data, item.key.len);
-            crier_push_value(L, &item);
+            push_value(L, &item);
             if (v->type == CRIER_OBJECT)
                 lua_rawset(L, -3);
             else
@@ -124,7 +124,7 @@ static int l_record_index(lua_State *L)
         return 1;
     }
     if (v.type != CRIER_ARRAY && v.type != CRIER_OBJECT) {
-        crier_push_value(L, &v);
+        push_value(L, &v);
         return 1;
     }
     /* A table is made once, so that r.guild == r.guild. */
@@ -137,7 +137,7 @@ static int l_record_index(lua_State *L)
     lua_pushvalue(L, 2);
     if (lua_rawget(L, -2) == LUA_TNIL) {
         lua_pop(L, 1);
-        crier_push_value(L, &v);
+        push_value(L, &v);
         lua_pushvalue(L, 2);
         lua_pushvalue(L, -2);
         lua_rawset(L, -4);
@@ -176,7 +176,7 @@ static int l_record_pairs(lua_State *L)
         char scratch[32];
         struct crier_value v;
         if (crier_record_get(record, common[i], &v, scratch)) {
-            crier_push_value(L, &v);
+            push_value(L, &v);
             lua_setfield(L, -2, common[i]);
         }
     }
@@ -184,7 +184,7 @@ static int l_record_pairs(lua_State *L)
     struct crier_value v;
     while (crier_next(&it, &v)) {
         lua_pushlstring(L, v.key.data, v.key.len);
-        crier_push_value(L, &v);
+        push_value(L, &v);
         lua_rawset(L, -3);
     }
     lua_pushnil(L);
@@ -277,9 +277,9 @@ static void build_value(struct walk *w, int idx, const char *key, size_t klen)
         break;
     case LUA_TNUMBER:
         if (lua_isinteger(L, idx))
-            crier_build_int(w->b, key, klen, lua_tointeger(L, idx));
+            crier_build_int(w->b, key, klen, lua_tointegerx(L, idx, NULL));
         else
-            crier_build_num(w->b, key, klen, lua_tonumber(L, idx));
+            crier_build_num(w->b, key, klen, lua_tonumberx(L, idx, NULL));
         break;
     case LUA_TSTRING: {
         size_t len;
@@ -295,31 +295,32 @@ static void build_value(struct walk *w, int idx, const char *key, size_t klen)
     }
 }
 
+static const char *odd_key(lua_State *L, char number[40], size_t *klen)
+{
+    if (lua_isinteger(L, -2))
+        *klen = (size_t)snprintf(number, 40, "%lld", (long long)lua_tointeger(L, -2));
+    else if (lua_type(L, -2) == LUA_TNUMBER)
+        *klen = (size_t)snprintf(number, 40, "%.14g", lua_tonumber(L, -2));
+    else
+        *klen = (size_t)snprintf(number, 40, "%s", luaL_typename(L, -2));
+    return number;
+}
+
 static void build_table(struct walk *w, int idx)
 {
     lua_State *L = w->L;
+    int value = lua_gettop(L) + 2;
     lua_pushnil(L);
     while (lua_next(L, idx)) {
-        int value = lua_gettop(L);
         size_t klen;
-        const char *key;
         char number[40];
         if (w->left <= 0) {
             lua_settop(L, value - 2);
             return;
         }
-        if (lua_type(L, -2) == LUA_TSTRING) {
-            key = lua_tolstring(L, -2, &klen);
-        } else {
-            if (lua_isinteger(L, -2))
-                snprintf(number, sizeof number, "%lld", (long long)lua_tointeger(L, -2));
-            else if (lua_type(L, -2) == LUA_TNUMBER)
-                snprintf(number, sizeof number, "%.14g", lua_tonumber(L, -2));
-            else
-                snprintf(number, sizeof number, "%s", luaL_typename(L, -2));
-            key = number;
-            klen = strlen(number);
-        }
+        /* Not of a number: it would become a string under lua_next's eyes. */
+        const char *key = lua_type(L, value - 1) == LUA_TSTRING ? lua_tolstring(L, value - 1, &klen)
+                                                                : odd_key(L, number, &klen);
         build_value(w, value, key, klen);
         lua_settop(L, value - 1);
     }
@@ -332,15 +333,6 @@ void crier_build_lua_fields(struct crier_builder *b, lua_State *L, int idx)
     luaL_checkstack(L, 8, "too many values");
     w.on[w.depth++] = lua_topointer(L, idx);
     build_table(&w, idx);
-}
-
-void crier_build_lua_value(struct crier_builder *b, lua_State *L, int idx, const char *key,
-                           size_t klen)
-{
-    struct walk w = {.b = b, .L = L, .left = MAX_VALUES};
-    idx = lua_absindex(L, idx);
-    luaL_checkstack(L, 8, "too many values");
-    build_value(&w, idx, key, klen);
 }
 
 /* --- changed copies ---------------------------------------------------------------------- */

@@ -53,6 +53,8 @@ struct crier_vm_config {
     uint64_t seed;             /**< math.random in virtual time */
 };
 
+enum { CRIER_CELLS = 33 };
+
 struct crier_vm {
     lua_State *L;
     struct crier_vm_config config;
@@ -78,6 +80,8 @@ struct crier_vm {
     bool host_yield;           /**< the yield under way goes to the loop */
     bool capped;               /**< the memory cap holds now */
     char *traceback;           /**< of the last error that reached a call's end */
+    void *cells[CRIER_CELLS];  /**< freed blocks that are kept, by size */
+    unsigned cells_kept[CRIER_CELLS]; /**< their bytes */
 };
 
 struct crier_vm *crier_vm_new(const struct crier_vm_config *config);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/ulid.h"
+#include "record/build.h"
 #include "record/read.h"
 #include "sink/linefile.h"
 #include "sink/linefile_query.h"
@@ -23,6 +24,7 @@ static const struct crier_option options[] = {
 
 struct jsonl {
     struct crier_linefile *file;
+    struct crier_buf line;
     struct crier_reader reader;
     struct crier_line_filter filter;
 };
@@ -77,14 +79,17 @@ static void jsonl_close(void *arg)
 {
     struct jsonl *self = arg;
     crier_linefile_free(self->file);
+    crier_buf_fini(&self->line);
     crier_reader_fini(&self->reader);
     free(self);
 }
 
 static struct crier_str record_line(void *arg, struct crier_record *record)
 {
-    (void)arg;
-    return crier_record_json(record);
+    struct jsonl *self = arg;
+    crier_buf_clear(&self->line);
+    crier_record_json_append(record, &self->line);
+    return (struct crier_str){self->line.data, self->line.len};
 }
 
 static enum crier_verdict jsonl_write(void *arg, struct crier_record *const *records, size_t count,
