@@ -107,4 +107,69 @@ describe("crier.sink.redis", function()
       last = time
     end
   end)
+
+  it("reads back its lines and its counts", function()
+    redis = Redis.new()
+    local script = sink(([[url = %q, recent = 50]]):format(redis.url)) .. [[
+      for i = 1, 30 do crier.log.error("shop " .. i .. " is closed") end
+      for i = 1, 3 do crier.log.error("no 'bread" .. i .. "'") end
+      crier.log.warning "late"
+      crier.on("start", function()
+        local function say(what, ...)
+          local n = select("#", ...)
+          for i = 1, n do
+            local v = select(i, ...)
+            crier.log.info("said", { what = what, i = i, v = v })
+          end
+        end
+        say("recent", redis:recent("bot", "error"))
+        say("limit", redis:recent("bot", 40, 2))
+        say("none", redis:recent("nobody", "info"))
+        say("common", redis:common { logger = "bot", level = "error" })
+        say("all", redis:common { limit = 2 })
+        say("last", redis:common { hour = "last" })
+        say("empty", redis:common())
+        say("wrong", redis:recent("bot", "loud"))
+        say("wrong2", redis:common { levle = "error" })
+        say("wrong3", redis:common { hour = "next" })
+        say("wrong4", pcall(function() return redis:often() end))
+      end)
+    ]]
+    bot = Bot.new(script)
+    local r = bot:run { "--for", "500ms" }
+    assert.equal(0, r.code, r.err)
+    local said = {}
+    for _, record in ipairs(r.records) do
+      if record.text == "said" then
+        said[record.what] = said[record.what] or {}
+        said[record.what][record.i] = record.v
+      end
+    end
+    local recent = said.recent[1]
+    assert.equal(33, #recent)
+    assert.equal("no 'bread3'", recent[1].text)
+    assert.equal("shop 1 is closed", recent[33].text)
+    assert.is_true(math.abs(recent[1].time - os.time()) < 60)
+    assert.equal(2, #said.limit[1])
+    assert.equal("no 'bread2'", said.limit[1][2].text)
+    assert.equal(0, #said.none[1])
+    local common = said.common[1]
+    assert.equal(2, #common)
+    assert.same({ "bot", "error", "shop <n> is closed", 30 },
+      { common[1].logger, common[1].level, common[1].text, common[1].count })
+    assert.equal(3, common[2].count)
+    assert.is_truthy(common[1].start:match "^%d%d%d%d%-%d%d%-%d%dT%d%d:00:00Z$")
+    assert.equal(30, said.all[1][1].count)
+    assert.equal(2, #said.all[1])
+    assert.equal(0, #said.last[1])
+    local seen = {}
+    for _, entry in ipairs(said.empty[1]) do seen[entry.logger .. ":" .. entry.level .. ":" .. entry.text] = entry.count end
+    assert.equal(1, seen["bot:warning:late"])
+    assert.is_truthy(said.wrong[2]:find('recent needs a level', 1, true))
+    assert.is_truthy(said.wrong[2]:find('write redis:recent("bot", "error")', 1, true))
+    assert.is_truthy(said.wrong2[2]:find("unknown option 'levle'", 1, true))
+    assert.is_truthy(said.wrong3[2]:find('hour is "this" or "last"', 1, true))
+    assert.is_false(said.wrong4[1])
+    assert.is_truthy(said.wrong4[2]:find("has no function 'often' (there are: filter, recent, common)", 1, true))
+  end)
 end)

@@ -21,6 +21,7 @@
  * register first are there for the script: crier.sink.KIND { ... }, crier.app.NAME(...).
  *
  *     struct crier *c = crier_new(&config, &err);
+ *     crier_register_sink(&wall, NULL, &err);
  *     crier_register_function(c, "stock", stock, NULL, &err);
  *     int code = crier_run(c);
  *     crier_free(c);
@@ -56,6 +57,7 @@
 
 #include "crier/err.h"
 #include "crier/record.h"
+#include "crier/sink.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -65,6 +67,14 @@ extern "C" {
 CRIER_API const char *crier_version(void);
 
 #define CRIER_SECOND INT64_C(1000000)
+
+/** [owner, before crier_pipeline_sink and crier_run look for kinds] Make sinks in C a kind of this
+ *  process: crier_pipeline_sink(p, "wall", "{\"options\": {\"width\": 80}}") and, in scripts,
+ *  crier.sink.wall { options = { width = 80 } }. plugin (crier/sink.h) and arg are borrowed for as
+ *  long as the process lives; arg comes to `open`. CRIER_EVERSION: the plugin is of another version
+ *  or lacks a function; CRIER_EINVAL: its kind is not a name; CRIER_EEXIST; CRIER_ELIMIT. */
+CRIER_API CRIER_CHECK int crier_register_sink(const struct crier_sink_plugin *plugin, void *arg,
+                                              struct crier_err *err);
 
 /* --- fields ------------------------------------------------------------------------------ */
 
@@ -245,7 +255,7 @@ CRIER_API CRIER_CHECK int crier_pipeline_sink(struct crier_pipeline *pipeline, c
 
 /** [any] Add a rule behind those that are there. rule is a JSON object:
  *      {"match": {"level": {"ge": "error"}, "logger": {"like": "shop.%"}}, "to": ["pager", "log"]}
- *  The members are those of crier.route in Lua: match, unless, to, copy, now, dedupe, sample, rate;
+ *  The members are those of crier.route in Lua: match, unless, to, copy, now, dedupe, sample, rate ("100/1m");
  *  {"otherwise": true, "to": "log"} takes what no rule before it took. A match is written as for
  *  crier_pipeline_query. As long as there is no rule, every sink gets all that it takes. */
 CRIER_API CRIER_CHECK int crier_pipeline_route(struct crier_pipeline *pipeline, const char *rule,
@@ -317,7 +327,7 @@ CRIER_API void crier_pipeline_free(struct crier_pipeline *pipeline);
 
 struct crier; /* opaque */
 
-struct crier_config {
+struct crier_app_config {
     size_t struct_size;
     const char *file;         /**< the script */
     const char *state_folder; /**< NULL: as the script says */
@@ -330,7 +340,7 @@ struct crier_config {
 };
 
 /** [any] Nothing is loaded yet. Strings are copied. CRIER_EINVAL: no file is named. */
-CRIER_API CRIER_CHECK struct crier *crier_new(const struct crier_config *config,
+CRIER_API CRIER_CHECK struct crier *crier_new(const struct crier_app_config *config,
                                               struct crier_err *err);
 
 /** Where a function puts what it returns to the script. */
@@ -362,8 +372,8 @@ CRIER_API int crier_run(struct crier *crier);
  *  soon as it has started. */
 CRIER_API void crier_stop(struct crier *crier);
 /** [any, but not from within a function, a sink or crier_run's thread] Load the script anew and
- *  wait for it. CRIER_ECONFIG: refused, and why; what ran goes on. CRIER_ECANCELED: it is stopping,
- *  or not running. */
+ *  wait for it; before the script has started, wait for that first. CRIER_ECONFIG: refused, and
+ *  why; what ran goes on. CRIER_ECANCELED: it is stopping, or has ended. */
 CRIER_API CRIER_CHECK int crier_reload(struct crier *crier, struct crier_err *err);
 /** [any] The last error of crier_run and of reloads; code 0: none. */
 CRIER_API void crier_last_error(struct crier *crier, struct crier_err *err);

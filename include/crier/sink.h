@@ -54,6 +54,8 @@ struct crier_sink_open {
     const char *folder;       /**< the script's: relative paths in options are in it */
     const char *state_folder; /**< for files of its own, absolute; may be NULL, or not there yet */
     bool sim;                 /**< run by --sim: nothing may go to other machines */
+    void *arg;                /**< of a kind that the program has registered: what it gave with it
+                                   (crier/crier.h); else NULL */
 };
 
 /** A sink in C. Constant. */

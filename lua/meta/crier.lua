@@ -601,9 +601,37 @@ function crier.sink.jsonl(options) end
 ---@return crier.Sink
 function crier.sink.csv(options) end
 
+---@class crier.RedisLine
+---@field time? number
+---@field text string
+
+---@class crier.RedisCount
+---@field logger string
+---@field level crier.Level
+---@field text string
+---@field count integer
+---@field start string when the hour began: "2026-11-21T22:00:00Z"
+
+---@class crier.RedisSink: crier.Sink
+local redis = {}
+
+---The last lines, newest first; with format = "json" whole records.
+---@param logger string
+---@param level crier.Level|integer
+---@param n? integer at most; default 100
+---@return crier.RedisLine[]? lines
+---@return string? problem
+function redis:recent(logger, level, n) end
+
+---The most frequent messages of an hour; without a logger or level, of all.
+---@param of? { logger?: string, level?: crier.Level|integer, hour?: "this"|"last", limit?: integer }
+---@return crier.RedisCount[]? counts
+---@return string? problem
+function redis:common(of) end
+
 ---The last lines of each logger and level, and how often each message came, in Redis.
 ---@param options? crier.options.sink.redis
----@return crier.Sink
+---@return crier.RedisSink
 function crier.sink.redis(options) end
 
 ---A sink in C, from a shared object.
@@ -614,6 +642,11 @@ function crier.sink.native(options) end
 ---Sinks by name: crier.sinks.history. An unknown name raises.
 ---@type table<string, crier.Sink>
 crier.sinks = {}
+
+---Functions of the program that the host is part of (include/crier/crier.h): crier.app.NAME(...). They
+---answer at once, or with nil, text, code. Empty when the command runs the script.
+---@type table<string, fun(...): any>
+crier.app = {}
 
 -- Routing and matching -----------------------------------------------------------------------------
 

@@ -13,12 +13,12 @@
 
 struct crier_worker {
     struct crier_loop *loop;
-    struct crier_clock *clock; /* outlives the loop */
+    struct crier_clock *clock;     /* outlives the loop */
     struct crier_inline_worker in; /* not in virtual time, only step, arg and woken are used */
     enum { THREAD, VIRTUAL, ON_LOOP } how;
-    bool halted;            /* [loop] */
-    bool freed;             /* [loop] as soon as no posted work needs it any more */
-    atomic_uint posted;     /* work on the loop that knows this worker */
+    bool halted;        /* [loop] */
+    bool freed;         /* [loop] as soon as no posted work needs it any more */
+    atomic_uint posted; /* work on the loop that knows this worker */
 
     struct crier_timer timer; /* ON_LOOP */
 
@@ -78,8 +78,7 @@ static bool wait_until(struct crier_worker *w, int64_t due, bool was_woken)
     if (was_woken)
         nap(w, due);
     atomic_store(&w->asleep, true);
-    while (!w->stop && !atomic_load(&w->in.woken) &&
-           due > crier_clock_mono(w->clock)) {
+    while (!w->stop && !atomic_load(&w->in.woken) && due > crier_clock_mono(w->clock)) {
         if (due == CRIER_NEVER)
             pthread_cond_wait(&w->cond, &w->lock);
         else

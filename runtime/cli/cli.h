@@ -40,6 +40,7 @@ int crier_cmd_check(int argc, char **argv);
 int crier_cmd_plan(int argc, char **argv);
 int crier_cmd_logs(int argc, char **argv);
 int crier_cmd_stats(int argc, char **argv);
+int crier_cmd_sink(int argc, char **argv);
 int crier_cmd_status(int argc, char **argv);
 int crier_cmd_reload(int argc, char **argv);
 int crier_cmd_discord_sim(int argc, char **argv);

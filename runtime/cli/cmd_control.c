@@ -11,6 +11,7 @@
 #include "base/control.h"
 #include "base/duration.h"
 #include "cli/cli.h"
+#include "cli/sinks.h"
 
 struct client_args {
     const char *state, *file;
@@ -109,13 +110,8 @@ static void print_status(const json_t *s)
         printf("%-10s %-16s %-11s %9" PRId64 " %8" PRId64 " %6" PRId64 " %" PRId64 "/10000\n",
                str(o, "name"), str(o, "account"), str(o, "state"), num(o, "requests"),
                num(o, "pending"), num(o, "hits_429"), num(o, "invalid_10min"));
-    printf("\n%-12s %-9s %10s %10s %8s %8s %s\n", "SINK", "KIND", "ACCEPTED", "WRITTEN", "QUEUED",
-           "DROPPED", "STATE");
-    json_array_foreach(json_object_get(s, "sinks"), i, o) printf(
-        "%-12s %-9s %10" PRId64 " %10" PRId64 " %8" PRId64 " %8" PRId64 " %s%s\n", str(o, "name"),
-        str(o, "kind"), num(o, "accepted"), num(o, "written"), num(o, "queued") + num(o, "spilled"),
-        num(o, "dropped"), json_is_true(json_object_get(o, "failing")) ? "FAILING: " : "ok",
-        json_is_true(json_object_get(o, "failing")) ? str(o, "error") : "");
+    putchar('\n');
+    crier_print_sinks(json_object_get(s, "sinks"));
     printf("\n%-24s %-11s %8s %8s %8s %s\n", "MESSAGE", "MODE", "SENT", "FAILED", "SKIPPED",
            "NEXT");
     struct crier_zone *zone = NULL;

@@ -67,6 +67,20 @@ const struct crier_command crier_commands[] = {
      "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "
      ".crier)\n"
      "RATE is what went well of all that came to an end; RUNTIME is the mean.\n"},
+    {"sink", crier_cmd_sink, "list|replay|copy ...", "how sinks do; records moved into one",
+     "crier sink list [FILE]: the sinks, what they have not written yet, and what sinks that are gone\n"
+     "or a stopped bot have left\n"
+     "crier sink replay NAME --to SINK: what the sink NAME, which the script has no more, has left\n"
+     "crier sink replay NAME --dead [--to SINK]: the records that NAME has rejected, once more\n"
+     "crier sink copy FROM TO [MATCH...]: the records of a sink, with their ids\n"
+     "  --to SINK          the sink that gets them\n"
+     "  --dead             dead letters\n"
+     "  --since T          copy: from then on (crier help logs: times and MATCH)\n"
+     "  --until T          copy: before then\n"
+     "  --json             list: one sink a line as JSON; else one JSON object\n"
+     "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "
+     ".crier)\n"
+     "Records that the target has already are left out, so each of these may be repeated.\n"},
     {"status", crier_cmd_status, "[FILE] [--state DIR] [--json]", "how a running bot is doing",
      "  --all              every message, not only the first hundred\n"
      "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "

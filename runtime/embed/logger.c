@@ -41,20 +41,6 @@ static bool is_container(const struct crier_value *v)
     return v->type == CRIER_OBJECT || v->type == CRIER_ARRAY;
 }
 
-/* What is out of a record begins with a type, which is no bracket. */
-static bool is_json(const struct crier_value *v)
-{
-    return is_container(v) && v->raw.len && (v->raw.data[0] == '{' || v->raw.data[0] == '[');
-}
-
-void crier_build_given(struct crier_builder *b, const struct crier_value *v)
-{
-    if (is_json(v))
-        crier_build_json(b, v->key.data, v->key.len, v->raw.data, v->raw.len);
-    else
-        crier_build_value(b, v->key.data, v->key.len, v);
-}
-
 static bool is_replaced(struct crier_str key, const struct crier_value *fields, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

@@ -352,7 +352,10 @@ static bool read_value(const struct one *o, const json_t *v, struct crier_option
         crier_given_fault(o->g, o->path, NULL, "option '%s' is for Lua functions", o->path);
         return false;
     case CRIER_OPT_OBJECT:
-        return true; /* read by whoever declares it */
+        if (!json_is_object(v))
+            return wrong_type(o, v, "an object");
+        out->s = json_dumps(v, JSON_COMPACT | JSON_SORT_KEYS);
+        return true;
     }
     return false;
 }
@@ -649,10 +652,8 @@ struct crier_query *crier_given_match(struct crier_given *g, const char *member)
     const json_t *object = json_object_get(g->root, member);
     struct matching m = {.g = g, .member = member};
     int before = g->faults;
-    if (!json_is_object(object)) {
-        crier_given_fault(g, member, NULL, "'%s' is an object: {\"kind\": \"log\"}", member);
-        return NULL;
-    }
+    if (!json_is_object(object))
+        return NULL; /* nothing is given, or that has been said */
     m.q = crier_query_new(g->zone);
     read_match(&m, object);
     if (g->faults > before) {

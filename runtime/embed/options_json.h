@@ -37,7 +37,7 @@ void crier_given_fault(struct crier_given *given, const char *path, const char *
  *  dotted names. out is initialised here. */
 void crier_given_options(struct crier_given *given, const struct crier_option *table, size_t count,
                          struct crier_options *out);
-/** The match at this member, which is an object. NULL after a fault. */
+/** The match at this member, an object by the option table. NULL: none is given, or a fault. */
 struct crier_query *crier_given_match(struct crier_given *given, const char *member);
 
 #endif

@@ -179,6 +179,74 @@ void crier_pipeline_system(struct crier_pipeline *p, enum crier_level level, con
     crier_pipeline_emit(p, crier_build_end_bare(b));
 }
 
+/* --- what the router tells --------------------------------------------------------------- */
+
+struct note {
+    struct crier_pipeline *p;
+    char text[300];
+};
+
+static void emit_note(void *arg)
+{
+    struct note *note = arg;
+    crier_pipeline_system(note->p, CRIER_LEVEL_WARNING, "route.rate", note->text);
+    free(note);
+}
+
+/* With the lock held, which a record of it needs. There are no functions that could fail: it is of
+ * a rate. */
+static void on_note(void *arg, const struct crier_router_note *n)
+{
+    struct note *note = crier_calloc(1, sizeof *note);
+    char per[48];
+    note->p = arg;
+    snprintf(note->text, sizeof note->text,
+             "a route left out %" PRIu64 " record%s above %" PRIu64 " in %s", n->left_out,
+             n->left_out == 1 ? "" : "s", n->rate, crier_duration_text(n->per, per));
+    crier_loop_post(note->p->loop, emit_note, note);
+}
+
+static void arm_tell(void *arg)
+{
+    struct crier_pipeline *p = arg;
+    pthread_mutex_lock(&p->lock);
+    int64_t within = p->tell_in;
+    pthread_mutex_unlock(&p->lock);
+    crier_timer_in(p->loop, &p->tell, within);
+}
+
+/* With the lock held, on any thread. */
+static void on_due(void *arg, int64_t within)
+{
+    struct crier_pipeline *p = arg;
+    p->tell_in = within;
+    crier_loop_post(p->loop, arm_tell, p);
+}
+
+static void on_tell(struct crier_timer *timer)
+{
+    struct crier_pipeline *p = CRIER_CONTAINER(timer, struct crier_pipeline, tell);
+    pthread_mutex_lock(&p->lock);
+    int64_t next = crier_router_tell(p->router, crier_clock_wall(p->clock), false);
+    pthread_mutex_unlock(&p->lock);
+    if (next != CRIER_NEVER)
+        crier_timer_in(p->loop, timer, next);
+}
+
+/* At the end: what there is to tell is told, and has been routed when this returns. */
+static void tell_all(void *arg)
+{
+    struct crier_pipeline *p = arg;
+    pthread_mutex_lock(&p->lock);
+    crier_router_tell(p->router, 0, true);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void nothing(void *arg)
+{
+    (void)arg;
+}
+
 /* --- loggers ----------------------------------------------------------------------------- */
 
 static void unref(struct crier_pipeline *p);
@@ -246,6 +314,7 @@ static void unref(struct crier_pipeline *p)
 /* What is left when the thread has ended, or was never started. */
 static void close_all(struct crier_pipeline *p)
 {
+    crier_timer_stop(p->loop, &p->tell);
     crier_router_free(p->router);
     p->router = NULL;
     g_ptr_array_free(p->sinks, TRUE);
@@ -322,6 +391,9 @@ struct crier_pipeline *crier_pipeline_new(const struct crier_pipeline_config *co
     p->levels = g_ptr_array_new_with_free_func(free_level);
     p->router = crier_router_new();
     p->loop = crier_loop_new(p->clock);
+    p->tell.fire = on_tell;
+    crier_router_on_note(p->router, on_note, p);
+    crier_router_on_due(p->router, on_due, p);
     if (open_all(p, &c, err) == 0)
         return p;
     p->stopped = true;
@@ -389,6 +461,8 @@ int crier_pipeline_stop(struct crier_pipeline *p, int64_t within, struct crier_e
 {
     uint64_t lost = 0;
     pthread_mutex_lock(&p->adding);
+    crier_pipeline_call(p, tell_all, p);
+    crier_pipeline_call(p, nothing, NULL);
     pthread_mutex_lock(&p->lock);
     bool again = p->stopped;
     p->stopped = true;

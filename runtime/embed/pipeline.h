@@ -29,8 +29,9 @@ struct crier_pipeline {
     int lock_fd, seq_fd; /* of the state folder; -1: none */
     struct crier_loop *loop;
     pthread_t thread;
-    bool running;           /* the thread; [owner] */
-    pthread_mutex_t adding; /* one sink or rule at a time is added */
+    bool running;            /* the thread; [owner] */
+    struct crier_timer tell; /* loop: of what rates left out */
+    pthread_mutex_t adding;  /* one sink or rule at a time is added */
 
     _Alignas(64) pthread_mutex_t lock; /* guards all that follows */
     struct crier_source source;
@@ -39,6 +40,7 @@ struct crier_pipeline {
     GPtrArray *sinks;  /* of struct crier_sink, a reference each */
     GPtrArray *levels; /* of struct level_of */
     struct crier_logger *loggers;
+    int64_t tell_in; /* when `tell` is wanted, once the loop arms it */
     bool stopped;
     struct crier_builder builder; /* for system records; [loop] */
 };

@@ -226,30 +226,17 @@ int crier_pipeline_sink(struct crier_pipeline *p, const char *kind, const char *
 
 /* --- rules ------------------------------------------------------------------------------- */
 
-static void add_target(struct crier_pipeline *p, struct crier_given *g, const json_t *name,
+static void add_target(struct crier_pipeline *p, struct crier_given *g, const char *name,
                        struct crier_rule *rule)
 {
     struct crier_err err = {0};
-    const char *text = json_string_value(name);
-    struct crier_sink *sink = text ? crier_pipeline_find(p, text, &err) : NULL;
+    struct crier_sink *sink = crier_pipeline_find(p, name, &err);
     if (!sink) {
-        crier_given_fault(g, "to", NULL, "option 'to': %s",
-                          text ? err.text : "the name of a sink, or a list of names");
+        crier_given_fault(g, "to", NULL, "option 'to': %s", err.text);
         return;
     }
     rule->to = crier_realloc(rule->to, (rule->to_count + 1) * sizeof *rule->to);
     rule->to[rule->to_count++] = sink;
-}
-
-static void read_targets(struct crier_pipeline *p, struct crier_given *g, struct crier_rule *rule)
-{
-    const json_t *to = json_object_get(g->root, "to");
-    if (!json_is_array(to)) {
-        add_target(p, g, to, rule);
-        return;
-    }
-    for (size_t i = 0; i < json_array_size(to); i++)
-        add_target(p, g, json_array_get(to, i), rule);
 }
 
 static const struct crier_option rule_options[] = {
@@ -257,38 +244,45 @@ static const struct crier_option rule_options[] = {
     {.name = "unless", .type = CRIER_OPT_OBJECT},
     {.name = "otherwise", .type = CRIER_OPT_BOOL},
     {.name = "to",
-     .type = CRIER_OPT_OBJECT,
+     .type = CRIER_OPT_STRINGS,
      .flags = CRIER_OPT_REQUIRED,
      .help = "the name of a sink, or a list of names"},
     {.name = "copy", .type = CRIER_OPT_BOOL},
     {.name = "now", .type = CRIER_OPT_BOOL},
-    {.name = "dedupe", .type = CRIER_OPT_DURATION},
+    {.name = "dedupe", .type = CRIER_OPT_DURATION, .min = 1},
     {.name = "sample", .type = CRIER_OPT_NUMBER},
-    {.name = "rate", .type = CRIER_OPT_INT, .min = 1},
-    {.name = "per", .type = CRIER_OPT_DURATION, .def = "1s", .min = 1},
+    {.name = "rate", .type = CRIER_OPT_STRING},
 };
+
+static void read_limits(struct crier_given *g, const struct crier_options *o,
+                        struct crier_rule *rule)
+{
+    const struct crier_option_value *sample = crier_options_get(o, "sample");
+    const struct crier_option_value *rate = crier_options_get(o, "rate");
+    rule->sample = sample->n;
+    if (sample->set && !(sample->n > 0 && sample->n <= 1))
+        crier_given_fault(g, "sample", "0.1 sends every tenth",
+                          "option 'sample' must be above 0 and at most 1, got %.14g", sample->n);
+    if (rate->set && !crier_rule_parse_rate(rate->s, rule))
+        crier_given_fault(g, "rate", "\"100/1m\": at most 100 a minute",
+                          "option 'rate' must be a number of records and a time, got \"%.40s\"",
+                          rate->s);
+}
 
 static void read_rule(struct crier_pipeline *p, struct crier_given *g, struct crier_rule *rule)
 {
     struct crier_options o;
     crier_given_options(g, rule_options, CRIER_COUNT(rule_options), &o);
-    if (json_object_get(g->root, "match"))
-        rule->query = crier_given_match(g, "match");
-    if (json_object_get(g->root, "unless"))
-        rule->unless = crier_given_match(g, "unless");
-    if (json_object_get(g->root, "to"))
-        read_targets(p, g, rule);
+    const struct crier_option_value *to = crier_options_get(&o, "to");
+    rule->query = crier_given_match(g, "match");
+    rule->unless = crier_given_match(g, "unless");
+    for (size_t i = 0; i < to->count; i++)
+        add_target(p, g, to->list[i], rule);
     rule->otherwise = crier_options_get(&o, "otherwise")->i;
     rule->copy = crier_options_get(&o, "copy")->i;
     rule->now = crier_options_get(&o, "now")->i;
     rule->dedupe = crier_options_get(&o, "dedupe")->i;
-    rule->sample = crier_options_get(&o, "sample")->n;
-    rule->rate = (uint64_t)crier_options_get(&o, "rate")->i;
-    rule->per = crier_options_get(&o, "per")->i;
-    if (crier_options_get(&o, "sample")->set && !(rule->sample > 0 && rule->sample <= 1))
-        crier_given_fault(g, "sample", NULL,
-                          "option 'sample' must be more than 0 and at most 1, got %.14g",
-                          rule->sample);
+    read_limits(g, &o, rule);
     if (rule->otherwise && rule->query)
         crier_given_fault(g, "otherwise", "take one", "'match' and 'otherwise' exclude each other");
     crier_options_fini(&o);

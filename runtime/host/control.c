@@ -4,24 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static json_t *sink_status(struct crier_host *host)
-{
-    json_t *list = json_array();
-    for (guint i = 0; i < host->current->sinks->len; i++) {
-        struct crier_declared_sink *s = host->current->sinks->pdata[i];
-        struct crier_sink_stats st;
-        crier_sink_stats(s->sink, &st);
-        json_array_append_new(
-            list, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s}", "name",
-                            s->name, "kind", s->driver->kind, "accepted", (json_int_t)st.accepted,
-                            "written", (json_int_t)st.written, "rejected", (json_int_t)st.rejected,
-                            "dropped", (json_int_t)st.dropped, "retries", (json_int_t)st.retries,
-                            "queued", (json_int_t)st.queued, "spilled", (json_int_t)st.spilled,
-                            "failing", st.failing, "error", st.last_error));
-    }
-    return list;
-}
-
 static json_t *bot_status(struct crier_host *host)
 {
     json_t *list = json_array();
@@ -89,7 +71,7 @@ static void cmd_status(struct crier_host *host, struct crier_control_conn *conn,
         (json_int_t)st.failed, "skipped", (json_int_t)st.skipped, "late_max",
         (double)st.late_max / 1e6, "late_p50", (double)st.late_p50 / 1e6, "late_p99",
         (double)st.late_p99 / 1e6, "lua_memory", (json_int_t)gen->vm->memory_used, "bots",
-        bot_status(host), "sinks", sink_status(host), "messages",
+        bot_status(host), "sinks", crier_host_sink_status(host), "messages",
         message_status(host, json_is_true(json_object_get(request, "all"))));
     if (host->last_error)
         json_object_set_new(extra, "last_error", json_string(host->last_error));
@@ -117,6 +99,8 @@ void crier_host_on_request(void *arg, struct crier_control_conn *conn, json_t *r
         cmd_reload(host, conn);
     else if (cmd && strcmp(cmd, "logs") == 0)
         crier_control_cmd_logs(host, conn, request);
+    else if (cmd && strcmp(cmd, "sink") == 0)
+        crier_control_cmd_sink(host, conn, request);
     else
         crier_control_finish(conn, 64, json_pack("{s:s}", "error", "unknown command"));
 }

@@ -30,6 +30,7 @@ struct reading {
     bool asking, more;
     /* with follow */
     struct crier_query *match; /* of live records; NULL: no follow */
+    bool named;                /* live records of this sink only */
     uint64_t mark;             /* seq of the last record before the live ones */
     GQueue live;
     uint64_t dropped;
@@ -219,11 +220,14 @@ static void pump_posted(void *arg)
         reading_unref(r);
 }
 
-void crier_host_tap(struct crier_host *host, struct crier_record *record)
+void crier_host_tap(void *arg, const struct crier_router *router, struct crier_record *record,
+                    const void *to)
 {
+    struct crier_host *host = arg;
     for (guint i = 0; i < host->followers->len; i++) {
         struct reading *r = host->followers->pdata[i];
-        if (!crier_query_match(r->match, record))
+        if (!crier_query_match(r->match, record) ||
+            (r->named && !crier_router_gave(router, to, crier_sink_name(r->sink))))
             continue;
         if (r->live.length >= LIVE_MAX) {
             r->dropped++;
@@ -306,6 +310,7 @@ void crier_control_cmd_logs(struct crier_host *host, struct crier_control_conn *
     crier_query_free(page);
     if (json_is_true(json_object_get(request, "follow"))) {
         r->match = match;
+        r->named = name != NULL;
         g_ptr_array_add(host->followers, r);
     } else {
         crier_query_free(match);

@@ -2,6 +2,7 @@
 #include "host/private.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <lauxlib.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -52,6 +53,11 @@ struct crier_poster *crier_host_poster(struct crier_host *host)
 struct crier_rng *crier_host_rng(struct crier_host *host)
 {
     return &host->rng;
+}
+
+enum crier_level crier_host_log_level(const struct crier_host *host, const char *logger)
+{
+    return host->current ? crier_log_level(host->current, logger) : CRIER_DEBUG;
 }
 
 bool crier_host_stopping(const struct crier_host *host)
@@ -156,8 +162,7 @@ void crier_host_router_due(void *arg, int64_t within)
 void crier_host_route_timer(struct crier_timer *timer)
 {
     struct crier_generation *gen = CRIER_CONTAINER(timer, struct crier_generation, route_timer);
-    int64_t within =
-        crier_router_tell(gen->router, crier_clock_wall(gen->host->clock), false);
+    int64_t within = crier_router_tell(gen->router, crier_clock_wall(gen->host->clock), false);
     if (within != CRIER_NEVER)
         crier_timer_in(gen->host->loop, timer, within);
 }
@@ -327,6 +332,8 @@ void crier_host_stop(struct crier_host *host, int code)
     crier_host_system(host, CRIER_INFO, "stop", "stopping");
     crier_host_hook(host, "stop", NULL, NULL);
     host->stopping = true;
+    host->stop_by =
+        crier_loop_now(host->loop) + (host->current ? host->current->config.limits.stop : 0);
     crier_poster_drop_waiting(host->poster);
     host->stop_timer.fire = on_stop_over;
     crier_timer_in(host->loop, &host->stop_timer,
@@ -344,8 +351,11 @@ static const int signal_numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct crier_host *host = handle->data;
-    if ((number == SIGTERM || number == SIGINT) && host->stopping) {
-        on_stop_over(&host->stop_timer); /* asked twice: at once */
+    if ((number == SIGTERM || number == SIGINT) && host->ending_all) {
+        crier_loop_stop(host->loop); /* asked twice: at once */
+    } else if ((number == SIGTERM || number == SIGINT) && host->stopping) {
+        host->stop_by = crier_loop_now(host->loop);
+        on_stop_over(&host->stop_timer);
     } else if (number == SIGTERM || number == SIGINT) {
         crier_host_stop(host, 0);
     } else if (number == SIGHUP) {
@@ -362,6 +372,8 @@ static void watch_signals(struct crier_host *host)
         return;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file at its size limit is a full disk, not the end */
+    if (host->config->embed && !host->config->embed->signals)
+        return;
     for (int i = 0; i < (int)CRIER_COUNT(signal_numbers); i++) {
         uv_signal_init(crier_loop_uv(host->loop), &host->signals[i]);
         host->signals[i].data = host;
@@ -372,9 +384,19 @@ static void watch_signals(struct crier_host *host)
 
 /* --- starting ---------------------------------------------------------------------------- */
 
-static int say(const char *where, const struct crier_err *err, int code)
+static void tell_failed(struct crier_host *host, int code, const char *text)
 {
-    fprintf(stderr, "crier: %s%s\n", where, err->text);
+    const struct crier_host_embed *e = host->config->embed;
+    if (e)
+        e->failed(e->arg, code, text);
+}
+
+static int say(struct crier_host *host, const char *where, const struct crier_err *err, int code)
+{
+    char text[300];
+    snprintf(text, sizeof text, "%s%s", where, err->text);
+    fprintf(stderr, "crier: %s\n", text);
+    tell_failed(host, code, text);
     return code;
 }
 
@@ -425,7 +447,7 @@ static int start_sim(struct crier_host *host)
     host->sim = crier_sim_new(host->loop, &sim);
     if (c->world && crier_sim_load_world(host->sim, c->world, &err) != 0) {
         crier_err_prefix(&err, "world file '%s': ", c->world);
-        return say("", &err, EXIT_CONFIG);
+        return say(host, "", &err, EXIT_CONFIG);
     }
     if (c->sim_inline) {
         host->inline_transport = crier_sim_transport(host->sim, host->loop);
@@ -434,7 +456,7 @@ static int start_sim(struct crier_host *host)
     }
     int port = 0;
     if (crier_sim_server_start(host->sim, host->loop, &port, &host->sim_server, &err) != 0)
-        return say("the simulator cannot start: ", &err, EXIT_INTERNAL);
+        return say(host, "the simulator cannot start: ", &err, EXIT_INTERNAL);
     host->sim_api = crier_asprintf("http://127.0.0.1:%d/api/v10", port);
     return 0;
 }
@@ -446,10 +468,10 @@ static int open_state(struct crier_host *host, struct crier_generation *gen)
                                                        host->config->sim || host->config->sim_url);
     int rc = crier_state_lock(host->state_folder, &host->lock, &err);
     if (rc != 0)
-        return say("", &err, rc == CRIER_EBUSY ? EXIT_IN_USE : EXIT_CONFIG);
+        return say(host, "", &err, rc == CRIER_EBUSY ? EXIT_IN_USE : EXIT_CONFIG);
     rc = crier_state_open(host->state_folder, false, &host->state, &err);
     if (rc != 0)
-        return say("", &err, EXIT_CONFIG);
+        return say(host, "", &err, EXIT_CONFIG);
     crier_state_start(host->state, host->loop);
     const char *seq = crier_state_get(host->state, "host", "seq");
     host->source.seq = seq ? strtoull(seq, NULL, 10) : 0;
@@ -468,6 +490,19 @@ static void start_source(struct crier_host *host, const struct crier_generation 
     host->source.seq = seq;
     crier_builder_init(&host->builder, &host->source);
     crier_builder_init(&host->spare, &host->source);
+}
+
+/* The script is wrong: the first of its errors is what the program gets. */
+static int refused(struct crier_host *host, const struct crier_generation *gen)
+{
+    struct crier_buf first = {0};
+    for (size_t i = 0; i < gen->diags.count && !first.len; i++) {
+        if (gen->diags.items[i].severity == CRIER_ERROR)
+            crier_diag_text(&gen->diags.items[i], &first);
+    }
+    tell_failed(host, EXIT_CONFIG, first.data ? first.data : "");
+    crier_buf_fini(&first);
+    return EXIT_CONFIG;
 }
 
 static void on_clock_set(void *arg, int64_t jump_us)
@@ -494,7 +529,7 @@ static int host_start(struct crier_host *host)
     int code;
     if (access(c->file, R_OK) != 0) {
         crier_err_sys(&err, CRIER_ENOTFOUND, errno, "cannot read '%s'", c->file);
-        return say("", &err, EXIT_NO_FILE);
+        return say(host, "", &err, EXIT_NO_FILE);
     }
     struct crier_generation *gen = first_generation(host);
     enum crier_diag_format format =
@@ -503,7 +538,7 @@ static int host_start(struct crier_host *host)
         color = false;
     if (gen->diags.errors || gen->diags.warnings)
         crier_diags_print(&gen->diags, stderr, format, color);
-    code = gen->diags.errors ? EXIT_CONFIG : 0;
+    code = gen->diags.errors ? refused(host, gen) : 0;
     if (code == 0)
         code = open_state(host, gen);
     if (code == 0)
@@ -521,13 +556,13 @@ static int host_start(struct crier_host *host)
     crier_generation_open(gen, &build);
     if (gen->diags.errors != errors) {
         crier_diags_print(&gen->diags, stderr, format, color);
-        code = EXIT_CONFIG;
+        code = refused(host, gen);
         goto fail;
     }
     if (crier_loop_uv(host->loop)) {
         if (crier_control_serve(host->loop, host->state_folder, crier_host_on_request, host,
                                 &host->control, &err) != 0) {
-            code = say("", &err, EXIT_CONFIG);
+            code = say(host, "", &err, EXIT_CONFIG);
             goto fail;
         }
         if (c->watch)
@@ -544,22 +579,101 @@ static int host_start(struct crier_host *host)
         host->for_timer.fire = on_for_over;
         crier_timer_in(host->loop, &host->for_timer, c->run_for);
     }
+    if (c->embed)
+        c->embed->started(c->embed->arg, host);
     return 0;
 fail:
     crier_generation_unref(gen);
     return code;
 }
 
+/* --- sinks' ends ------------------------------------------------------------------------- */
+
+struct ending {
+    struct crier_host *host;
+    struct crier_sink *sink;
+};
+
+static void on_sink_ended(void *arg)
+{
+    struct ending *e = arg;
+    g_ptr_array_remove(e->host->ending, e->sink);
+    if (e->host->ending_all && e->host->ending->len == 0)
+        crier_loop_stop(e->host->loop);
+    crier_sink_unref(e->sink);
+    free(e);
+}
+
+void crier_host_end_sink(struct crier_host *host, struct crier_sink *sink, int64_t within)
+{
+    struct ending *e = crier_malloc(sizeof *e);
+    e->host = host;
+    e->sink = crier_sink_ref(sink);
+    g_ptr_array_add(host->ending, sink);
+    crier_sink_end(sink, within, on_sink_ended, e);
+}
+
+/* Silence where all is well: written, and nothing lost or left. */
+static void print_counts(struct crier_host *host, struct crier_sink *sink)
+{
+    struct crier_sink_stats st;
+    const char *name = crier_sink_name(sink);
+    crier_sink_stats(sink, &st);
+    uint64_t kept = st.queued + st.spilled;
+    if (!kept && !st.rejected && !st.dropped)
+        return;
+    struct crier_buf b = {0};
+    if (host->config->json) {
+        crier_buf_printf(&b,
+                         "{\"sink\":\"%s\",\"written\":%" PRIu64 ",\"kept\":%" PRIu64
+                         ",\"rejected\":%" PRIu64 ",\"dropped\":%" PRIu64 "}",
+                         name, st.written, kept, st.rejected, st.dropped);
+    } else {
+        crier_buf_printf(&b, "crier: sink '%s': %" PRIu64 " written", name, st.written);
+        if (kept)
+            crier_buf_printf(&b, ", %" PRIu64 " kept in its spool%s%s", kept,
+                             st.failing ? ": " : "", st.failing ? st.last_error : "");
+        if (st.rejected)
+            crier_buf_printf(&b, ", %" PRIu64 " rejected (see %s/sinks/%s.dead.jsonl)", st.rejected,
+                             host->state_folder, name);
+        if (st.dropped)
+            crier_buf_printf(&b, ", %" PRIu64 " dropped", st.dropped);
+    }
+    fprintf(stderr, "%s\n", b.data);
+    crier_buf_fini(&b);
+}
+
+/* All at once, while the loop goes on. A driver that does not come back even then is left behind;
+ * what it had in hand is in its spool. */
+static void end_sinks(struct crier_host *host)
+{
+    int64_t within = host->stop_by - crier_loop_now(host->loop);
+    if (within < CUT_OFF && !host->over)
+        within = CUT_OFF;
+    for (guint i = 0; i < host->current->sinks->len; i++) {
+        /* One that is failing gets a last try; what it is owed stays in its spool. */
+        struct crier_declared_sink *s = host->current->sinks->pdata[i];
+        struct crier_sink_stats st;
+        crier_sink_stats(s->sink, &st);
+        crier_host_end_sink(host, s->sink, st.failing && within > CUT_OFF ? CUT_OFF : within);
+    }
+    host->ending_all = true;
+    if (host->ending->len > 0)
+        crier_loop_run(host->loop, crier_loop_now(host->loop) + within + CUT_OFF);
+    for (guint i = 0; i < host->ending->len; i++) {
+        struct crier_sink *sink = host->ending->pdata[i];
+        fprintf(stderr, "crier: sink '%s' does not come back; it is left behind\n",
+                crier_sink_name(sink));
+        crier_sink_abandon(sink);
+    }
+    for (guint i = 0; i < host->current->sinks->len; i++)
+        print_counts(host, ((struct crier_declared_sink *)host->current->sinks->pdata[i])->sink);
+}
+
 /* Everything that is left to say and to write, in order, then everything is freed. */
 static void host_end(struct crier_host *host)
 {
-    int64_t within = host->current ? host->current->config.limits.stop : 0;
     crier_watch_free(host->watch);
-    for (int i = 0; i < host->signal_count; i++) {
-        uv_close((uv_handle_t *)&host->signals[i], NULL);
-        /* What is left takes limits.stop at most; a signal must not cut it off half way. */
-        signal(signal_numbers[i], SIG_IGN);
-    }
     crier_timer_stop(host->loop, &host->stop_timer);
     crier_timer_stop(host->loop, &host->for_timer);
     if (host->current) {
@@ -576,14 +690,12 @@ static void host_end(struct crier_host *host)
         crier_timer_stop(host->loop, &host->current->state_timer);
         crier_timer_stop(host->loop, &host->current->route_timer);
         crier_router_tell(host->current->router, 0, true);
-        for (guint i = 0; i < host->current->sinks->len; i++) {
-            /* One that is failing gets a last try; what it is owed stays in its spill file. */
-            struct crier_sink *sink =
-                ((struct crier_declared_sink *)host->current->sinks->pdata[i])->sink;
-            struct crier_sink_stats st;
-            crier_sink_stats(sink, &st);
-            crier_sink_stop(sink, st.failing && within > CUT_OFF ? CUT_OFF : within);
-        }
+        end_sinks(host);
+    }
+    for (int i = 0; i < host->signal_count; i++) {
+        uv_close((uv_handle_t *)&host->signals[i], NULL);
+        /* What is left takes moments; a signal must not cut it off half way. */
+        signal(signal_numbers[i], SIG_IGN);
     }
     crier_host_end_followers(host);
     crier_control_stop(host->control);
@@ -609,12 +721,14 @@ int crier_host_run(const struct crier_host_config *config)
     host.bots = g_ptr_array_new_with_free_func(crier_bot_free);
     host.old_bots = g_ptr_array_new_with_free_func(crier_bot_free);
     host.draining = g_ptr_array_new();
+    host.ending = g_ptr_array_new();
+    host.down_sinks = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
     host.waiting = g_ptr_array_new();
     host.waiting_next = g_ptr_array_new();
     host.followers = g_ptr_array_new();
     crier_rng_seed_system(&host.rng);
     if (crier_budget_thread(true, &err) != 0) {
-        say("", &err, EXIT_INTERNAL);
+        say(&host, "", &err, EXIT_INTERNAL);
         return EXIT_INTERNAL;
     }
     crier_record_recycle(true);
@@ -622,6 +736,8 @@ int crier_host_run(const struct crier_host_config *config)
     if (code == 0) {
         crier_loop_run(host.loop, CRIER_NEVER);
         code = host.code;
+        if (config->embed)
+            config->embed->ending(config->embed->arg);
     }
     host_end(&host);
     if (host.sim && config->transcript && code == 0) {
@@ -650,6 +766,11 @@ int crier_host_run(const struct crier_host_config *config)
         host.state = NULL;
         crier_state_close(state);
     }
+    if (host.ending->len > 0) {
+        /* A driver that hangs may yet come back to what would be freed here. */
+        fflush(NULL);
+        _exit(code);
+    }
     crier_loop_free(host.loop);
     crier_poster_free(host.poster);
     if (host.source.node) {
@@ -662,6 +783,8 @@ int crier_host_run(const struct crier_host_config *config)
     if (crier_budget_thread(false, &err) != 0)
         fprintf(stderr, "crier: %s\n", err.text);
     g_ptr_array_free(host.draining, TRUE);
+    g_ptr_array_free(host.ending, TRUE);
+    g_hash_table_destroy(host.down_sinks);
     g_ptr_array_free(host.waiting, TRUE);
     g_ptr_array_free(host.waiting_next, TRUE);
     g_ptr_array_free(host.followers, TRUE);

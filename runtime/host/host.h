@@ -17,6 +17,24 @@
 #include "sim/sim.h"
 #include "state/state.h"
 
+struct crier_host; /* opaque */
+struct crier_app;  /* script/app.h */
+
+/** What a program that the host is part of gets to know of it, and gives it. All on the loop. */
+struct crier_host_embed {
+    void *arg;
+    bool signals; /**< the host handles signals, as in the command */
+    const struct crier_app *app; /**< functions of the program; may be NULL */
+    /** The first generation runs: from now on the host may be posted to. */
+    void (*started)(void *arg, struct crier_host *host);
+    /** The loop has ended: no longer. */
+    void (*ending)(void *arg);
+    /** A reload has ended; text: the diff, or why it was refused. */
+    void (*reloaded)(void *arg, int code, const char *text);
+    /** Why crier_host_run fails; it has been said on stderr, too. */
+    void (*failed)(void *arg, int code, const char *text);
+};
+
 struct crier_host_config {
     const char *file;             /**< the script */
     const char *state_folder;     /**< --state; NULL: as the script says */
@@ -32,13 +50,21 @@ struct crier_host_config {
     const char *const *sim_allow; /**< --sim-allow: hosts that crier.http may talk to in --sim;
                                        NULL-terminated, or NULL */
     struct crier_clock *clock;
+    const struct crier_host_embed *embed; /**< NULL: the command */
 };
-
-struct crier_host; /* opaque */
 
 /** Build, start, run until stopped. Returns the exit code (README.md, Commands). Everything that
  * went wrong has been said on stderr. */
 int crier_host_run(const struct crier_host_config *config);
+
+/** Begin to stop, with this exit code; once. */
+void crier_host_stop(struct crier_host *host, int code);
+/** Build a new generation; swap when it is good. While one is being built, once more after it. */
+void crier_host_reload(struct crier_host *host);
+/** The level from which a logger's records are made, as the script says now. */
+enum crier_level crier_host_log_level(const struct crier_host *host, const char *logger);
+/** Whether a reload is under way. */
+bool crier_host_reloading(const struct crier_host *host);
 
 /* --- for the script's side -------------------------------------------------------------- */
 

@@ -68,12 +68,20 @@ static int no_such_sink(const struct crier_generation *gen, const char *name, st
                          name);
 }
 
+int crier_logs_find(const struct crier_generation *gen, const char *name,
+                    struct crier_declared_sink **out, struct crier_err *err)
+{
+    *out = find(gen, name);
+    return *out ? 0 : no_such_sink(gen, name, err);
+}
+
 static int named(const struct crier_generation *gen, const char *name, bool stored,
                  struct crier_declared_sink **out, struct crier_err *err)
 {
-    struct crier_declared_sink *s = find(gen, name);
-    if (!s)
-        return no_such_sink(gen, name, err);
+    struct crier_declared_sink *s;
+    int rc = crier_logs_find(gen, name, &s, err);
+    if (rc != 0)
+        return rc;
     if (!s->driver->query)
         return crier_err_set(err, CRIER_EINVAL, "sink '%s' (%s) cannot be read%s%s", name,
                              s->driver->kind, s->driver->cannot_read ? ": " : "",
@@ -249,6 +257,8 @@ int crier_logs_page(const struct crier_logs *logs, struct crier_query **out, str
         return rc;
     }
     crier_query_order(*out, "id", last);
+    if (logs->phases)
+        crier_query_phases(*out);
     (*out)->limit = last ? logs->lines : CRIER_LOGS_PAGE;
     return 0;
 }

@@ -19,6 +19,9 @@
 
 #define CRIER_LOGS_PAGE 20000 /* records: some 20 MB */
 
+/** By name. CRIER_EINVAL: there is none, and whether another was meant. */
+CRIER_CHECK int crier_logs_find(const struct crier_generation *gen, const char *name,
+                                struct crier_declared_sink **out, struct crier_err *err);
 /** The sink that a command reads. name: as the user gave it, or NULL: of those that can be read the
  *  one that takes most kinds; of these the one with the lowest level; then in the order sql, jsonl,
  *  json, csv, memory, redis; then the one declared first. stored: there is no host, so nothing is in
@@ -33,7 +36,7 @@ struct crier_logs {
     int64_t now;     /* what relative times are taken from */
     size_t lines;    /* SIZE_MAX: all */
     char last[27];   /* id of the last record that was given; empty: none */
-    bool whole;      /* events as their phases, not folded */
+    bool phases;     /* events as they were told, not folded */
 };
 
 void crier_logs_init(struct crier_logs *logs, json_t *request, struct crier_zone *zone,

@@ -70,6 +70,10 @@ struct crier_host {
     struct crier_timer for_timer, stop_timer;
     bool stopping, cut_off, over, stopped;
     int code;
+    int64_t stop_by;        /* when limits.stop is over */
+    GPtrArray *ending;      /* sinks that have been asked to end; a reference each */
+    bool ending_all;        /* the last of them ends the loop */
+    GHashTable *down_sinks; /* names of those whose hook sink.down was called */
     int64_t started_wall;
     struct build_job *job; /* a reload under way */
     bool again;            /* another was asked for meanwhile */
@@ -80,8 +84,6 @@ struct crier_host {
 
 /* host.c */
 
-/** Begin to stop, with this exit code; once. */
-void crier_host_stop(struct crier_host *host, int code);
 /** Posted when something under way has ended: the last one ends the stop. arg: the host. */
 void crier_host_check_idle(void *arg);
 /** Callbacks that a generation gets at its swap. */
@@ -90,6 +92,9 @@ void crier_host_router_due(void *gen, int64_t within);
 void crier_host_route_timer(struct crier_timer *timer);
 void crier_host_stall(struct crier_vm *vm, const char *what, int64_t us);
 void crier_host_state_timer(struct crier_timer *timer);
+
+/** Ask a sink to end; it is kept until it has. */
+void crier_host_end_sink(struct crier_host *host, struct crier_sink *sink, int64_t within);
 
 /* bots.c */
 
@@ -110,8 +115,6 @@ struct crier_build crier_host_build(const struct crier_host *host);
 
 /** The point of no return: everything before it was judged good. */
 void crier_host_swap(struct crier_host *host, struct crier_generation *gen);
-/** Build a new generation; swap when it is good. While one is being built, once more after it. */
-void crier_host_reload(struct crier_host *host);
 
 /* control.c */
 
@@ -123,9 +126,16 @@ int crier_host_code_of(const struct crier_err *err);
 
 void crier_control_cmd_logs(struct crier_host *host, struct crier_control_conn *conn,
                             json_t *request);
-/** Each record on its way to the sinks. */
-void crier_host_tap(struct crier_host *host, struct crier_record *record);
+/** Each record that was handed to the sinks (crier_router_on_record). arg: the host. */
+void crier_host_tap(void *arg, const struct crier_router *router, struct crier_record *record,
+                    const void *to);
 /** No more records come: the followers are told. */
 void crier_host_end_followers(struct crier_host *host);
+
+/* control_sink.c */
+
+json_t *crier_host_sink_status(struct crier_host *host);
+void crier_control_cmd_sink(struct crier_host *host, struct crier_control_conn *conn,
+                            json_t *request);
 
 #endif

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HAND_OVER (50 * CRIER_MS)
+/* For the answer to a batch that a replaced sink has under way. */
+#define HAND_OVER (5 * CRIER_S)
 
 static bool allow_host(void *owner, const char *name, char *why, size_t cap)
 {
@@ -77,12 +78,16 @@ static void on_sink_event(void *arg, struct crier_sink *sink, const char *what, 
     struct crier_host *host = arg;
     const char *name = crier_sink_name(sink);
     bool bad = strcmp(what, "ok") != 0;
-    crier_host_system(host, bad ? CRIER_LEVEL_ERROR : CRIER_INFO, "sink", "sink '%s': %s%s%s", name,
-                      what, text && *text ? ": " : "", text ? text : "");
+    crier_host_system(host,
+                      strcmp(what, "full") == 0 ? CRIER_CRITICAL
+                      : bad                     ? CRIER_LEVEL_ERROR
+                                                : CRIER_INFO,
+                      "sink", "sink '%s': %s%s%s", name, what, text && *text ? ": " : "",
+                      text ? text : "");
     const char *texts[] = {"sink", name, "text", text ? text : "", NULL};
-    if (strcmp(what, "failing") == 0)
+    if (strcmp(what, "down") == 0 && g_hash_table_add(host->down_sinks, crier_strdup(name)))
         crier_host_hook(host, "sink.down", push_texts, texts);
-    else if (!bad)
+    else if (!bad && g_hash_table_remove(host->down_sinks, name))
         crier_host_hook(host, "sink.up", push_texts, texts);
 }
 
@@ -116,15 +121,21 @@ static bool has_sink(const struct crier_generation *gen, const struct crier_sink
 }
 
 /* No record goes to a sink any more that the new generation has changed or removed, though the old
- * one may take minutes to end. It stops before its successor starts, which may write to the same
- * files; what it cannot write by then goes to the successor by way of the spool. */
-static void stop_replaced_sinks(const struct crier_generation *old,
-                                const struct crier_generation *gen)
+ * one may take minutes to end. A successor goes on with the queue, and starts when the one before
+ * it has ended, since both may write to the same files; nobody waits for that. */
+static void replace_sinks(struct crier_host *host, const struct crier_generation *old,
+                          const struct crier_generation *gen)
 {
     for (guint i = 0; i < old->sinks->len; i++) {
-        struct crier_sink *sink = ((struct crier_declared_sink *)old->sinks->pdata[i])->sink;
-        if (!has_sink(gen, sink))
-            crier_sink_stop(sink, HAND_OVER);
+        struct crier_declared_sink *s = old->sinks->pdata[i];
+        const struct crier_declared_sink *next = crier_sink_named(gen, s->name);
+        if (has_sink(gen, s->sink))
+            continue;
+        g_hash_table_remove(host->down_sinks, s->name);
+        if (next)
+            crier_sink_succeed(next->sink, s->sink, HAND_OVER, host->loop);
+        else
+            crier_host_end_sink(host, s->sink, old->config.limits.stop);
     }
 }
 
@@ -143,8 +154,9 @@ void crier_host_swap(struct crier_host *host, struct crier_generation *gen)
     gen->route_timer.fire = crier_host_route_timer;
     crier_router_on_note(gen->router, crier_host_router_note, host);
     crier_router_on_due(gen->router, crier_host_router_due, gen);
+    crier_router_on_record(gen->router, crier_host_tap, host);
     if (old)
-        stop_replaced_sinks(old, gen);
+        replace_sinks(host, old, gen);
     for (guint i = 0; i < gen->sinks->len; i++) {
         struct crier_declared_sink *s = gen->sinks->pdata[i];
         crier_sink_on_event(s->sink, on_sink_event, host);
@@ -178,7 +190,13 @@ struct crier_build crier_host_build(const struct crier_host *host)
         .sim = host->config->sim || host->config->sim_url,
         .sim_allow = host->config->sim_allow,
         .need_secrets = !host->config->sim && !host->config->sim_url,
+        .app = host->config->embed ? host->config->embed->app : NULL,
     };
+}
+
+bool crier_host_reloading(const struct crier_host *host)
+{
+    return host->job != NULL;
 }
 
 struct build_job {
@@ -231,6 +249,13 @@ static json_t *diags_json(struct crier_diags *diags)
     return list;
 }
 
+static void tell_embed(struct crier_host *host, int code, const char *text)
+{
+    const struct crier_host_embed *e = host->config->embed;
+    if (e)
+        e->reloaded(e->arg, code, text);
+}
+
 static void answer(struct crier_host *host, int code, json_t *extra)
 {
     for (guint i = 0; i < host->waiting->len; i++) {
@@ -269,6 +294,7 @@ static void reload_refused(struct crier_host *host, struct crier_generation *gen
     answer(host, EXIT_CONFIG,
            json_pack("{s:o, s:s, s:i}", "problems", diags_json(&gen->diags), "running",
                      host->current->hash, "generation", (int)host->current->number));
+    tell_embed(host, CRIER_ECONFIG, first.data ? first.data : "");
     crier_buf_fini(&first);
 }
 
@@ -302,6 +328,7 @@ static void reload_done(struct build_job *job)
                      "took", (double)(now - job->began) / 1e6, "blocked",
                      (double)(now - began) / 1e6, "generation", (int)gen->number, "problems",
                      diags_json(&gen->diags)));
+    tell_embed(host, 0, job->diff.data);
 }
 
 static void build_after(uv_work_t *work, int status)

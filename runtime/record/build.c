@@ -339,6 +339,21 @@ void crier_build_json(struct crier_builder *b, const char *key, size_t klen, con
     crier_scan_fini(&scan);
 }
 
+/* What is out of a record begins with a type, which is no bracket. */
+static bool is_json(const struct crier_value *v)
+{
+    return (v->type == CRIER_OBJECT || v->type == CRIER_ARRAY) && v->raw.len &&
+           (v->raw.data[0] == '{' || v->raw.data[0] == '[');
+}
+
+void crier_build_given(struct crier_builder *b, const struct crier_value *v)
+{
+    if (is_json(v))
+        crier_build_json(b, v->key.data, v->key.len, v->raw.data, v->raw.len);
+    else
+        crier_build_value(b, v->key.data, v->key.len, v);
+}
+
 /* --- the block ----------------------------------------------------------------------------- */
 
 /* A common member as it goes behind the tape: valid, and of at most max bytes. */

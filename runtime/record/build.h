@@ -87,6 +87,10 @@ void crier_build_value(struct crier_builder *b, const char *key, size_t klen,
 void crier_build_json(struct crier_builder *b, const char *key, size_t klen, const char *json,
                       size_t len);
 
+/** A value that a program hands in, under its own name: an object or array is out of a record, or
+ *  JSON text that begins with its bracket. */
+void crier_build_given(struct crier_builder *b, const struct crier_value *v);
+
 /** The record, with a fresh id and the next seq, owned by the caller (one reference). Containers
  *  left open are closed. */
 struct crier_record *crier_build_end(struct crier_builder *b);

@@ -263,18 +263,6 @@ static void read_unless(struct crier_decl *d, struct crier_rule *rule)
     lua_pop(d->L, 1);
 }
 
-/* "100/1m" */
-static bool parse_rate(const char *text, struct crier_rule *rule)
-{
-    const char *slash = strchr(text, '/');
-    size_t digits = strspn(text, "0123456789");
-    if (!slash || digits == 0 || digits > 9 || text + digits != slash ||
-        crier_duration_parse(slash + 1, &rule->per, NULL) != 0 || rule->per == 0)
-        return false;
-    rule->rate = strtoull(text, NULL, 10);
-    return rule->rate > 0;
-}
-
 static void read_limits(struct crier_decl *d, const struct crier_options *o,
                         struct crier_rule *rule)
 {
@@ -286,7 +274,7 @@ static void read_limits(struct crier_decl *d, const struct crier_options *o,
                            "option 'sample' must be above 0 and at most 1, got %.14g", sample->n);
     else if (sample->set)
         rule->sample = sample->n;
-    if (rate->set && !parse_rate(rate->s, rule))
+    if (rate->set && !crier_rule_parse_rate(rate->s, rule))
         crier_decl_problem(d, CRIER_ERROR, "rate", "rate = \"100/1m\": at most 100 a minute",
                            "option 'rate' must be a number of records and a time, got \"%.40s\"",
                            rate->s);

@@ -142,7 +142,7 @@ static void time_spent(struct crier_vm *vm, const char *what, int64_t began, int
         vm->on_stall(vm, what, us);
 }
 
-int crier_run(struct crier_vm *vm, struct crier_call *call, int nargs, int nresults,
+int crier_vm_run(struct crier_vm *vm, struct crier_call *call, int nargs, int nresults,
               int64_t budget_us, const char *what, const char *limit_name,
               struct crier_lua_error *error)
 {
@@ -175,7 +175,7 @@ int crier_call_now(struct crier_vm *vm, int nargs, int nresults, const char *wha
 {
     struct crier_call call = {
         .vm = vm, .co = vm->L, .what = what, .budget = budget_us, .on_stack = true, .now = true};
-    return crier_run(vm, &call, nargs, nresults, budget_us, what, "limits.callback", error);
+    return crier_vm_run(vm, &call, nargs, nresults, budget_us, what, "limits.callback", error);
 }
 
 /* --- calls that may wait ------------------------------------------------------------------ */

@@ -35,6 +35,7 @@ void crier_open_query(lua_State *L);
 void crier_push_sink_index(lua_State *L);
 void crier_open_route(lua_State *L);   /**< route otherwise transform */
 void crier_open_state(lua_State *L);   /**< state */
+void crier_open_app(lua_State *L);     /**< app */
 
 /** A declaration's option table, for `crier help` and the stubs. */
 struct crier_topic {
@@ -67,6 +68,8 @@ struct crier_declared_sink *crier_sink_named(const struct crier_generation *gen,
 void crier_log_set_level(struct crier_generation *gen, const char *logger, int level);
 enum crier_level crier_log_level(const struct crier_generation *gen, const char *logger);
 
+/** Push a value of a record: objects and arrays as new tables. */
+void crier_push_value(lua_State *L, const struct crier_value *value);
 /** Push a record as a read-only value. */
 void crier_push_record(lua_State *L, struct crier_record *record);
 /** The record at idx, or NULL. */
@@ -80,6 +83,10 @@ CRIER_CHECK int crier_record_with(lua_State *L, int idx, struct crier_record *re
 
 /** Add the members of the table at idx to a record being built. Cycles and depth are cut. */
 void crier_build_lua_fields(struct crier_builder *b, lua_State *L, int idx);
+
+/** Add the value at idx, of any type. */
+void crier_build_lua_value(struct crier_builder *b, lua_State *L, int idx, const char *key,
+                           size_t klen);
 
 /** Whether it is crier.null. */
 bool crier_is_null(lua_State *L, int idx);

@@ -868,6 +868,7 @@ static int l_open_all(lua_State *L)
     crier_open_route(L);
     crier_open_state(L);
     crier_open_wait(L);
+    crier_open_app(L);
     if (luaL_loadbufferx(L, crier_sugar_init, crier_sugar_init_len, "=crier", "t") != LUA_OK)
         return lua_error(L);
     lua_pushvalue(L, -2);

@@ -197,6 +197,8 @@ struct crier_build {
     struct crier_clock *clock;
     bool sim;
     const char *const *sim_allow; /**< as in struct crier_sink_env; lives as long as the process */
+    const struct crier_app *app; /**< functions of the program; NULL: none. Outlives the
+                                      generation */
     bool need_secrets; /**< a bot's token that is not set is an error, not a warning */
     bool open_sinks;   /**< false for check and plan: nothing is opened or written */
     struct crier_generation *previous; /**< the running one: its sinks may be taken over. Not

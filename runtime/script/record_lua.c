@@ -13,7 +13,7 @@
 
 /* --- records in Lua ---------------------------------------------------------------------- */
 
-static void push_value(lua_State *L, const struct crier_value *v)
+void crier_push_value(lua_State *L, const struct crier_value *v)
 {
     char text[32];
     switch (v->type) {
@@ -50,7 +50,7 @@ static void push_value(lua_State *L, const struct crier_value *v)
         while (crier_next(&it, &item)) {
             if (v->type == CRIER_OBJECT)
                 lua_pushlstring(L, item.key.data, item.key.len);
-            push_value(L, &item);
+            crier_push_value(L, &item);
             if (v->type == CRIER_OBJECT)
                 lua_rawset(L, -3);
             else
@@ -124,7 +124,7 @@ static int l_record_index(lua_State *L)
         return 1;
     }
     if (v.type != CRIER_ARRAY && v.type != CRIER_OBJECT) {
-        push_value(L, &v);
+        crier_push_value(L, &v);
         return 1;
     }
     /* A table is made once, so that r.guild == r.guild. */
@@ -137,7 +137,7 @@ static int l_record_index(lua_State *L)
     lua_pushvalue(L, 2);
     if (lua_rawget(L, -2) == LUA_TNIL) {
         lua_pop(L, 1);
-        push_value(L, &v);
+        crier_push_value(L, &v);
         lua_pushvalue(L, 2);
         lua_pushvalue(L, -2);
         lua_rawset(L, -4);
@@ -176,7 +176,7 @@ static int l_record_pairs(lua_State *L)
         char scratch[32];
         struct crier_value v;
         if (crier_record_get(record, common[i], &v, scratch)) {
-            push_value(L, &v);
+            crier_push_value(L, &v);
             lua_setfield(L, -2, common[i]);
         }
     }
@@ -184,7 +184,7 @@ static int l_record_pairs(lua_State *L)
     struct crier_value v;
     while (crier_next(&it, &v)) {
         lua_pushlstring(L, v.key.data, v.key.len);
-        push_value(L, &v);
+        crier_push_value(L, &v);
         lua_rawset(L, -3);
     }
     lua_pushnil(L);
@@ -333,6 +333,15 @@ void crier_build_lua_fields(struct crier_builder *b, lua_State *L, int idx)
     luaL_checkstack(L, 8, "too many values");
     w.on[w.depth++] = lua_topointer(L, idx);
     build_table(&w, idx);
+}
+
+void crier_build_lua_value(struct crier_builder *b, lua_State *L, int idx, const char *key,
+                           size_t klen)
+{
+    struct walk w = {.b = b, .L = L, .left = MAX_VALUES};
+    idx = lua_absindex(L, idx);
+    luaL_checkstack(L, 8, "too many values");
+    build_value(&w, idx, key, klen);
 }
 
 /* --- changed copies ---------------------------------------------------------------------- */

@@ -251,7 +251,7 @@ static int run_chunk(struct crier_vm *vm, int status, int64_t cpu_us, const char
     }
     bool outer = vm->loading;
     vm->loading = true;
-    int rc = crier_run(vm, NULL, 0, 0, cpu_us, what, "limits.load", error);
+    int rc = crier_vm_run(vm, NULL, 0, 0, cpu_us, what, "limits.load", error);
     vm->loading = outer;
     return rc;
 }

@@ -33,7 +33,7 @@ int crier_vm_load_file(struct crier_vm *vm, lua_State *L, const char *path, cons
 
 /* The one protected call on vm->L: function and nargs arguments are popped, nresults are left when
  * it returns 0. call: what crier_call_of returns meanwhile; may be NULL. */
-int crier_run(struct crier_vm *vm, struct crier_call *call, int nargs, int nresults,
+int crier_vm_run(struct crier_vm *vm, struct crier_call *call, int nargs, int nresults,
               int64_t budget_us, const char *what, const char *limit_name,
               struct crier_lua_error *error);
 /* Message and code from the error value on top of L (left there) and vm->traceback. */

@@ -144,7 +144,8 @@ int crier_native_check(const struct crier_sink_plugin *plugin, const char *what,
 }
 
 int crier_native_begin(const struct crier_sink_plugin *plugin, const struct crier_sink_env *env,
-                       const char *options, const char *name, void **out, struct crier_err *err)
+                       const char *options, const char *name, void *arg, void **out,
+                       struct crier_err *err)
 {
     struct crier_sink_open in = {.abi = CRIER_SINK_ABI,
                                  .struct_size = sizeof in,
@@ -152,7 +153,8 @@ int crier_native_begin(const struct crier_sink_plugin *plugin, const struct crie
                                  .options = options ? options : "{}",
                                  .folder = env->folder,
                                  .state_folder = env->state_folder,
-                                 .sim = env->sim};
+                                 .sim = env->sim,
+                                 .arg = arg};
     struct crier_err own = {0};
     struct native *n = crier_calloc(1, sizeof *n);
     n->plugin = plugin;
@@ -187,8 +189,8 @@ static int native_open(const struct crier_sink_env *env, const struct crier_opti
                              base_name(path));
     int rc = crier_native_check(plugin, base_name(path), err);
     if (rc == CRIER_OK)
-        rc = crier_native_begin(plugin, env, crier_options_get(options, "options")->s, name, out,
-                                err);
+        rc = crier_native_begin(plugin, env, crier_options_get(options, "options")->s, name,
+                                NULL, out, err);
     if (rc == CRIER_OK) {
         struct native *n = *out;
         n->path = crier_strdup(path);

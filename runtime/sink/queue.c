@@ -31,11 +31,11 @@ struct crier_queue {
     struct crier_record **ring;
     size_t ring_size, head, count;
     struct crier_spool *spool;
-    bool logged;     /* see queue.h */
+    bool logged; /* see queue.h */
     bool down;
-    size_t tail;     /* logged: records at the ring's end that are not in the spool */
-    size_t in_spool; /* records in flight, from the first one on, that are in the spool, too */
-    size_t copied;   /* plain: records in memory, from the first one on, that have been copied */
+    size_t tail;        /* logged: records at the ring's end that are not in the spool */
+    size_t in_spool;    /* records in flight, from the first one on, that are in the spool, too */
+    size_t copied;      /* plain: records in memory, from the first one on, that have been copied */
     bool spool_held;    /* by a predecessor that is still stopping */
     int64_t spool_next; /* when it may be tried again */
     size_t wake_at;     /* the worker wants to know of that many records */

@@ -13,18 +13,19 @@
  * is always older than what is in the spool. A spool that an earlier run left is read before
  * anything new.
  *
- * Logged (a durable sink; any other that spills, while it is down), every record goes into the spool
- * before push returns, and the ring only saves the worker from reading the first of them back. When
- * the ring is full the rest is in the spool alone, and the worker reads it from there until it has
- * caught up. Where the spool cannot be written (disk full), records are kept in the ring alone, in
- * order, as long as that has room.
+ * Logged (a durable sink; any other that spills, while it is down), every record goes into the
+ * spool before push returns, and the ring only saves the worker from reading the first of them
+ * back. When the ring is full the rest is in the spool alone, and the worker reads it from there
+ * until it has caught up. Where the spool cannot be written (disk full), records are kept in the
+ * ring alone, in order, as long as that has room.
  *
- *   spool:  | in flight | the same as in the ring | the rest |      ring: | ... | not in the spool |
+ *   spool:  | in flight | the same as in the ring | the rest |      ring: | ... | not in the spool
+ * |
  *
  * Records in flight stay in the books (as queued or spilled) until they are settled; those of the
  * spool stay on disk until then, together with how many they are, so that the same batch is handed
- * out after a kill. Records that have been copied to a fallback are counted from the front, and that
- * is kept on disk, too.
+ * out after a kill. Records that have been copied to a fallback are counted from the front, and
+ * that is kept on disk, too.
  *
  * One mutex guards all of it, so the accounting equation of sink.h is true whenever it is looked
  * at. Memory: the ring has room for `size` pointers from the start.
@@ -46,8 +47,8 @@ struct crier_queue_config {
     const char *folder;   /**< of the spool; NULL: none, what would be spilled is dropped (oldest
                                first). Made when the first record is spilled */
     uint64_t spool_bytes; /**< bound of the spool; 0: its default */
-    bool durable;              /**< every record is in the spool before push returns */
-    int64_t sync;              /**< the spool is fsynced so often (microseconds); 0: never */
+    bool durable;         /**< every record is in the spool before push returns */
+    int64_t sync;         /**< the spool is fsynced so often (microseconds); 0: never */
     struct crier_clock *clock; /**< borrowed */
 };
 
@@ -59,10 +60,10 @@ CRIER_CHECK int crier_queue_open(const struct crier_queue_config *config, struct
 /** [loop, no worker yet] The worker is about to start: look for what a predecessor of that name has
  *  left, and let the spool have its helper. */
 void crier_queue_begin(struct crier_queue *queue, struct crier_loop *loop);
-/** [loop, no worker yet] The queue that `from`, a queue of the same name, is a sink's successor goes
- *  on with: `queue` becomes it, with its own configuration. Returns what to use instead of `queue`,
- *  which is freed; the worker of the predecessor may go on settling what it has in flight, but the
- *  successor's must not start before that has ended. Both owners free it. */
+/** [loop, no worker yet] The queue that `from`, a queue of the same name, is a sink's successor
+ * goes on with: `queue` becomes it, with its own configuration. Returns what to use instead of
+ * `queue`, which is freed; the worker of the predecessor may go on settling what it has in flight,
+ * but the successor's must not start before that has ended. Both owners free it. */
 struct crier_queue *crier_queue_inherit(struct crier_queue *queue, struct crier_queue *from);
 /** What is left in memory is forgotten: crier_queue_save comes first. */
 void crier_queue_free(struct crier_queue *queue);
@@ -86,7 +87,8 @@ void crier_queue_settle(struct crier_queue *queue, size_t n, enum crier_outcome 
                         const char *why);
 
 /** [worker] The sink is down (said after each try that fails), or works again: while it is down,
- *  what waits is kept in the spool (policies "spill" and "block"), and every push wakes the worker. */
+ *  what waits is kept in the spool (policies "spill" and "block"), and every push wakes the worker.
+ */
 void crier_queue_down(struct crier_queue *queue, bool down);
 /** [worker] The next records that are to be copied to a fallback, in order, at most `max`; a
  *  reference each. They count as copied from now on. */

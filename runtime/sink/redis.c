@@ -28,8 +28,8 @@
 #include "base/clock.h"
 #include "base/duration.h"
 #include "base/ulid.h"
+#include "record/build.h"
 #include "record/comparable.h"
-#include "record/read.h"
 #include "sink/redis.h"
 #include "sink/registry.h"
 
@@ -78,13 +78,11 @@ struct message {
 };
 
 struct redis {
-    struct crier_redis_conn conn;
+    struct crier_redis_store at; /* first: what reading knows of the sink */
     struct crier_clock *clock;
-    struct crier_zone *zone;
-    char *name, *refused;
-    bool sim, cluster;
+    char *name;
+    bool sim;
     enum crier_redis_format format;
-    size_t recent;
     int64_t ttl, max, stream_max; /* seconds; 0: none */
     char *stream;
     char sha[3][41];
@@ -216,26 +214,6 @@ static void add_key(struct group *g, struct crier_buf *b)
     g->keys[g->key_count++] = crier_buf_take(b);
 }
 
-/* <logger>:<level>. A brace in the name of a logger would end the part that is hashed. */
-static void put_name(const struct redis *r, struct crier_str logger, enum crier_level level,
-                     struct crier_buf *b)
-{
-    if (!r->cluster) {
-        crier_buf_append(b, logger.data, logger.len);
-        crier_buf_printf(b, ":%s", crier_level_name(level));
-        return;
-    }
-    crier_buf_putc(b, '{');
-    for (size_t i = 0; i < logger.len; i++) {
-        char c = logger.data[i];
-        if (c == '{' || c == '}')
-            crier_buf_printf(b, "%%%02X", (unsigned char)c);
-        else
-            crier_buf_putc(b, c);
-    }
-    crier_buf_printf(b, ":%s}", crier_level_name(level));
-}
-
 static void make_keys(const struct redis *r, struct group *g)
 {
     static const struct {
@@ -246,14 +224,14 @@ static void make_keys(const struct redis *r, struct group *g)
     if (!g->level) {
         crier_buf_append(&b, g->logger.data, g->logger.len);
         add_key(g, &b);
-        bool braces = r->cluster && !strchr(r->stream, '{');
+        bool braces = r->at.cluster && !strchr(r->stream, '{');
         crier_buf_printf(&b, braces ? "crier:{%s}:seq" : "crier:%s:seq", r->stream);
         add_key(g, &b);
         return;
     }
     for (size_t i = 0; i < KEYS; i++) {
         crier_buf_puts(&b, forms[i].before);
-        put_name(r, g->logger, g->level, &b);
+        crier_redis_put_name(&r->at, g->logger, g->level, &b);
         crier_buf_puts(&b, forms[i].behind);
         add_key(g, &b);
     }
@@ -437,7 +415,7 @@ static void put_logs(struct redis *r, struct group *g, struct crier_record *cons
                      const struct crier_record *first, size_t live)
 {
     struct crier_buf *b = &r->out, line = {0};
-    size_t lines = live < r->recent ? live : r->recent, skip = live - lines;
+    size_t lines = live < r->at.recent ? live : r->at.recent, skip = live - lines;
     clear_messages(r, live);
     if (r->max) {
         for (ptrdiff_t i = g->head; i != NONE; i = r->chain[0][i])
@@ -445,7 +423,7 @@ static void put_logs(struct redis *r, struct group *g, struct crier_record *cons
                 count_message(r, crier_record_text(records[i]));
     }
     put_call(r, g, first, 4 + lines + 2 * r->message_count);
-    crier_redis_put_uint(b, r->recent);
+    crier_redis_put_uint(b, r->at.recent);
     crier_redis_put_uint(b, (uint64_t)r->ttl);
     crier_redis_put_uint(b, (uint64_t)r->max);
     crier_redis_put_uint(b, lines);
@@ -453,7 +431,7 @@ static void put_logs(struct redis *r, struct group *g, struct crier_record *cons
         if (is_stored(g, records[i]) || (skip > 0 && skip--))
             continue;
         crier_buf_clear(&line);
-        crier_redis_line(r->format, r->zone, records[i], &line);
+        crier_redis_line(r->format, r->at.zone, records[i], &line);
         crier_redis_put(b, line.data, line.len);
     }
     for (size_t i = 0; i < r->message_count; i++) {
@@ -523,7 +501,7 @@ static void wrong_type(struct redis *r, struct group *g, const redisReply *reply
     crier_err_set(&g->err, CRIER_EEXIST,
                   "redis %s: the key '%.100s' holds a %.20s that is not the sink's; rename or "
                   "delete it",
-                  r->conn.url.shown, key, reply->element[2]->str);
+                  r->at.conn.url.shown, key, reply->element[2]->str);
     g_free(key);
     g->state = REFUSED;
     g->broken_until = crier_clock_mono(r->clock) + BROKEN_FOR;
@@ -535,7 +513,7 @@ static void read_answer(struct redis *r, struct group *g, const redisReply *repl
     for (size_t i = 0; i < n; i++)
         if (reply->element[i]->type != REDIS_REPLY_STRING)
             n = 0;
-    switch (crier_redis_fault_of(&r->conn, reply, &g->err)) {
+    switch (crier_redis_fault_of(&r->at.conn, reply, &g->err)) {
     case CRIER_REDIS_OK:
         break;
     case CRIER_REDIS_NOSCRIPT:
@@ -553,7 +531,7 @@ static void read_answer(struct redis *r, struct group *g, const redisReply *repl
         wrong_type(r, g, reply);
     } else if (n != 2 || !read_hex(reply->element[1]->str, reply->element[1]->len, g->last.id)) {
         crier_err_set(&g->err, CRIER_ECORRUPT, "redis %s: an answer that is none to the script",
-                      r->conn.url.shown);
+                      r->at.conn.url.shown);
         g->state = LATER;
     } else {
         g->last.seq = strtoull(reply->element[0]->str, NULL, 10);
@@ -575,12 +553,12 @@ static bool exchange(struct redis *r, struct crier_record *const *records, struc
     for (struct group *g = r->first; g; g = g->next)
         if (g->state == PENDING)
             put_group(r, g, records);
-    if (!crier_redis_send(&r->conn, &r->out, err))
+    if (!crier_redis_send(&r->at.conn, &r->out, err))
         return false;
     for (struct group *g = r->first; g; g = g->next) {
         if (g->state != PENDING)
             continue;
-        redisReply *reply = crier_redis_receive(&r->conn, err);
+        redisReply *reply = crier_redis_receive(&r->at.conn, err);
         if (!reply)
             return false;
         read_answer(r, g, reply);
@@ -599,27 +577,20 @@ static void give_up(struct redis *r, const struct crier_err *err)
     }
 }
 
-static int connect_now(struct redis *r, struct crier_err *err)
-{
-    if (r->refused)
-        return crier_err_set(err, CRIER_EDENIED, "%s", r->refused);
-    return crier_redis_connect(&r->conn, err);
-}
-
 /* A connection that was there before may be one that the server has given up meanwhile: one more
  * is made at once. */
 static void send_groups(struct redis *r, struct crier_record *const *records)
 {
     struct crier_err err = {0};
-    bool again = r->conn.context != NULL;
+    bool again = r->at.conn.context != NULL;
     for (int round = 0; pending(r); round++) {
         if (round == ROUNDS) {
             crier_err_set(&err, CRIER_EBUSY,
                           "redis %s: someone else writes as '%s' at the same time; give each host "
                           "a `node` of its own",
-                          r->conn.url.shown, r->first->who);
+                          r->at.conn.url.shown, r->first->who);
             give_up(r, &err);
-        } else if (connect_now(r, &err) != CRIER_OK) {
+        } else if (crier_redis_reach(&r->at, &err) != CRIER_OK) {
             give_up(r, &err);
         } else if (!exchange(r, records, &err)) {
             for (struct group *g = r->first; g; g = g->next)
@@ -683,10 +654,10 @@ static enum crier_verdict redis_write(void *self, struct crier_record *const *re
 static void redis_close(void *self)
 {
     struct redis *r = self;
-    crier_redis_disconnect(&r->conn);
-    crier_redis_url_fini(&r->conn.url);
+    crier_redis_disconnect(&r->at.conn);
+    crier_redis_url_fini(&r->at.conn.url);
     g_hash_table_destroy(r->groups);
-    crier_zone_unref(r->zone);
+    crier_zone_unref(r->at.zone);
     crier_buf_fini(&r->out);
     crier_buf_fini(&r->text);
     free(r->chain[0]);
@@ -694,14 +665,14 @@ static void redis_close(void *self)
     free(r->messages);
     free(r->table);
     free(r->stream);
-    free(r->refused);
+    free(r->at.refused);
     free(r->name);
     free(r);
 }
 
 static int check_url(struct redis *r, const struct crier_sink_env *env, struct crier_err *err)
 {
-    const struct crier_redis_url *url = &r->conn.url;
+    const struct crier_redis_url *url = &r->at.conn.url;
     if (url->tls && !crier_redis_has_tls())
         return crier_err_set(err, CRIER_ECONFIG,
                              "option 'url': rediss:// takes TLS, which hiredis %d.%d.%d does not "
@@ -710,7 +681,7 @@ static int check_url(struct redis *r, const struct crier_sink_env *env, struct c
                              HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH, url->shown);
     struct crier_err refused = {0};
     if (url->host && crier_sink_may_reach(env, url->host, &refused) != CRIER_OK)
-        r->refused = crier_asprintf("redis %s: %s", url->shown, refused.text);
+        r->at.refused = crier_asprintf("redis %s: %s", url->shown, refused.text);
     return CRIER_OK;
 }
 
@@ -718,15 +689,15 @@ static int redis_open(const struct crier_sink_env *env, const struct crier_optio
                       const char *name, void **out, struct crier_err *err)
 {
     struct redis *r = crier_calloc(1, sizeof *r);
-    int rc = crier_redis_url_parse(crier_options_get(opts, "url")->s, &r->conn.url, err);
+    int rc = crier_redis_url_parse(crier_options_get(opts, "url")->s, &r->at.conn.url, err);
     r->groups = g_hash_table_new_full(group_hash, group_equal, group_free, NULL);
     r->clock = env->clock;
     r->sim = env->sim;
     r->name = crier_strdup(name);
-    r->conn.timeout = crier_options_get(opts, "timeout")->i;
-    r->recent = (size_t)crier_options_get(opts, "recent")->i;
+    r->at.conn.timeout = crier_options_get(opts, "timeout")->i;
+    r->at.recent = (size_t)crier_options_get(opts, "recent")->i;
     r->format = (enum crier_redis_format)crier_options_get(opts, "format")->i;
-    r->cluster = crier_options_get(opts, "cluster")->i;
+    r->at.cluster = crier_options_get(opts, "cluster")->i;
     r->stream = crier_strdup(crier_options_get(opts, "stream")->s);
     if (!crier_options_get(opts, "stream_max")->off)
         r->stream_max = crier_options_get(opts, "stream_max")->i;
@@ -744,230 +715,14 @@ static int redis_open(const struct crier_sink_env *env, const struct crier_optio
     if (rc == CRIER_OK)
         rc = check_url(r, env, err);
     if (rc == CRIER_OK && env->zone)
-        r->zone = crier_zone_ref((struct crier_zone *)env->zone);
+        r->at.zone = crier_zone_ref((struct crier_zone *)env->zone);
     else if (rc == CRIER_OK)
-        rc = crier_zone_open("UTC", &r->zone, err);
+        rc = crier_zone_open("UTC", &r->at.zone, err);
     if (rc != CRIER_OK) {
         redis_close(r);
         return rc;
     }
     *out = r;
-    return CRIER_OK;
-}
-
-/* ---- reading ---- */
-
-/* As crier_redis_ask, connected first, and once more where a connection turns out to be gone. */
-static redisReply *ask(struct redis *r, size_t count, const struct crier_str *words,
-                       struct crier_err *err)
-{
-    struct crier_err why = {0};
-    redisReply *reply = NULL;
-    for (int round = 0; round < 2 && !reply; round++) {
-        bool old = r->conn.context != NULL;
-        if (connect_now(r, &why) != CRIER_OK)
-            break;
-        reply = crier_redis_ask(&r->conn, count, words, &why);
-        if (!reply && (!old || r->conn.context))
-            break;
-    }
-    if (!reply && err)
-        *err = why;
-    return reply;
-}
-
-static int code_of(const struct crier_err *err)
-{
-    return err && err->code ? err->code : CRIER_ENET;
-}
-
-#define WORD(s) ((struct crier_str){(s), strlen(s)})
-
-static int take_entries(redisReply *reply, bool counted, struct crier_redis_entry **out,
-                        size_t *count, struct crier_err *err)
-{
-    size_t step = counted ? 2 : 1;
-    if (reply->type != REDIS_REPLY_ARRAY) {
-        freeReplyObject(reply);
-        return crier_err_set(err, CRIER_ECORRUPT, "redis: an answer that is no list");
-    }
-    *count = reply->elements / step;
-    *out = crier_calloc(*count ? *count : 1, sizeof **out);
-    for (size_t i = 0; i < *count; i++) {
-        const redisReply *e = reply->element[i * step];
-        (*out)[i].text = (char *)copy((struct crier_str){e->str, e->len}).data;
-        (*out)[i].len = e->len;
-        if (counted)
-            (*out)[i].count = (uint64_t)strtod(reply->element[i * 2 + 1]->str, NULL);
-    }
-    freeReplyObject(reply);
-    return CRIER_OK;
-}
-
-int crier_redis_recent(void *self, struct crier_str logger, enum crier_level level, size_t n,
-                       struct crier_redis_entry **out, size_t *count, struct crier_err *err)
-{
-    struct redis *r = self;
-    struct crier_buf key = {0};
-    char last[24];
-    crier_buf_puts(&key, "recent:");
-    put_name(r, logger, level, &key);
-    snprintf(last, sizeof last, "%zd", (ssize_t)n - 1);
-    struct crier_str words[] = {WORD("LRANGE"), {key.data, key.len}, WORD("0"), WORD(last)};
-    redisReply *reply = n ? ask(r, CRIER_COUNT(words), words, err) : NULL;
-    crier_buf_fini(&key);
-    *out = NULL;
-    *count = 0;
-    if (n == 0)
-        return CRIER_OK;
-    return reply ? take_entries(reply, false, out, count, err) : code_of(err);
-}
-
-int crier_redis_common(void *self, struct crier_str logger, enum crier_level level, bool last,
-                       size_t n, struct crier_redis_entry **out, size_t *count,
-                       struct crier_err *err)
-{
-    struct redis *r = self;
-    struct group g = {.logger = logger, .level = level};
-    char most[24];
-    make_keys(r, &g);
-    snprintf(most, sizeof most, "%zu", n);
-    struct crier_str words[] = {
-        WORD("EVAL"),
-        WORD(crier_redis_script_common),
-        WORD("4"),
-        {g.keys[1], g.key_len[1]},
-        {g.keys[2], g.key_len[2]},
-        {g.keys[3], g.key_len[3]},
-        {g.keys[4], g.key_len[4]},
-        WORD(last ? "last" : "this"),
-        WORD(most),
-    };
-    redisReply *reply = ask(r, CRIER_COUNT(words), words, err);
-    for (size_t i = 0; i < g.key_count; i++)
-        free(g.keys[i]);
-    *out = NULL;
-    *count = 0;
-    return reply ? take_entries(reply, true, out, count, err) : code_of(err);
-}
-
-void crier_redis_entries_free(struct crier_redis_entry *entries, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        free(entries[i].text);
-    free(entries);
-}
-
-/* <logger>:<level> of a key of a recent list, without its braces. */
-static bool read_key(struct crier_str key, struct crier_str *logger, enum crier_level *level)
-{
-    const char *at = key.data + strlen("recent:"), *end = key.data + key.len;
-    if (at < end && *at == '{' && end[-1] == '}')
-        at++, end--;
-    const char *colon = at < end ? memrchr(at, ':', (size_t)(end - at)) : NULL;
-    if (!colon)
-        return false;
-    *logger = (struct crier_str){at, (size_t)(colon - at)};
-    return crier_level_parse(colon + 1, (size_t)(end - colon - 1), level);
-}
-
-/* What a line without JSON still tells, as a log record; its id is made of its time and text. */
-static struct crier_record *read_plain(const struct redis *r, struct crier_reader *reader,
-                                       struct crier_str key, struct crier_str line)
-{
-    struct crier_stored who = {.kind = CRIER_KIND_LOG, .ok = -1};
-    if (!read_key(key, &who.logger, &who.level) ||
-        (!crier_redis_line_read(CRIER_REDIS_TEXT, r->zone, line, &who.time, &who.text) &&
-         !crier_redis_line_read(CRIER_REDIS_ASCTIME, r->zone, line, &who.time, &who.text)))
-        return NULL;
-    uint64_t ms = who.time > 0 ? (uint64_t)who.time / 1000 : 0;
-    for (int i = 0; i < 6; i++)
-        who.id[i] = (unsigned char)(ms >> (40 - 8 * i));
-    uint32_t hashes[2] = {hash_of(line.data, line.len), hash_of(key.data, key.len)};
-    memcpy(who.id + 6, hashes, sizeof hashes);
-    crier_build_restore_begin(&reader->b);
-    return crier_build_restore(&reader->b, &who);
-}
-
-static void match_list(const struct redis *r, struct crier_str key, const redisReply *list,
-                       const struct crier_query *query, struct crier_reader *reader,
-                       struct crier_buf *found)
-{
-    for (size_t i = list->type == REDIS_REPLY_ARRAY ? list->elements : 0; i-- > 0;) {
-        struct crier_str line = {list->element[i]->str, list->element[i]->len};
-        struct crier_record *record = NULL;
-        if (line.len && line.data[0] == '{' &&
-            crier_reader_read(reader, line.data, line.len, &record, NULL) != CRIER_OK)
-            record = NULL;
-        if (!record)
-            record = read_plain(r, reader, key, line);
-        if (record && crier_query_wants(query, record))
-            crier_buf_append(found, &record, sizeof record);
-        else
-            crier_record_unref(record);
-    }
-}
-
-/* One page of SCAN: the lists that it names and that have not been `seen`, since SCAN may name a
- * key twice. The cursor of the next page is put into `cursor`. */
-static int scan_page(struct redis *r, char cursor[24], GHashTable *seen,
-                     const struct crier_query *query, struct crier_reader *reader,
-                     struct crier_buf *found, struct crier_err *err)
-{
-    struct crier_str words[] = {WORD("SCAN"),     WORD(cursor),  WORD("MATCH"),
-                                WORD("recent:*"), WORD("COUNT"), WORD("1000")};
-    redisReply *page = ask(r, CRIER_COUNT(words), words, err);
-    int rc = page ? CRIER_OK : code_of(err);
-    if (page && (page->type != REDIS_REPLY_ARRAY || page->elements != 2))
-        rc = crier_err_set(err, CRIER_ECORRUPT, "redis %s: an answer that is none to SCAN",
-                           r->conn.url.shown);
-    for (size_t i = 0; rc == CRIER_OK && i < page->element[1]->elements; i++) {
-        const redisReply *key = page->element[1]->element[i];
-        if (!g_hash_table_add(seen, g_bytes_new(key->str, key->len)))
-            continue;
-        struct crier_str ask_list[] = {WORD("LRANGE"), {key->str, key->len}, WORD("0"), WORD("-1")};
-        struct crier_err why = {0};
-        redisReply *list = ask(r, CRIER_COUNT(ask_list), ask_list, &why);
-        if (list)
-            match_list(r, (struct crier_str){key->str, key->len}, list, query, reader, found);
-        else if (!strstr(why.text, "WRONGTYPE")) /* someone else's key */
-            rc = why.code, *err = why;
-        if (list)
-            freeReplyObject(list);
-    }
-    if (rc == CRIER_OK)
-        snprintf(cursor, 24, "%s", page->element[0]->str);
-    if (page)
-        freeReplyObject(page);
-    return rc;
-}
-
-static int redis_query(void *self, const struct crier_query *query, struct crier_record ***hits,
-                       size_t *count, struct crier_err *err)
-{
-    struct redis *r = self;
-    struct crier_reader reader = {0};
-    struct crier_buf found = {0};
-    char cursor[24] = "0";
-    GHashTable *seen =
-        g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
-    int rc;
-    do
-        rc = scan_page(r, cursor, seen, query, &reader, &found, err);
-    while (rc == CRIER_OK && strcmp(cursor, "0") != 0);
-    g_hash_table_destroy(seen);
-    *hits = (struct crier_record **)(void *)found.data;
-    *count = found.len / sizeof **hits;
-    crier_reader_fini(&reader);
-    if (rc != CRIER_OK) {
-        for (size_t i = 0; i < *count; i++)
-            crier_record_unref((*hits)[i]);
-        crier_buf_fini(&found);
-        *hits = NULL;
-        *count = 0;
-        return rc;
-    }
-    crier_records_sort(*hits, *count, "time", false);
     return CRIER_OK;
 }
 
@@ -982,5 +737,8 @@ const struct crier_sink_driver crier_sink_redis = {
     .open = redis_open,
     .write = redis_write,
     .close = redis_close,
-    .query = redis_query,
+    .query = crier_redis_query,
+    .change = crier_redis_change,
+    .methods = crier_redis_methods,
+    .in_order = true,
 };

@@ -9,9 +9,11 @@
 #define CRIER_SINK_REDIS_H
 
 #include <hiredis/hiredis.h>
+#include <jansson.h>
 
 #include "base/buf.h"
 #include "crier/record.h"
+#include "sink/sink.h"
 
 struct crier_zone;
 
@@ -62,6 +64,25 @@ enum crier_redis_fault crier_redis_fault_of(const struct crier_redis_conn *conn,
 redisReply *crier_redis_ask(struct crier_redis_conn *conn, size_t count,
                             const struct crier_str *words, struct crier_err *err);
 
+/** What reading knows of a sink: the first member of the driver's self. */
+struct crier_redis_store {
+    struct crier_redis_conn conn;
+    char *refused; /**< why the server may not be reached; NULL: it may */
+    struct crier_zone *zone;
+    bool cluster;
+    size_t recent; /**< lines of a list */
+};
+/** crier_redis_connect, unless it may not be reached. */
+static inline int crier_redis_reach(struct crier_redis_store *store, struct crier_err *err)
+{
+    if (store->refused)
+        return crier_err_set(err, CRIER_EDENIED, "%s", store->refused);
+    return crier_redis_connect(&store->conn, err);
+}
+/** <logger>:<level> of a key is added to b, with braces in a cluster. */
+void crier_redis_put_name(const struct crier_redis_store *store, struct crier_str logger,
+                          enum crier_level level, struct crier_buf *b);
+
 /** Whether this build has TLS: hiredis 1.0 or newer, with hiredis_ssl. */
 bool crier_redis_has_tls(void);
 /** Begin TLS on a fresh connection; the server's certificate and name are checked. */
@@ -85,8 +106,8 @@ extern const char crier_redis_script_logs[];
 /** Records into a stream. KEYS: stream, seq. ARGV: who, first and last as above; MAXLEN or 0; the
  *  records. Answers as above. */
 extern const char crier_redis_script_stream[];
-/** KEYS: common, :start, :last, :pstart. ARGV: "this" or "last", n. Answers the n most frequent
- *  messages of that hour by the server's clock, each with its count. */
+/** KEYS: common, :start, :last, :pstart. ARGV: "this" or "last", n. Answers when that hour began by
+ *  the server's clock, then its n most frequent messages, each with its count. */
 extern const char crier_redis_script_common[];
 
 /* ---- texts ---- */
@@ -116,5 +137,13 @@ CRIER_CHECK int crier_redis_common(void *self, struct crier_str logger, enum cri
                                    bool last, size_t n, struct crier_redis_entry **out,
                                    size_t *count, struct crier_err *err);
 void crier_redis_entries_free(struct crier_redis_entry *entries, size_t count);
+
+/** The driver's, as sink/sink.h has them; nothing can be changed. */
+CRIER_CHECK int crier_redis_query(void *self, const struct crier_query *query,
+                                  struct crier_record ***hits, size_t *count,
+                                  struct crier_err *err);
+CRIER_CHECK int crier_redis_change(void *self, const struct crier_query *query,
+                                   const json_t *fields, uint64_t *changed, struct crier_err *err);
+extern const struct crier_sink_method crier_redis_methods[];
 
 #endif

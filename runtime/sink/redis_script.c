@@ -113,4 +113,9 @@ const char crier_redis_script_common[] =
           "elseif start >= this and redis.call('GET', KEYS[4]) == last then\n"
           "  key = KEYS[3]\n"
           "end\n"
-          "return key and redis.call('ZREVRANGE', key, 0, ARGV[2] - 1, 'WITHSCORES') or {}\n";
+          "local out = {ARGV[1] == 'this' and this or last}\n"
+          "if key and ARGV[2] ~= '0' then\n"
+          "  local list = redis.call('ZREVRANGE', key, 0, ARGV[2] - 1, 'WITHSCORES')\n"
+          "  for i, v in ipairs(list) do out[i + 1] = v end\n"
+          "end\n"
+          "return out\n";

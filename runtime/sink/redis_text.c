@@ -61,3 +61,23 @@ bool crier_redis_line_read(enum crier_redis_format format, const struct crier_zo
     return format == CRIER_REDIS_ASCTIME ? asctime_read(zone, line.data, time)
                                          : crier_time_read(line.data, width, time);
 }
+
+/* A brace in the name of a logger would end the part that is hashed. */
+void crier_redis_put_name(const struct crier_redis_store *store, struct crier_str logger,
+                          enum crier_level level, struct crier_buf *b)
+{
+    if (!store->cluster) {
+        crier_buf_append(b, logger.data, logger.len);
+        crier_buf_printf(b, ":%s", crier_level_name(level));
+        return;
+    }
+    crier_buf_putc(b, '{');
+    for (size_t i = 0; i < logger.len; i++) {
+        char c = logger.data[i];
+        if (c == '{' || c == '}')
+            crier_buf_printf(b, "%%%02X", (unsigned char)c);
+        else
+            crier_buf_putc(b, c);
+    }
+    crier_buf_printf(b, ":%s}", crier_level_name(level));
+}

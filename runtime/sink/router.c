@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/duration.h"
 #include "record/build.h"
 #include "sink/console.h"
 #include "sink/limit.h"
@@ -43,6 +44,9 @@ struct crier_router {
     void *note_arg;
     void (*on_due)(void *arg, int64_t within);
     void *due_arg;
+    void (*on_record)(void *arg, const struct crier_router *router, struct crier_record *record,
+                      const void *to);
+    void *record_arg;
 };
 
 /* One record on its way: which sinks have it already. */
@@ -54,6 +58,17 @@ struct way {
     bool left_out;
     struct crier_sink *full;
 };
+
+bool crier_rule_parse_rate(const char *text, struct crier_rule *rule)
+{
+    const char *slash = strchr(text, '/');
+    size_t digits = strspn(text, "0123456789");
+    if (!slash || digits == 0 || digits > 9 || text + digits != slash ||
+        crier_duration_parse(slash + 1, &rule->per, NULL) != 0 || rule->per == 0)
+        return false;
+    rule->rate = strtoull(text, NULL, 10);
+    return rule->rate > 0;
+}
 
 struct crier_router *crier_router_new(void)
 {
@@ -333,6 +348,8 @@ static struct crier_sink *send_one(struct crier_router *router, struct crier_rec
         route(router, &way);
     if (way.sent == 0 && !way.left_out)
         to_stderr(record);
+    if (router->on_record)
+        router->on_record(router->record_arg, router, record, way.seen);
     if (way.seen != way.small)
         free(way.seen);
     return way.full;
@@ -393,6 +410,24 @@ static void keep_for_later(struct crier_router *router, struct crier_record *rec
             crier_realloc(router->later, router->later_cap * sizeof(struct crier_record *));
     }
     router->later[router->later_count++] = crier_record_ref(record);
+}
+
+void crier_router_on_record(struct crier_router *router,
+                            void (*fn)(void *arg, const struct crier_router *router,
+                                       struct crier_record *record, const void *to),
+                            void *arg)
+{
+    router->on_record = fn;
+    router->record_arg = arg;
+}
+
+bool crier_router_gave(const struct crier_router *router, const void *to, const char *name)
+{
+    const uint64_t *seen = to;
+    for (size_t i = 0; i < router->sink_count; i++)
+        if ((seen[i >> 6] >> (i & 63) & 1) && strcmp(crier_sink_name(router->sinks[i]), name) == 0)
+            return true;
+    return false;
 }
 
 struct crier_sink *crier_router_send(struct crier_router *router, struct crier_record *record)

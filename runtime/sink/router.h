@@ -62,6 +62,9 @@ struct crier_transform {
 };
 #define CRIER_SPLIT_MAX 64
 
+/** "100/1m" into rate and per. False: it is not that. */
+bool crier_rule_parse_rate(const char *text, struct crier_rule *rule);
+
 struct crier_router; /* opaque; one a generation */
 
 struct crier_router *crier_router_new(void);
@@ -96,6 +99,15 @@ void crier_router_on_due(struct crier_router *router, void (*fn)(void *arg, int6
 /** Tell what rates have left out in windows that are over at this wall time (all: in all). Returns
  *  the microseconds to the next such moment, or CRIER_NEVER. */
 int64_t crier_router_tell(struct crier_router *router, int64_t wall, bool all);
+
+/** Each record when it has been handed on, as transforms have left it. `to` answers
+ *  crier_router_gave during the call. */
+void crier_router_on_record(struct crier_router *router,
+                            void (*fn)(void *arg, const struct crier_router *router,
+                                       struct crier_record *record, const void *to),
+                            void *arg);
+/** Whether the sink of this name got that record. */
+bool crier_router_gave(const struct crier_router *router, const void *to, const char *name);
 
 /** Send a record on; the caller keeps its own reference. A record is handed to one sink at most
  *  once, however many rules name it. Returns a sink of policy "block" that is full now, so that the

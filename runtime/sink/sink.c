@@ -25,6 +25,13 @@ static char *file_name(const char *name)
     return crier_buf_take(&b);
 }
 
+char *crier_sink_folder(const char *state_folder, const char *name)
+{
+    char *file = file_name(name), *folder = crier_asprintf("%s/sinks/%s", state_folder, file);
+    free(file);
+    return folder;
+}
+
 static int read_kinds(struct crier_sink *s, struct crier_err *err)
 {
     const struct crier_option_value *v = crier_options_get(&s->common, "kinds");
@@ -402,6 +409,11 @@ void crier_sink_close(struct crier_sink *s)
     s->closed = true;
 }
 
+static void unref_posted(void *arg)
+{
+    crier_sink_unref(arg);
+}
+
 /* The worker does not run any more, and all is closed. */
 static void finish(struct crier_sink *s)
 {
@@ -413,6 +425,9 @@ static void finish(struct crier_sink *s)
     crier_sink_set_fallback(s, NULL);
     call_waiters(&s->room_waiters);
     call_waiters(&s->enders);
+    if (s->end_ref)
+        crier_sink_on_loop(s, unref_posted, s);
+    s->end_ref = false;
 }
 
 static void ask_to_drain(struct crier_sink *s)
@@ -511,6 +526,9 @@ void crier_sink_end(struct crier_sink *s, int64_t within, void (*done)(void *arg
         crier_sink_on_loop(s, call_enders, crier_sink_ref(s));
         return;
     }
+    if (!s->end_ref)
+        crier_sink_ref(s); /* whoever lets go of it meanwhile must not wait for the end */
+    s->end_ref = true;
     ask_to_drain(s);
     s->end_timer.fire = on_end_over;
     if (within > 0) {

@@ -120,6 +120,8 @@ struct crier_sink_driver {
      *  crier_sink_answer. May be NULL. */
     void (*attach)(void *self, struct crier_sink *sink, struct crier_loop *loop);
     const char *cannot_read; /**< why `query` is NULL, for messages; may be NULL */
+    bool in_order; /**< what is older than the last record written is taken for a repeat, so no history
+                        can be moved into it */
     bool script; /**< it runs functions of the user's: what these log goes to no sink of this sort */
     /** [any] The files that its code came from; ends with NULL; does not change. A reload after one
      *  of them has changed opens the sink anew. May be NULL. */
@@ -222,6 +224,9 @@ void crier_sink_call(struct crier_sink *sink, const struct crier_sink_method *me
                      void (*done)(void *arg, const json_t *result, const struct crier_err *err),
                      void *arg);
 
+/** Where a sink of this name keeps its spool; its dead letters are in a file of that name with
+ *  `.dead.jsonl` behind it. The caller frees. */
+char *crier_sink_folder(const char *state_folder, const char *name);
 const char *crier_sink_name(const struct crier_sink *sink);
 const struct crier_sink_driver *crier_sink_driver_of(const struct crier_sink *sink);
 /** [any, until the sink is stopped] What the driver's `open` has given. */

@@ -306,8 +306,8 @@ static bool in_a_hurry(struct crier_sink *s)
 
 #define COPIES 32
 
-/* While the sink is down, its fallback gets a copy of each record once. Returns whether there may be
- * more to copy. */
+/* While the sink is down, its fallback gets a copy of each record once. Returns whether there may
+ * be more to copy. */
 static bool copy_some(struct crier_sink *s)
 {
     struct crier_record *records[COPIES];

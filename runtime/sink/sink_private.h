@@ -48,14 +48,15 @@ struct crier_sink {
     /* loop */
     struct crier_loop *loop;
     bool ending, awaiting; /* awaiting: the start, until the predecessor has ended */
+    bool end_ref;          /* a reference that an end under way holds */
     struct crier_sink *predecessor;
     struct crier_timer end_timer;
     struct sink_waiter *enders, *room_waiters;
     void (*on_event)(void *arg, struct crier_sink *sink, const char *what, const char *text);
     void *event_arg;
 
-    /* Set once, by the loop; the worker is halted at the stop, but freed only with the sink, so that
-     * whoever pushes may wake it. */
+    /* Set once, by the loop; the worker is halted at the stop, but freed only with the sink, so
+     * that whoever pushes may wake it. */
     struct crier_worker *_Atomic worker;
     atomic_bool stopped;
 

@@ -235,8 +235,8 @@ static struct segment empty_segment(const struct crier_segment_file *file)
 static void remove_segment(struct crier_spool *spool, struct segment *segment)
 {
     if (spool->ahead && segment->map && !segment->bad) {
-        crier_ahead_retire(spool->ahead, &(struct crier_segment_file){
-                                             segment->number, segment->map, segment->size});
+        crier_ahead_retire(spool->ahead, &(struct crier_segment_file){segment->number, segment->map,
+                                                                      segment->size});
         return;
     }
     char *path = segment_path(spool, segment->number);
@@ -459,8 +459,8 @@ static int open_cursor(struct crier_spool *spool, struct crier_err *err)
     if (fstat(spool->cursor_fd, &st) != 0 || (st.st_size < CURSOR_SIZE))
         sys = spool->look ? ENODATA : allocate(spool->cursor_fd, CURSOR_SIZE);
     if (sys == 0) {
-        void *map = mmap(NULL, CURSOR_SIZE, PROT_READ | PROT_WRITE, sharing(spool),
-                         spool->cursor_fd, 0);
+        void *map =
+            mmap(NULL, CURSOR_SIZE, PROT_READ | PROT_WRITE, sharing(spool), spool->cursor_fd, 0);
         sys = map == MAP_FAILED ? errno : 0;
         spool->cursor = sys ? NULL : map;
     }
@@ -770,8 +770,8 @@ int crier_spool_prepend(struct crier_spool *spool, const struct crier_spool_entr
         return CRIER_OK;
     if (spool->entries == 0)
         seal(spool);
-    unsigned number = spool->count ? spool->segments[0].number - 1
-                                   : atomic_fetch_add(&spool->next_number, 1);
+    unsigned number =
+        spool->count ? spool->segments[0].number - 1 : atomic_fetch_add(&spool->next_number, 1);
     struct crier_segment_file file;
     int rc = crier_segment_create(spool->folder, number, aligned(size, PAGE), &file, err);
     if (rc != CRIER_OK)
@@ -846,8 +846,8 @@ uint64_t crier_spool_drop_oldest(struct crier_spool *spool, uint64_t keep, uint6
     *first = entries_before(spool, i);
     struct segment segment = take_out(spool, i);
     if (spool->copied > *first)
-        spool->copied -= spool->copied - *first < segment.entries ? spool->copied - *first
-                                                                  : segment.entries;
+        spool->copied -=
+            spool->copied - *first < segment.entries ? spool->copied - *first : segment.entries;
     remove_segment(spool, &segment);
     return segment.entries;
 }
@@ -891,8 +891,8 @@ void crier_spool_mark_copied(struct crier_spool *spool, uint64_t n)
     if (n > 0 && find_entry(spool, n, &segment, &at))
         position = pack(spool->segments[segment].number, at);
     else if (n > 0 && spool->count)
-        position = pack(spool->segments[spool->count - 1].number,
-                        spool->segments[spool->count - 1].end);
+        position =
+            pack(spool->segments[spool->count - 1].number, spool->segments[spool->count - 1].end);
     __atomic_store_n(&spool->cursor->copied, position, __ATOMIC_RELEASE);
 }
 

@@ -38,8 +38,8 @@ struct crier_spool; /* opaque */
 struct crier_spool_config {
     size_t segment_bytes; /**< 0: 4 MiB. An entry that is larger gets a segment of its own */
     uint64_t max_bytes;   /**< bound on the segments' sizes together; 0: 1 GiB */
-    bool look;            /**< only read what is there: nothing on disk is made, changed or locked, so
-                               that its owner may be at work meanwhile */
+    bool look; /**< only read what is there: nothing on disk is made, changed or locked, so
+                    that its owner may be at work meanwhile */
 };
 
 struct crier_spool_entry {

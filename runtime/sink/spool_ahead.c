@@ -26,8 +26,8 @@ struct crier_ahead {
     int64_t sync, sync_at, make_at;
     _Atomic unsigned *next_number;
     void *cursor;
-    bool want;  /* a segment shall be made ready */
-    bool busy;  /* the helper is at work for it, without the lock */
+    bool want;                       /* a segment shall be made ready */
+    bool busy;                       /* the helper is at work for it, without the lock */
     struct crier_segment_file ready; /* map NULL: none */
     struct crier_segment_file *retired;
     size_t retired_count, retired_cap;

@@ -245,6 +245,25 @@ static void test_routes_and_queries(void **state)
     crier_pipeline_free(p);
 }
 
+/* A rule's limit is kept, and what it left out is told. */
+static void test_rate(void **state)
+{
+    (void)state;
+    struct crier_pipeline *p = open_with(NULL);
+    char all[256];
+    add(p, "memory", NULL);
+    add(p, "jsonl", "{\"path\": \"told.jsonl\"}");
+    route(p, "{\"match\": {\"kind\": \"system\"}, \"to\": \"jsonl\"}");
+    route(p, "{\"match\": {\"logger\": \"x\"}, \"rate\": \"2/1h\", \"to\": \"memory\"}");
+    struct crier_logger *log = crier_pipeline_logger(p, "x");
+    for (int i = 0; i < 5; i++)
+        CRIER_LOG_INFO(log, "t");
+    assert_int_equal(ask(p, NULL, all), 2);
+    crier_logger_free(log);
+    crier_pipeline_free(p);
+    assert_non_null(strstr(file_text("told.jsonl"), "a route left out 3 records above 2 in 1h"));
+}
+
 static bool stop_at_two(void *arg, struct crier_record *record)
 {
     (void)record;
@@ -327,9 +346,13 @@ static void test_errors(void **state)
          "route: 'n': unknown operator 'gte' (did you mean 'gt'?)"},
         {"{\"match\": {\"n\": {\"range\": [5]}}, \"to\": \"there\"}", "route 1:2", NULL},
         {"{\"match\": 5, \"to\": \"there\"}", "route 1:2",
-         "route: 'match' is an object: {\"kind\": \"log\"}"},
+         "route: option 'match' must be an object, got the number 5"},
         {"{\"sample\": 2, \"to\": \"there\"}", "route 1:2",
-         "route: option 'sample' must be more than 0 and at most 1, got 2"},
+         "route: option 'sample' must be above 0 and at most 1, got 2 (0.1 sends every tenth)"},
+        {"{\"rate\": \"many\", \"to\": \"there\"}", "route 1:2",
+         "route: option 'rate' must be a number of records and a time, got \"many\" (\"100/1m\": "
+         "at "
+         "most 100 a minute)"},
         {"{\"copy\": true}", "route",
          "route: option 'to' is missing (the name of a sink, or a list of names)"},
         {"{\"match\": {}, \"otherwise\": true, \"to\": \"there\"}", "route 1:15",
@@ -476,6 +499,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bound_fields, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_levels, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_routes_and_queries, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_rate, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_early_end, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_errors, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_config, make_folder, remove_folder),
