@@ -650,6 +650,52 @@ crier.app = {}
 
 -- Routing and matching -----------------------------------------------------------------------------
 
+---@class crier.options.event
+---@field ev_where? string where in the code, such as "report.build"; default: file and line
+---@field mod_type? string the sort of thing that the event is about
+---@field mod_index? string|number which one of them: an id, a row
+---@field params? any what the work was called with
+---@field descr string what is about to be done
+---@field code? string|number a mnemonic for the sort of event, unique within mod_type
+---@field who_admin? string the person who caused it
+---@field who_system? string the system's user; default: the one that crier runs as
+---@field who_network? string the machine; default: this one's name
+---@field is_error? boolean something that should be fixed; default false
+---@field is_severe? boolean important enough to alert somebody at once; default false
+---@field is_debug? boolean hidden unless asked for; default false
+---@field notes? string remarks
+
+---@class crier.options.event.finish
+---@field descr_fin? string what came of it
+---@field params? any what the work was called with
+---@field code? string|number a mnemonic for the sort of event, unique within mod_type
+---@field what_sql? string the SQL that was run; default: what sql:exec ran since the event began
+---@field is_error? boolean something that should be fixed; default: as at the beginning
+---@field is_severe? boolean important enough to alert somebody at once; default: as at the beginning
+---@field is_debug? boolean hidden unless asked for; default: as at the beginning
+---@field notes? string remarks
+
+---An event that has begun. Made by crier.event.
+---@class crier.Event
+---@field id string 26 characters
+---@field finished boolean
+local Event = {}
+
+---The work is done: one more record, which completes the event.
+---@param options? crier.options.event.finish
+function Event:finish(options) end
+
+---The log of work that changes something: a record before the work, and one after it. In a callback
+---that can wait it returns when the beginning is stored.
+---@class crier.event
+---@overload fun(options: crier.options.event): crier.Event
+crier.event = {}
+
+---An event that changed nothing, told in one record. Returns its id.
+---@param options crier.options.event
+---@return string
+function crier.event.note(options) end
+
 ---@class crier.options.route
 ---@field match? crier.Match|fun(r: crier.Record): boolean? which records: conditions, a function, or crier.otherwise; default all
 ---@field unless? crier.Match but not these

@@ -39,6 +39,7 @@ int crier_cmd_run(int argc, char **argv);
 int crier_cmd_check(int argc, char **argv);
 int crier_cmd_plan(int argc, char **argv);
 int crier_cmd_logs(int argc, char **argv);
+int crier_cmd_events(int argc, char **argv);
 int crier_cmd_stats(int argc, char **argv);
 int crier_cmd_sink(int argc, char **argv);
 int crier_cmd_status(int argc, char **argv);

@@ -81,6 +81,23 @@ const struct crier_command crier_commands[] = {
      "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "
      ".crier)\n"
      "Records that the target has already are left out, so each of these may be repeated.\n"},
+    {"events", crier_cmd_events, "[FILE] [--open|--severe|--debug] [MATCH...] | note|close ID [TEXT]",
+     "the log of work that changes something",
+     "crier events [FILE] [MATCH...]: one line an event: when, id, state, how long, where, what\n"
+     "crier events [FILE] note ID TEXT: add a remark\n"
+     "crier events [FILE] close ID [TEXT]: end one that nobody will finish\n"
+     "  --open             those that have begun and not ended\n"
+     "  --severe           the severe ones\n"
+     "  --debug            those for debugging, too\n"
+     "  --lines, -n N      the last N (default 100; all with --since or --open)\n"
+     "  --since T          from then on: 2026-11-21T09:00, 09:00, 1h (ago), today, yesterday\n"
+     "  --until T          before then\n"
+     "  --sink NAME        read this sink (default: the one that takes most kinds)\n"
+     "  --json             one event a line as JSON\n"
+     "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "
+     ".crier)\n"
+     "ID is the beginning of an event's id, as long as it means one. note and close need the running "
+     "bot.\n"},
     {"status", crier_cmd_status, "[FILE] [--state DIR] [--json]", "how a running bot is doing",
      "  --all              every message, not only the first hundred\n"
      "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "

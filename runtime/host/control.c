@@ -101,6 +101,8 @@ void crier_host_on_request(void *arg, struct crier_control_conn *conn, json_t *r
         crier_control_cmd_logs(host, conn, request);
     else if (cmd && strcmp(cmd, "sink") == 0)
         crier_control_cmd_sink(host, conn, request);
+    else if (cmd && strcmp(cmd, "event") == 0)
+        crier_control_cmd_event(host, conn, request);
     else
         crier_control_finish(conn, 64, json_pack("{s:s}", "error", "unknown command"));
 }

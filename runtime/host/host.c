@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "script/event.h"
+
 #define SEQ_RESERVE 1000000
 #define CUT_OFF (1 * CRIER_S)
 
@@ -63,6 +65,11 @@ enum crier_level crier_host_log_level(const struct crier_host *host, const char 
 bool crier_host_stopping(const struct crier_host *host)
 {
     return host->stopping;
+}
+
+void crier_host_new_id(struct crier_host *host, int64_t now, unsigned char out[16])
+{
+    crier_ulid_next(&host->source.ids, now, out);
 }
 
 /* --- records ----------------------------------------------------------------------------- */
@@ -571,6 +578,7 @@ static int host_start(struct crier_host *host)
     watch_signals(host);
     crier_loop_on_clock_set(host->loop, on_clock_set, host);
     crier_host_swap(host, gen);
+    crier_events_flag_unfinished(host);
     crier_host_system(host, CRIER_INFO, "start", "started %s (%s), %u message%s%s", gen->file,
                       gen->hash, gen->messages->len, gen->messages->len == 1 ? "" : "s",
                       host->sim_api ? ", against the simulator" : "");

@@ -80,6 +80,8 @@ struct crier_builder *crier_host_spare_builder(struct crier_host *host);
 /** Route a record; consumes the reference. Returns what crier_router_send does: a sink that is full
  *  and would rather have its callers wait, or NULL. */
 struct crier_sink *crier_host_emit(struct crier_host *host, struct crier_record *record);
+/** A fresh id, of those that records have. */
+void crier_host_new_id(struct crier_host *host, int64_t now, unsigned char out[16]);
 /** A system record: logger "system", the text formatted. */
 void crier_host_system(struct crier_host *host, enum crier_level level, const char *what,
                        const char *fmt, ...) CRIER_PRINTF(4, 5);

@@ -122,6 +122,10 @@ void crier_host_on_request(void *arg, struct crier_control_conn *conn, json_t *r
 /** The exit code for what went wrong with a request. */
 int crier_host_code_of(const struct crier_err *err);
 
+/* control_event.c */
+void crier_control_cmd_event(struct crier_host *host, struct crier_control_conn *conn,
+                             json_t *request);
+
 /* control_logs.c */
 
 void crier_control_cmd_logs(struct crier_host *host, struct crier_control_conn *conn,

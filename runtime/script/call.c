@@ -203,6 +203,7 @@ static struct crier_call *take(struct crier_vm *vm)
     if (call) {
         vm->pool = call->next;
         vm->pooled--;
+        call->number++;
         return call;
     }
     call = crier_calloc(1, sizeof *call);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "script/declare.h"
+#include "script/event.h"
 
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -172,6 +173,10 @@ const struct crier_topic *crier_topics(size_t *count)
             {"EMBED", "an embed", crier_embed_options, crier_embed_count},
             {"FILE", "a file to attach", crier_file_options, crier_file_count},
             {"route", "a routing rule", crier_route_options, crier_route_count},
+            {"event", "the beginning of work that changes something", crier_event_options,
+             crier_event_count},
+            {"event.finish", "its end: ev:finish { ... }", crier_finish_options,
+             crier_finish_count},
             {"sink", "options of every sink", crier_sink_common_options, crier_sink_common_count},
         };
         for (size_t i = 0; i < CRIER_COUNT(fixed); i++)

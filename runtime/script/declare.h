@@ -90,6 +90,10 @@ void crier_build_lua_value(struct crier_builder *b, lua_State *L, int idx, const
 
 /** Whether it is crier.null. */
 bool crier_is_null(lua_State *L, int idx);
+/** The value at idx as one member. */
+void crier_build_lua_value(struct crier_builder *b, lua_State *L, int idx, const char *key,
+                           size_t klen);
+
 /** A match or filter table at idx -> query; what is wrong in err. */
 CRIER_CHECK int crier_query_from_lua(lua_State *L, int idx, const struct crier_zone *zone,
                                      struct crier_query **out, struct crier_err *err);

@@ -11,6 +11,7 @@
 
 #include "host/host.h"
 #include "script/declare.h"
+#include "script/event.h"
 #include "script/sugar.h"
 
 /* --- small things ------------------------------------------------------------------------ */
@@ -850,7 +851,8 @@ static void tell_no_such(lua_State *L, const char *name)
         lua_pop(L, 1);
         return;
     }
-    lua_createtable(L, 0, 1);
+    if (!lua_getmetatable(L, -1))
+        lua_createtable(L, 0, 1);
     lua_pushstring(L, name);
     lua_pushcclosure(L, l_no_such, 1);
     lua_setfield(L, -2, "__index");
@@ -866,6 +868,7 @@ static int l_open_all(lua_State *L)
     crier_open_log(L);
     crier_open_sink(L);
     crier_open_route(L);
+    crier_open_event(L);
     crier_open_state(L);
     crier_open_wait(L);
     crier_open_app(L);

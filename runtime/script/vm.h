@@ -131,6 +131,7 @@ struct crier_call {
     bool cancelled;
     int64_t budget;         /**< CPU microseconds between two waits; 0: no bound */
     int64_t spent;          /**< wall time in Lua so far, microseconds */
+    uint64_t number;        /**< tells this call from earlier ones in the same memory */
     /* private to call.c */
     crier_call_done *done;
     void *arg;

@@ -85,6 +85,11 @@ static void put_text(struct crier_buf *out, const char *s, size_t len)
 }
 
 /* At most max bytes, cut between two characters. */
+void crier_console_text(struct crier_str text, struct crier_buf *out)
+{
+    put_text(out, text.data, text.len);
+}
+
 static void put_short(struct crier_buf *out, struct crier_str s, size_t max)
 {
     size_t n = s.len;

@@ -23,4 +23,7 @@
 void crier_console_line(const struct crier_record *record, const struct crier_zone *zone,
                         bool color, struct crier_buf *out);
 
+/** Text of unknown origin with its control characters made visible, as in the lines above. */
+void crier_console_text(struct crier_str text, struct crier_buf *out);
+
 #endif
