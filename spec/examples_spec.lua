@@ -108,6 +108,17 @@ examples["direct_message.lua"] = {
   end,
 }
 
+examples["sql_logging.lua"] = {
+  args = { "--for", "4s" },
+  check = function(seen)
+    local db = proc.run { "sqlite3", seen.bot:path "examples/sql_logging.db",
+      "SELECT guild_name, message_type, message_mode, COUNT(*) > 3 FROM vMessageLogFullDETAIL GROUP BY 1, 2, 3;"
+      .. "SELECT COUNT(*) FROM DataHISTORY; SELECT json_extract(record, '$.rate') < 1, "
+      .. "json_extract(record, '$.contents') FROM record_log WHERE text = 'so far' ORDER BY id DESC LIMIT 1" }
+    assert.equal("Town|TextMESSAGE|send|1\n2\n1|1\n", db.out, db.err)
+  end,
+}
+
 examples["embed_and_file.lua"] = {
   args = { "--for", "3s", "--transcript" },
   check = function(seen)
@@ -240,7 +251,7 @@ describe("example", function()
         assert.equal(0, code)
         out = out .. more
       end
-      local seen = { out = out, err = err, records = Bot.parse(out), days = {}, raw = {} }
+      local seen = { bot = r.bot, out = out, err = err, records = Bot.parse(out), days = {}, raw = {} }
       for _, file in ipairs(r.bot:files()) do
         local path = file:match "^examples/History/(.*)$"
         if path and path:find "%.json$" then

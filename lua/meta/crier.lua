@@ -569,6 +569,17 @@ function query:delete() end
 ---@field ttl? crier.Duration|false recent lines of a logger silent so long are removed; default "30d"
 ---@field timeout? crier.Duration longest wait for the connection, and for each answer; default "5s"
 
+---@class crier.options.sink.sql: crier.options.sink
+---@field dsn? string|crier.Secret ODBC connection string, or a data source; default "Driver=SQLite3;Database=crier.db"
+---@field user? string as UID= in the connection string
+---@field password? string|crier.Secret as PWD= in the connection string
+---@field timeout? crier.Duration longest wait for a login; default "10s"
+---@field keep? crier.Duration|false records older than this are deleted, once an hour; default: never
+---@field table? string a plain table of task runs in place of the whole schema
+---@field model? "minimal"|"log"|"run" columns of a plain table; default "run"
+---@field id_field? string column of a plain table that holds the record's id; default "id"
+---@field if_missing? "create"|"error" when a plain table is not there; default "create"
+
 ---@class crier.options.sink.native: crier.options.sink
 ---@field path string a shared object that was built against include/crier/sink.h
 ---@field options? table what the sink gets when it is opened: plain data, as JSON
@@ -633,6 +644,36 @@ function redis:common(of) end
 ---@param options? crier.options.sink.redis
 ---@return crier.RedisSink
 function crier.sink.redis(options) end
+
+---@class crier.SqlSink: crier.Sink
+local sql = {}
+
+---How many of a guild's or user's last logs succeeded, or of a log's channels: 0 to 1 with five
+---decimals, 1 where there is nothing.
+---@param of { guild?: crier.Snowflake, user?: crier.Snowflake, log?: integer, limit?: integer }
+---@return number? rate
+---@return string? problem
+function sql:success_rate(of) end
+
+---A statement of your own, on the sink's worker: its rows, or how many rows it has changed.
+---@param statement string with a ? for each value
+---@param params? any[]
+---@return table[]|integer|nil result
+---@return string? problem
+function sql:exec(statement, params) end
+
+---A relational database over ODBC: SQLite, PostgreSQL, MariaDB, SQL Server.
+---@param options? crier.options.sink.sql
+---@return crier.SqlSink
+function crier.sink.sql(options) end
+
+---A SQL Server, as the original wrote it: crier.sink.sql with these.
+---@param username string
+---@param password string|crier.Secret
+---@param server string
+---@param database string
+---@return crier.SqlSink
+function crier.LoggerSQL(username, password, server, database) end
 
 ---A sink in C, from a shared object.
 ---@param options crier.options.sink.native

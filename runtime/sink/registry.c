@@ -13,6 +13,7 @@ const struct crier_sink_driver *crier_sink_drivers[KINDS_MAX + 1] = {
     &crier_sink_csv,
     &crier_sink_redis,
     &crier_sink_native,
+    &crier_sink_sql,
     NULL,
 };
 

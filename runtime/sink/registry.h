@@ -22,4 +22,7 @@ extern const struct crier_sink_driver crier_sink_redis;
 /** A shared object's; native.c. */
 extern const struct crier_sink_driver crier_sink_native;
 
+/** A log in a relational database, over ODBC; sql.c. */
+extern const struct crier_sink_driver crier_sink_sql;
+
 #endif
