@@ -14,6 +14,24 @@
 #define REGEX_HEAP_KIB 4096
 #define REGEX_TRIES 16 /* texts on which a pattern may be given up before it is not tried again */
 
+/* A compiled pattern. The room for what a search finds is taken out while one runs, so that many
+ * threads can match one query at once. */
+struct regex {
+    pcre2_code *code;
+    pcre2_match_context *limits;
+    _Atomic(pcre2_match_data *) room;
+};
+
+static void free_regex(struct regex *regex)
+{
+    if (!regex)
+        return;
+    pcre2_code_free(regex->code);
+    pcre2_match_context_free(regex->limits);
+    pcre2_match_data_free(atomic_load(&regex->room));
+    free(regex);
+}
+
 /* --- building ------------------------------------------------------------------------------ */
 
 struct crier_query *crier_query_new(struct crier_zone *zone)
@@ -35,7 +53,7 @@ void crier_query_free(struct crier_query *query)
                 free((char *)cond->values[k].value.s.data);
         free(cond->values);
         free(cond->path);
-        pcre2_code_free(cond->regex);
+        free_regex(cond->regex);
     }
     free(query->conds);
     free(query->order);
@@ -137,14 +155,24 @@ static int compile(const char *path, struct crier_str pattern, void **out, struc
 {
     int code;
     PCRE2_SIZE at;
-    *out = pcre2_compile((PCRE2_SPTR)pattern.data, pattern.len,
-                         PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &at, NULL);
-    if (*out)
-        return 0;
-    PCRE2_UCHAR why[160];
-    pcre2_get_error_message(code, why, sizeof why);
-    return crier_err_set(err, CRIER_EINVAL, "query: '%s': bad regex at byte %zu: %s", path, at + 1,
-                         (const char *)why);
+    pcre2_code *compiled =
+        pcre2_compile((PCRE2_SPTR)pattern.data, pattern.len,
+                      PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &at, NULL);
+    if (!compiled) {
+        PCRE2_UCHAR why[160];
+        pcre2_get_error_message(code, why, sizeof why);
+        return crier_err_set(err, CRIER_EINVAL, "query: '%s': bad regex at byte %zu: %s", path,
+                             at + 1, (const char *)why);
+    }
+    struct regex *regex = crier_calloc(1, sizeof *regex);
+    regex->code = compiled;
+    regex->limits = pcre2_match_context_create(NULL);
+    if (!regex->limits)
+        abort();
+    pcre2_set_match_limit(regex->limits, CRIER_REGEX_STEPS);
+    pcre2_set_heap_limit(regex->limits, REGEX_HEAP_KIB);
+    *out = regex;
+    return 0;
 }
 
 int crier_query_add(struct crier_query *query, const char *path, enum crier_op op,
@@ -378,23 +406,17 @@ static bool like(struct crier_str s, struct crier_str pattern)
     }
 }
 
-static bool regex(const struct crier_query *query, const struct crier_cond *cond,
-                  struct crier_str s)
+static bool search(const struct crier_query *query, struct regex *regex, struct crier_str s)
 {
-    /* A query that is matched by many threads has no room of its own for what a search finds. */
     struct crier_query *q = (struct crier_query *)query;
     if (atomic_load_explicit(&q->given_up, memory_order_relaxed) >= REGEX_TRIES)
         return false;
-    pcre2_match_context *limits = pcre2_match_context_create(NULL);
-    pcre2_match_data *found = pcre2_match_data_create(1, NULL);
-    if (!limits || !found)
+    pcre2_match_data *found = atomic_exchange(&regex->room, NULL);
+    if (!found && !(found = pcre2_match_data_create(1, NULL)))
         abort();
-    pcre2_set_match_limit(limits, CRIER_REGEX_STEPS);
-    pcre2_set_heap_limit(limits, REGEX_HEAP_KIB);
-    int rc = pcre2_match(cond->regex, (PCRE2_SPTR)s.data, s.len, 0, PCRE2_NO_UTF_CHECK, found,
-                         limits);
-    pcre2_match_data_free(found);
-    pcre2_match_context_free(limits);
+    int rc = pcre2_match(regex->code, (PCRE2_SPTR)s.data, s.len, 0, PCRE2_NO_UTF_CHECK, found,
+                         regex->limits);
+    pcre2_match_data_free(atomic_exchange(&regex->room, found));
     if (rc < 0 && rc != PCRE2_ERROR_NOMATCH)
         atomic_fetch_add(&q->given_up, 1);
     return rc >= 0;
@@ -415,7 +437,7 @@ static bool match_text(const struct crier_query *query, const struct crier_cond 
     } else if (v->type != CRIER_STR) {
         return false;
     }
-    return cond->op == CRIER_OP_LIKE ? like(s, cond->values[0].value.s) : regex(query, cond, s);
+    return cond->op == CRIER_OP_LIKE ? like(s, cond->values[0].value.s) : search(query, cond->regex, s);
 }
 
 /* --- matching ------------------------------------------------------------------------------ */

@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The same small works in Python's own library: peers.py timers|record_encode|sink_push.
+"""The same small works in Python's own library: peers.py timers|record_encode|sink_push|query.
 
 Prints `name value`, tab-separated, in the units of the benchmark of that name."""
 
+import csv
 import heapq
 import json
 import queue
 import random
+import re
+import sqlite3
 import sys
+import tempfile
 import time
 
 COUNT = 200000
@@ -66,4 +70,55 @@ def sink_push():
     print(f"sink.push\t{timed(push, COUNT, 1e9):.4g}")
 
 
-{"timers": timers, "record_encode": record_encode, "sink_push": sink_push}[sys.argv[1]]()
+def rows():
+    for i in range(100000):
+        yield {
+            "id": "01G3RVWK0R%016d" % i, "seq": i, "time": 1763764270.123456 + i, "node": "web-1",
+            "kind": "log", "level": "info", "logger": "bot.rolls",
+            "text": "the roll went round and the third picture is shown", "where": "bot.lua:14",
+            "user": "somebody with a name" if i % 20 else "nobody of that name", "count": i % 20,
+            "share": i / 1000, "late": False, "channel": "978332728615378984",
+        }
+
+
+def query():
+    """In memory and from a CSV: SQLite without an index, and the csv module; from lines of JSON: json."""
+    names = list(next(rows()))
+    con = sqlite3.connect(":memory:")
+    con.create_function("regexp", 2, lambda p, s: re.search(p, s) is not None, deterministic=True)
+    con.execute("create table records (%s)" % ", ".join(f'"{n}"' for n in names))
+    con.executemany("insert into records values (%s)" % ", ".join("?" * len(names)),
+                    (list(r.values()) for r in rows()))
+    since = 1763764270.123456 + 95000
+    where = {"text": ("user = ?", "nobody of that name"), "number": ("count = ?", 0),
+             "time": ("kind = 'log' and time >= ?", since), "regex": ("user regexp ?", "^no.*name$")}
+    test = {"text": lambda r: r["user"] == "nobody of that name", "number": lambda r: int(r["count"]) == 0,
+            "time": lambda r: r["kind"] == "log" and float(r["time"]) >= since,
+            "regex": lambda r: re.search("^no.*name$", r["user"])}
+    with tempfile.TemporaryDirectory() as folder:
+        with open(folder + "/x.jsonl", "w") as f:
+            f.writelines(json.dumps(r) + "\n" for r in rows())
+        with open(folder + "/x.csv", "w", newline="") as f:
+            out = csv.DictWriter(f, names)
+            out.writeheader()
+            out.writerows(rows())
+
+        def ask_memory(which):
+            hits = con.execute("select * from records where " + where[which][0], where[which][1:])
+            return len(hits.fetchall())
+
+        def ask_jsonl(which):
+            with open(folder + "/x.jsonl") as f:
+                return len([r for r in map(json.loads, f) if test[which](r)])
+
+        def ask_csv(which):
+            with open(folder + "/x.csv", newline="") as f:
+                return len([r for r in csv.DictReader(f) if test[which](r)])
+
+        for store, ask in ("memory", ask_memory), ("jsonl", ask_jsonl), ("csv", ask_csv):
+            for which in where:
+                assert ask(which) == 5000, (store, which)
+                print(f"query_{store}_{which}\t{timed(lambda: ask(which), 1, 1e3):.4g}")
+
+
+{"query": query, "timers": timers, "record_encode": record_encode, "sink_push": sink_push}[sys.argv[1]]()

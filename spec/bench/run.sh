@@ -6,7 +6,7 @@
 # `-`, and said on stderr; so is a target that was missed. README.md here says what is measured.
 set -euo pipefail
 
-groups=(dayfile start memory idle scheduled reload timers record_encode lua_call sink_push sink_lines)
+groups=(dayfile start memory idle scheduled reload timers record_encode lua_call sink_push sink_lines query)
 
 usage() {
     cat <<END
@@ -59,6 +59,9 @@ declare -A target=(
     [quickstart_peak_memory]='<20' [idle_wake_ups]='<0' [scheduled_load]='<3'
     [scheduled_peak_memory]='<150' [scheduled_late_median]='<5' [reload_blocked]='<100'
     [reload_all_changed_blocked]='<100'
+    [query_memory_text]='<15' [query_memory_number]='<15' [query_memory_time]='<15'
+    [query_jsonl_text]='<150' [query_jsonl_number]='<150' [query_jsonl_time]='<150'
+    [query_csv_text]='<150' [query_csv_number]='<150' [query_csv_time]='<150'
     [reload_lost]='<0' [reload_doubled]='<0'
 )
 
@@ -88,7 +91,8 @@ measure() {
     *)
         "$build/bench/${1/#timers/loop_timers}" >"$tmp/ours"
         if has python3 && [ "$1" != sink_lines ]; then
-            python3 "$here/peers.py" "$1" | awk -F'\t' -v OFS='\t' '{ print $1, $2, "python" }' >"$tmp/peers"
+            python3 "$here/peers.py" "$1" |
+                awk -F'\t' -v OFS='\t' '{ print $1, $2, $1 ~ /^query_memory/ ? "sqlite" : "python" }' >"$tmp/peers"
         fi
         ;;
     esac

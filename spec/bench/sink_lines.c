@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The sinks that write lines: records/s through driver->write with the JSON cached, records/s the
- * whole way (build, queue, worker, file, flushed at the end), and a filter over 100,000 records
- * with 5,000 hits, by a text and by a number. Prints `name value unit`, tab-separated; the best of
- * some rounds.
+ * The sinks that write lines: records/s through driver->write with the JSON cached, and records/s
+ * the whole way (build, queue, worker, file, flushed at the end). Prints `name value unit`,
+ * tab-separated; the best of some rounds.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +13,7 @@
 #include "record/build.h"
 #include "sink/registry.h"
 
-enum { RECORDS = 20000, WRITTEN = 1000000, ASKED = 100000, EACH = 20, BATCH = 512, ROUNDS = 3 };
+enum { RECORDS = 20000, WRITTEN = 1000000, EACH = 20, BATCH = 512, ROUNDS = 3 };
 
 static struct crier_record *records[RECORDS];
 static struct crier_sink_env env;
@@ -119,54 +118,6 @@ static void bench_end_to_end(const struct crier_sink_driver *driver, struct crie
     printf("%s.end_to_end\t%.3g\trecords/s\n", driver->kind, WRITTEN / best);
 }
 
-static void ask(const struct crier_sink_driver *driver, void *self, const char *name,
-                const char *path, struct crier_value value)
-{
-    double best = 1e9;
-    struct crier_query *query = crier_query_new(NULL);
-    struct crier_err err = {0};
-    if (crier_query_add(query, path, CRIER_OP_EQ, &value, 1, &err))
-        fail(&err);
-    for (int round = 0; round < ROUNDS; round++) {
-        struct crier_record **hits;
-        size_t count;
-        int64_t start = crier_clock_mono(env.clock);
-        if (driver->query(self, query, &hits, &count, &err))
-            fail(&err);
-        double took = seconds(start);
-        best = took < best ? took : best;
-        if (count != ASKED / EACH)
-            fprintf(stderr, "%s: %zu hits\n", name, count);
-        for (size_t i = 0; i < count; i++)
-            crier_record_unref(hits[i]);
-        free(hits);
-    }
-    crier_query_free(query);
-    printf("%s.%s\t%.1f\tms\n", driver->kind, name, best * 1000);
-}
-
-static void bench_query(const struct crier_sink_driver *driver, struct crier_builder *b)
-{
-    struct crier_options options;
-    void *self = open_driver(driver, &options);
-    for (int at = 0; at < ASKED; at += BATCH) {
-        struct crier_record *batch[BATCH];
-        struct crier_err err = {0};
-        size_t n = ASKED - at < BATCH ? (size_t)(ASKED - at) : BATCH, done;
-        for (size_t i = 0; i < n; i++)
-            batch[i] = make(b, at + (int)i);
-        if (driver->write(self, batch, n, &done, &err))
-            fail(&err);
-        for (size_t i = 0; i < n; i++)
-            crier_record_unref(batch[i]);
-    }
-    ask(driver, self, "filter_text", "user",
-        (struct crier_value){.type = CRIER_STR, .s = {"nobody of that name", 19}});
-    ask(driver, self, "filter_number", "count", (struct crier_value){.type = CRIER_INT, .i = 0});
-    driver->close(self);
-    crier_options_fini(&options);
-}
-
 int main(void)
 {
     static const struct crier_sink_driver *const drivers[] = {&crier_sink_jsonl, &crier_sink_csv};
@@ -190,7 +141,6 @@ int main(void)
     for (size_t i = 0; i < CRIER_COUNT(drivers); i++) {
         bench_write(drivers[i]);
         bench_end_to_end(drivers[i], &b);
-        bench_query(drivers[i], &b);
     }
     for (int i = 0; i < RECORDS; i++)
         crier_record_unref(records[i]);
