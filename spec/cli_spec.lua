@@ -18,7 +18,8 @@ local function crier(argv, opt)
 end
 
 describe("crier help", function()
-  local commands = { "run", "check", "plan", "status", "reload", "discord-sim", "help", "version" }
+  local commands = { "run", "check", "plan", "logs", "stats", "sink", "status", "reload",
+    "discord-sim", "help", "version" }
 
   it("names every command, alone with exit code 64", function()
     local r = crier { "help" }
@@ -283,7 +284,7 @@ describe("a running bot", function()
     assert.is_truthy(r.out:match(("^crier %%S+  up %%S+  config %%x%%x%%x%%x %%(generation 1, " ..
       "0 reloads%%)  pid %d  simulator\n"):format(w.process.pid)), r.out)
     assert.is_truthy(r.out:match "\nbot +crier +ready +%d+ +%d+ +0 +0/10000\n", r.out)
-    assert.is_truthy(r.out:match "\nconsole +console +%d+ +%d+ +%d+ +0 ok\n", r.out)
+    assert.is_truthy(r.out:match "\nconsole +console +%d+ +%d+ +0 +0 +0 +0 +0  ok\n", r.out)
     assert.is_truthy(r.out:match "\ngallery +edit +%d+ +0 +0 ", r.out)
     assert.is_truthy(r.out:match "\nover +send +1 +0 +0 ", r.out)
     local s = w:status()

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * crier stats: what the records of sends and of task runs add up to.
+ * crier stats: what the records of sends and of task runs add up to, and what Redis has counted.
  */
 #include <getopt.h>
 #include <glib.h>
@@ -511,6 +511,165 @@ static int sums(enum subject subject, int argc, char **argv)
     return code;
 }
 
+/* --- what a sink has counted itself -------------------------------------------------------- */
+
+struct kept {
+    struct crier_client client;
+    json_t *request, *table; /* table: the options of `common` */
+    bool json;
+    long limit;
+};
+
+static int set_kept(struct kept *k, int opt, bool common)
+{
+    char *end;
+    switch (opt) {
+    case SINK:
+        json_object_set_new(k->request, "sink", json_string(optarg));
+        return 0;
+    case LIMIT:
+        k->limit = strtol(optarg, &end, 10);
+        if (*optarg < '0' || *optarg > '9' || *end)
+            return crier_usage("stats", "--limit takes a number of lines, got '%s'", optarg);
+        json_object_set_new(k->table, "limit", json_integer(k->limit));
+        return 0;
+    case JSON:
+        k->json = true;
+        return 0;
+    case STATE:
+        k->client.state = optarg;
+        return 0;
+    }
+    if (!common)
+        return crier_usage("stats", "--hour, --logger and --level go with common");
+    const char *key = opt == 'h' ? "hour" : opt == 'l' ? "logger" : "level";
+    static const char *const hours[] = {"this", "last"};
+    size_t at;
+    if (opt == 'h' && choice(key, hours, 2, optarg, &at) != 0)
+        return CRIER_EXIT_USAGE;
+    enum crier_level level;
+    if (opt == 'v' && !crier_level_parse(optarg, strlen(optarg), &level))
+        return crier_usage("stats", "--level takes debug, info, warning, error or critical, got '%s'",
+                           optarg);
+    json_object_set_new(k->table, key, json_string(optarg));
+    return 0;
+}
+
+/* common [FILE]; recent [FILE] LOGGER LEVEL */
+static int set_words(struct kept *k, bool common, int count, char **words)
+{
+    json_t *args = json_array();
+    enum crier_level level;
+    json_object_set_new(k->request, "args", args);
+    if (count == (common ? 1 : 3)) {
+        k->client.file = words[0];
+        count--;
+        words++;
+    }
+    if (common) {
+        json_array_append(args, k->table);
+        return count ? crier_usage("stats", "common takes one script at most") : 0;
+    }
+    if (count != 2)
+        return crier_usage("stats", "recent takes a logger and a level, such as bot error");
+    if (!crier_level_parse(words[1], strlen(words[1]), &level))
+        return crier_usage("stats",
+                           "no level is called '%s' (levels are debug info warning error critical)",
+                           words[1]);
+    json_array_append_new(args, json_string(words[0]));
+    json_array_append_new(args, json_string(words[1]));
+    if (k->limit >= 0)
+        json_array_append_new(args, json_integer(k->limit));
+    return 0;
+}
+
+static int parse_kept(struct kept *k, bool common, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"hour", required_argument, NULL, 'h'},  {"logger", required_argument, NULL, 'l'},
+        {"level", required_argument, NULL, 'v'}, {"sink", required_argument, NULL, SINK},
+        {"limit", required_argument, NULL, LIMIT}, {"json", no_argument, NULL, JSON},
+        {"state", required_argument, NULL, STATE}, {NULL, 0, NULL, 0}};
+    int opt, code;
+    opterr = 0;
+    optind = 1;
+    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (opt == '?')
+            return crier_usage_option("stats", argv);
+        if ((code = set_kept(k, opt, common)) != 0)
+            return code;
+    }
+    return set_words(k, common, argc - optind, argv + optind);
+}
+
+static const char *str(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
+}
+
+/* One line, whatever the text holds. */
+static void print_text(const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        unsigned char c = (unsigned char)*p;
+        if (c < 0x20 || c == 0x7f)
+            printf("\\x%02x", c);
+        else
+            putchar(c);
+    }
+    putchar('\n');
+}
+
+static void print_kept(const struct kept *k, bool common, const json_t *result)
+{
+    struct crier_zone *zone = NULL;
+    size_t i;
+    json_t *o;
+    if (crier_zone_open(NULL, &zone, NULL) != 0)
+        zone = NULL;
+    if (common && !k->json)
+        printf("%8s  %-16s  %-8s  %s\n", "COUNT", "LOGGER", "LEVEL", "TEXT");
+    json_array_foreach(result, i, o)
+    {
+        const json_t *time = json_object_get(o, "time");
+        char text[32] = "";
+        if (k->json) {
+            char *line = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(16));
+            puts(line);
+            free(line);
+            continue;
+        }
+        if (common)
+            printf("%8" PRId64 "  %-16s  %-8s  ",
+                   (int64_t)json_integer_value(json_object_get(o, "count")), str(o, "logger"),
+                   str(o, "level"));
+        else if (time && zone)
+            printf("%s  ",
+                   crier_time_human(zone, (int64_t)(json_number_value(time) * 1e6), text));
+        print_text(str(o, "text"));
+    }
+    crier_zone_unref(zone);
+}
+
+static int kept(bool common, int argc, char **argv)
+{
+    struct kept k = {.client.command = "stats",
+                     .limit = -1,
+                     .table = json_object(),
+                     .request = json_pack("{s:s}", "method", common ? "common" : "recent")};
+    json_t *result = NULL;
+    int code = parse_kept(&k, common, argc, argv);
+    if (code == 0)
+        code = crier_client_method(&k.client, k.request, &result);
+    if (code == 0)
+        print_kept(&k, common, result);
+    json_decref(result);
+    json_decref(k.table);
+    json_decref(k.request);
+    return code;
+}
+
 int crier_cmd_stats(int argc, char **argv)
 {
     static const char *const names[] = {"messages", "tasks", "common", "recent"};
@@ -519,6 +678,8 @@ int crier_cmd_stats(int argc, char **argv)
         return sums(MESSAGES, argc - 1, argv + 1);
     if (what && strcmp(what, "tasks") == 0)
         return sums(TASKS, argc - 1, argv + 1);
+    if (what && (strcmp(what, "common") == 0 || strcmp(what, "recent") == 0))
+        return kept(*what == 'c', argc - 1, argv + 1);
     if (!what || *what == '-')
         return crier_usage("stats", "of what? messages, tasks, common or recent");
     const char *near = crier_nearest(what, names, CRIER_COUNT(names));

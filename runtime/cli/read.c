@@ -307,3 +307,46 @@ int crier_client_read(const struct crier_client *client, json_t *request,
     free(folder);
     return code;
 }
+
+static int call_stored(const struct crier_client *client, json_t *request, json_t **result)
+{
+    const struct crier_sink_method *method;
+    struct crier_generation *gen;
+    struct crier_declared_sink *s;
+    struct crier_err err = {0};
+    void *self = NULL;
+    int code = crier_client_load(client, &gen);
+    if (code != 0)
+        return code;
+    char *folder = crier_generation_state_folder(gen, client->state, false);
+    int rc = crier_logs_method(gen, json_string_value(json_object_get(request, "sink")),
+                               json_string_value(json_object_get(request, "method")), &s, &method,
+                               &err);
+    if (rc == 0)
+        rc = crier_client_open(gen, s, folder, &self, &err);
+    if (rc == 0) {
+        rc = method->run(self, json_object_get(request, "args"), result, &err);
+        if (rc != 0) {
+            crier_err_prefix(&err, "sink '%s': ", s->name);
+            err.code = rc;
+        }
+    }
+    if (self)
+        s->driver->close(self);
+    if (rc != 0)
+        code = say_err(client, &err);
+    free(folder);
+    crier_generation_unref(gen);
+    return code;
+}
+
+int crier_client_method(const struct crier_client *client, json_t *request, json_t **result)
+{
+    json_t *done = NULL;
+    bool absent = false;
+    json_object_set_new(request, "cmd", json_string("call"));
+    int code = crier_client_ask(client, request, NULL, NULL, &done, &absent);
+    *result = absent ? NULL : json_incref(json_object_get(done, "result"));
+    json_decref(done);
+    return absent ? call_stored(client, request, result) : code;
+}

@@ -44,6 +44,11 @@ int crier_client_ask(const struct crier_client *client, json_t *request,
                      void (*on_line)(void *arg, json_t *line), void *arg, json_t **done,
                      bool *absent);
 
+/** Call a method of a sink's kind ("common" of redis), in the host or, where none runs, on the sink
+ *  opened to read. request: "sink" (may be missing), "method", "args"; borrowed. *result is the
+ *  caller's. Returns the exit code; what went wrong has been said. */
+int crier_client_method(const struct crier_client *client, json_t *request, json_t **result);
+
 /** The script of a host that does not run: FILE, or the one that ran in this state folder. 0, or the
  *  exit code; what is wrong has been said. */
 int crier_client_load(const struct crier_client *client, struct crier_generation **out);

@@ -99,6 +99,8 @@ void crier_host_on_request(void *arg, struct crier_control_conn *conn, json_t *r
         cmd_reload(host, conn);
     else if (cmd && strcmp(cmd, "logs") == 0)
         crier_control_cmd_logs(host, conn, request);
+    else if (cmd && strcmp(cmd, "call") == 0)
+        crier_control_cmd_call(host, conn, request);
     else if (cmd && strcmp(cmd, "sink") == 0)
         crier_control_cmd_sink(host, conn, request);
     else if (cmd && strcmp(cmd, "event") == 0)

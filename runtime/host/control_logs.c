@@ -9,6 +9,9 @@
  *     <- {"dropped":12}                            live ones that this client was too slow for
  *     <- {"done":true,"code":0}                    with "ended": the host stops
  *
+ *     -> {"cmd":"call","method":"recent","args":["bot","error"]}   ("sink")
+ *     <- {"done":true,"code":0,"result":[...]}
+ *
  * A reading is freed when its client has gone or has its answer, and no query of it is under way.
  */
 #include <stdlib.h>
@@ -321,4 +324,32 @@ void crier_control_cmd_logs(struct crier_host *host, struct crier_control_conn *
                                         from->driver->kind, "zone", crier_zone_name(gen->zone)));
     if (r->conn)
         ask(r);
+}
+
+/* --- methods ------------------------------------------------------------------------------- */
+
+static void on_called(void *arg, const json_t *result, const struct crier_err *err)
+{
+    struct crier_control_conn *conn = arg;
+    if (err && err->code)
+        refuse(conn, err);
+    else
+        crier_control_finish(conn, 0, json_pack("{s:O}", "result", result));
+    crier_control_unref(conn);
+}
+
+void crier_control_cmd_call(struct crier_host *host, struct crier_control_conn *conn,
+                            json_t *request)
+{
+    const char *name = json_string_value(json_object_get(request, "sink"));
+    const char *wanted = json_string_value(json_object_get(request, "method"));
+    const struct crier_sink_method *method;
+    struct crier_declared_sink *s;
+    struct crier_err err = {0};
+    if (crier_logs_method(host->current, name, wanted ? wanted : "", &s, &method, &err) != 0) {
+        refuse(conn, &err);
+        return;
+    }
+    crier_sink_call(s->sink, method, json_incref(json_object_get(request, "args")), on_called,
+                    crier_control_ref(conn));
 }

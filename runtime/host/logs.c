@@ -118,6 +118,39 @@ int crier_logs_choose(const struct crier_generation *gen, const char *name, bool
                          gen->file);
 }
 
+static const struct crier_sink_method *method_of(const struct crier_declared_sink *s,
+                                                 const char *name)
+{
+    for (const struct crier_sink_method *m = s->driver->methods; m && m->name; m++)
+        if (strcmp(m->name, name) == 0)
+            return m;
+    return NULL;
+}
+
+int crier_logs_method(const struct crier_generation *gen, const char *name, const char *method,
+                      struct crier_declared_sink **out, const struct crier_sink_method **found,
+                      struct crier_err *err)
+{
+    *found = NULL;
+    if (name) {
+        int rc = crier_logs_find(gen, name, out, err);
+        if (rc != 0)
+            return rc;
+        *found = method_of(*out, method);
+        return *found ? 0
+                      : crier_err_set(err, CRIER_EINVAL, "sink '%s' (%s) has no %s logs", name,
+                                      (*out)->driver->kind, method);
+    }
+    for (guint i = 0; i < gen->sinks->len && !*found; i++) {
+        *out = gen->sinks->pdata[i];
+        *found = method_of(*out, method);
+    }
+    return *found ? 0
+                  : crier_err_set(err, CRIER_ECONFIG,
+                                  "%s declares no sink that keeps %s logs: crier.sink.redis is one",
+                                  gen->file, method);
+}
+
 /* --- a reading ----------------------------------------------------------------------------- */
 
 void crier_logs_init(struct crier_logs *logs, json_t *request, struct crier_zone *zone, int64_t now)

@@ -29,6 +29,11 @@ CRIER_CHECK int crier_logs_find(const struct crier_generation *gen, const char *
 CRIER_CHECK int crier_logs_choose(const struct crier_generation *gen, const char *name, bool stored,
                                   struct crier_declared_sink **out, struct crier_err *err);
 
+/** The sink, named or the first one, whose kind has this method. CRIER_EINVAL, CRIER_ECONFIG. */
+CRIER_CHECK int crier_logs_method(const struct crier_generation *gen, const char *name,
+                                  const char *method, struct crier_declared_sink **out,
+                                  const struct crier_sink_method **found, struct crier_err *err);
+
 /** A reading under way. */
 struct crier_logs {
     json_t *request; /* a reference */

@@ -130,6 +130,8 @@ void crier_control_cmd_event(struct crier_host *host, struct crier_control_conn 
 
 void crier_control_cmd_logs(struct crier_host *host, struct crier_control_conn *conn,
                             json_t *request);
+void crier_control_cmd_call(struct crier_host *host, struct crier_control_conn *conn,
+                            json_t *request);
 /** Each record that was handed to the sinks (crier_router_on_record). arg: the host. */
 void crier_host_tap(void *arg, const struct crier_router *router, struct crier_record *record,
                     const void *to);
