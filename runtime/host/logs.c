@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ulid.h"
 #include "record/match.h"
+
+#define FIRST_SPAN (60 * 1000)
 
 /* --- which sink ---------------------------------------------------------------------------- */
 
@@ -277,13 +280,45 @@ static int add_after(const struct crier_logs *logs, struct crier_query *query,
     return add_text(query, "id", CRIER_OP_GT, after, err);
 }
 
-int crier_logs_page(const struct crier_logs *logs, struct crier_query **out, struct crier_err *err)
+/* The greatest id of a millisecond. */
+static void last_of(uint64_t ms, char out[27])
+{
+    unsigned char id[16];
+    memset(id, 0xff, sizeof id);
+    for (int i = 0; i < 6; i++)
+        id[i] = (unsigned char)(ms >> (40 - 8 * i));
+    crier_ulid_text(id, out);
+}
+
+static int64_t ms_of(const unsigned char id[16])
+{
+    int64_t ms = 0;
+    for (int i = 0; i < 6; i++)
+        ms = ms << 8 | id[i];
+    return ms;
+}
+
+/* How far the next page goes at most. */
+static void set_upto(struct crier_logs *logs)
+{
+    unsigned char id[16];
+    *logs->upto = '\0';
+    if (!logs->span || !crier_ulid_parse(logs->last, id))
+        return;
+    if (ms_of(id) + logs->span < logs->now / 1000)
+        last_of((uint64_t)(ms_of(id) + logs->span), logs->upto);
+}
+
+int crier_logs_page(struct crier_logs *logs, struct crier_query **out, struct crier_err *err)
 {
     bool last = logs->lines != SIZE_MAX;
+    set_upto(logs);
     int rc = crier_logs_match(logs, out, err);
     if (rc != 0)
         return rc;
     rc = add_after(logs, *out, err);
+    if (rc == 0 && *logs->upto)
+        rc = add_text(*out, "id", CRIER_OP_LE, logs->upto, err);
     if (rc != 0) {
         crier_query_free(*out);
         *out = NULL;
@@ -292,24 +327,37 @@ int crier_logs_page(const struct crier_logs *logs, struct crier_query **out, str
     crier_query_order(*out, "id", last);
     if (logs->phases)
         crier_query_phases(*out);
-    (*out)->limit = last ? logs->lines : CRIER_LOGS_PAGE;
+    (*out)->limit = last ? logs->lines : logs->span ? CRIER_LOGS_PAGE : 1;
     return 0;
+}
+
+static void reverse(struct crier_record **records, size_t count)
+{
+    for (size_t i = 0; i < count / 2; i++) {
+        struct crier_record *other = records[count - 1 - i];
+        records[count - 1 - i] = records[i];
+        records[i] = other;
+    }
 }
 
 bool crier_logs_took(struct crier_logs *logs, struct crier_record **records, size_t count)
 {
-    char before[27];
-    memcpy(before, logs->last, sizeof before);
     if (logs->lines != SIZE_MAX) {
-        for (size_t i = 0; i < count / 2; i++) {
-            struct crier_record *other = records[count - 1 - i];
-            records[count - 1 - i] = records[i];
-            records[i] = other;
-        }
+        reverse(records, count);
+        return false;
     }
-    if (count)
+    if (count && (count == CRIER_LOGS_PAGE || !logs->span)) {
+        /* As many as that took this long. */
+        int64_t took = ms_of(crier_record_id_bytes(records[count - 1])) -
+                       ms_of(crier_record_id_bytes(records[0]));
         crier_record_id(records[count - 1], logs->last);
-    /* A store whose ids do not go up would be read for ever. */
-    return logs->lines == SIZE_MAX && count == CRIER_LOGS_PAGE &&
-           strcmp(logs->last, before) > 0;
+        logs->span = count == 1 ? FIRST_SPAN : took ? took : 1;
+        return true;
+    }
+    if (!*logs->upto)
+        return false;
+    memcpy(logs->last, logs->upto, sizeof logs->last);
+    if (count < CRIER_LOGS_PAGE / 4)
+        logs->span *= 4;
+    return true;
 }

@@ -5,7 +5,12 @@
  * A request is a JSON object: "match" (a list of words: record/match.h), "since", "until", "level",
  * "grep" (a regular expression on the text), "guild" (id or name), "after" (a record's id: what comes behind it), "lines"
  * (the last so many; absent: all). The answer comes in the order of ids, which is that in which the
- * records were made. It is read page by page, so that no more than a page is in memory.
+ * records were made.
+ *
+ * All is read page by page, so that no more than a page is in memory: first the oldest record, then
+ * spans of time behind it, of which ids tell; a span that holds too much is cut and the next one is
+ * shorter, one that holds little makes the next one longer. So no store has to make records of what
+ * belongs to other pages.
  *
  * Thread: one at a time.
  */
@@ -40,7 +45,9 @@ struct crier_logs {
     struct crier_zone *zone;
     int64_t now;     /* what relative times are taken from */
     size_t lines;    /* SIZE_MAX: all */
-    char last[27];   /* id of the last record that was given; empty: none */
+    char last[27];   /* what is up to this id has been given; empty: nothing yet */
+    char upto[27];   /* the end of the span that is being read; empty: there is none */
+    int64_t span;    /* milliseconds; 0: the oldest record is being looked for */
     bool phases;     /* events as they were told, not folded */
 };
 
@@ -52,7 +59,7 @@ void crier_logs_fini(struct crier_logs *logs);
 CRIER_CHECK int crier_logs_match(const struct crier_logs *logs, struct crier_query **out,
                                  struct crier_err *err);
 /** The next page's query. */
-CRIER_CHECK int crier_logs_page(const struct crier_logs *logs, struct crier_query **out,
+CRIER_CHECK int crier_logs_page(struct crier_logs *logs, struct crier_query **out,
                                 struct crier_err *err);
 /** What it gave, put into the order of the answer. Returns whether there may be another page. */
 bool crier_logs_took(struct crier_logs *logs, struct crier_record **records, size_t count);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ulid.h"
 #include "record/read.h"
 
 static bool plain(struct crier_str s)
@@ -25,10 +26,12 @@ static bool is_needle(const struct crier_cond *cond)
            plain(cond->values[0].value.s);
 }
 
-/* A constant that a number or the record's time is compared with; null is an open end. */
+/* A constant that a number, or the record's time or id is compared with; null is an open end. */
 static bool is_measure(const struct crier_cond *cond, const struct crier_const *c)
 {
     enum crier_type type = c->value.type;
+    if (strcmp(cond->path, "id") == 0)
+        return type == CRIER_STR;
     if (strcmp(cond->path, "time") == 0)
         return type == CRIER_TIME || c->is_time ||
                (type == CRIER_NULL && cond->op == CRIER_OP_RANGE);
@@ -90,6 +93,11 @@ bool crier_line_filter_texts(const struct crier_line_filter *filter, struct crie
 /* -1, 0, 1; 2: left to those who know. */
 static int order_member(const struct crier_value *v, const struct crier_const *c)
 {
+    if (v->type == CRIER_STR) {
+        size_t n = v->s.len < c->value.s.len ? v->s.len : c->value.s.len;
+        int order = memcmp(v->s.data, c->value.s.data, n);
+        return order ? order : v->s.len < c->value.s.len ? -1 : v->s.len > c->value.s.len;
+    }
     if (v->type == CRIER_TIME) {
         int64_t at = c->is_time ? c->time : c->value.i;
         return v->i < at ? -1 : v->i > at;
@@ -131,6 +139,10 @@ bool crier_line_filter_value(const struct crier_line_filter *filter, size_t n,
     const struct crier_cond *cond = filter->members[n].cond;
     struct crier_value v = {0};
     struct crier_scan scan;
+    if (strcmp(cond->path, "id") == 0) {
+        v = (struct crier_value){.type = CRIER_STR, .s = text};
+        return text.len != CRIER_ULID_LEN || may_match(cond, &v);
+    }
     if (strcmp(cond->path, "time") == 0) {
         v.type = CRIER_TIME;
         return !crier_time_read(text.data, text.len, &v.i) || may_match(cond, &v);
@@ -171,14 +183,15 @@ bool crier_line_filter_members(const struct crier_line_filter *filter, struct cr
         if (filter->members[i].column >= 0)
             continue;
         const char *at = memmem(line.data, line.len, key, len);
-        /* A record without the member is no match: where the key stands once, it is the member, or
-         * there is none. A text there is not for us to judge. */
-        bool time = strcmp(filter->members[i].cond->path, "time") == 0;
-        if (at && ((at[len] == '"' && !time) ||
+        /* A record without the member is no match: where the key stands first in the line, or once, it
+         * is the member, or there is none. A text there is not for us to judge. */
+        bool text = strcmp(filter->members[i].cond->path, "time") == 0 ||
+                    strcmp(filter->members[i].cond->path, "id") == 0;
+        if (at && ((at[len] == '"' && !text) ||
                    crier_line_filter_value(filter, i, value_at(at + len, end)) ||
-                   memmem(at + len, (size_t)(end - at) - len, key, len)))
+                   (at != line.data + 1 && memmem(at + len, (size_t)(end - at) - len, key, len))))
             continue;
-        if (!escapes(line))
+        if (at == line.data + 1 || !escapes(line))
             return false;
     }
     return true;

@@ -65,8 +65,10 @@ static void run_command(struct crier_sink *s, struct sink_command *c)
     } else if (c->what == CALL) {
         rc = c->method->run(s->self, c->json, &c->result, &c->err);
     }
-    if (rc == CRIER_OK)
+    if (rc == CRIER_OK) {
+        c->err.code = 0; /* what a driver got over: a file that is not there yet */
         return;
+    }
     c->hits = NULL;
     c->count = 0;
     c->err.code = rc;
