@@ -20,10 +20,10 @@ local function q(conditions) return store:filter(conditions) end
 
 local function show(v, err)
   if v == nil then return err and "nil: " .. err or "nil" end
-  if type(v) == "userdata" then return tostring(v.n or v.name) end
+  if type(v) == "userdata" then return tostring(v.n or v.name or v.ev_where) end
   if type(v) ~= "table" then return tostring(v) end
   local list = {}
-  for i, r in ipairs(v) do list[i] = tostring(r.n or r.name) end
+  for i, r in ipairs(v) do list[i] = tostring(r.n or r.name or r.ev_where) end
   return table.concat(list, " ")
 end
 
@@ -32,6 +32,7 @@ crier.on("start", function()
     if q { kind = "message" }:count() == 1 then break end
     crier.sleep "50ms"
   end
+@EVENTS@
   local env = { q = q, crier = crier, first = q { n = 1 }:first().time, table = table, math = math,
     type = type, ipairs = ipairs, print = print }
   local out = assert(io.open("got", "w"))
@@ -49,7 +50,7 @@ end)
 -- What each case gives, in their order.
 local function ask(store, cases)
   local redis, text
-  local declare = store.declare:format '{ "log", "message" }'
+  local declare = store.declare:format '{ "log", "message", "event" }'
   if declare:find "@REDIS@" then
     redis = Redis.new()
     finally(function() redis:close() end)
@@ -59,7 +60,8 @@ local function ask(store, cases)
   for i, case in ipairs(cases) do
     lines[i] = case[2]:gsub("\n%s*", " ")
   end
-  local fill = { DECLARE = declare, ROWS = conformance.rows }
+  local fill = { DECLARE = declare, ROWS = conformance.rows,
+    EVENTS = conformance.events }
   local bot = Bot.new(script:gsub("@(%u+)@", fill), { cases = table.concat(lines, "\n") .. "\n" })
   local p = bot:start()
   proc.wait_for(function()

@@ -21,6 +21,13 @@ conformance.rows = [==[
   crier.log.info("row 10", { n = 10, word = "alphabet", level = "mine", num = -0.5, code = "E7" })
 ]==]
 
+-- Made when the message has been sent: two events, one of them unfinished.
+conformance.events = [==[
+  local built = crier.event { ev_where = "report.build", mod_type = "report", descr = "build" }
+  local open = crier.event { ev_where = "shop.open", mod_type = "shop", descr = "open", params = { door = 2 } }
+  built:finish { descr_fin = "no paper", code = "E9", is_error = true }
+]==]
+
 conformance.cases = {
   -- equal
   { "equal text", [[q { word = "alpha" }:all()]], "1" },
@@ -108,13 +115,13 @@ conformance.cases = {
   -- common members
   { "text", [[q { text = "row 5" }:all()]], "5" },
   { "kind", [[q { kind = "log" }:count()]], "10" },
-  { "kind, one of", [[q { kind = { "task", "event" } }:count()]], "0" },
+  { "kind, one of", [[q { kind = { "task", "event" } }:count()]], "2" },
   { "an unknown kind", [[q { kind = "logs" }:all()]], "error: .*there is no kind \"logs\"" },
-  { "level", [[q { level = "error" }:all()]], "6" },
-  { "level by number", [[q { level = 40 }:all()]], "6" },
-  { "level from", [[q { level = crier.ge "warning" }:all()]], "5 6 7" },
+  { "level", [[q { level = "error" }:all()]], "6 report.build" },
+  { "level by number", [[q { level = 40 }:all()]], "6 report.build" },
+  { "level from", [[q { level = crier.ge "warning" }:all()]], "5 6 7 report.build" },
   { "level below", [[q { level = crier.lt "info" }:all()]], "3" },
-  { "level between", [[q { level = crier.range("warning", "error") }:all()]], "5 6" },
+  { "level between", [[q { level = crier.range("warning", "error") }:all()]], "5 6 report.build" },
   { "logger", [[q { logger = "bot", n = 1 }:all()]], "1" },
   { "ok of a log record is missing", [[q { ok = crier.null, kind = "log" }:count()]], "10" },
   { "where", [[q { where = crier.like "bot.lua:%", kind = "log" }:count()]], "10" },
@@ -133,7 +140,7 @@ conformance.cases = {
   { "all", [[q(crier.all { { word = crier.like "a%" }, { num = crier.lt(3) } }):all()]], "10" },
   { "no", [[q(crier.all { { kind = "log" }, crier.no { { n = crier.le(8) } } }):all()]], "9 10" },
   { "any of nothing", [[q(crier.any {}):all()]], "" },
-  { "no of nothing", [[q(crier.no {}):count()]], "11" },
+  { "no of nothing", [[q(crier.no {}):count()]], "13" },
   { "groups in groups", [[q(crier.any { crier.all { { n = crier.ge(2) }, { n = crier.le(3) } }, { n = 9 } }):all()]], "2 3 9" },
   { "a group among conditions", [[q { kind = "log", crier.any { { n = 1 }, { n = 2 } } }:all()]], "1 2" },
   -- messages
@@ -146,11 +153,28 @@ conformance.cases = {
   { "guild by its digits", [[q { ["guild.id"] = crier.like "8630%52" }:all()]], "gallery" },
   { "guild type", [[q { guild = { type = "GUILD" } }:all()]], "gallery" },
   { "ok", [[q { ok = true }:all()]], "gallery" },
-  { "not ok", [[q { ok = false }:all()]], "" },
+  { "not ok", [[q { ok = false }:all()]], "report.build" },
   { "what was sent", [[q { ["sent_data.text"] = "hi, \"all\"" }:all()]], "gallery" },
   { "a channel of it", [[q { ["channels.successful.1.id"] = "978332728615378984" }:all()]], "gallery" },
   { "success rate", [[q { success_rate = crier.ge(1) }:all()]], "gallery" },
   { "mode", [[q { mode = "send", type = "TextMESSAGE" }:all()]], "gallery" },
+  -- events, of which each phase is a record of its own
+  { "events", [[q { kind = "event" }:all()]], "report.build shop.open" },
+  { "events count as one", [[q { kind = "event" }:count()]], "2" },
+  { "an event by what was said at its start", [[q { kind = "event", mod_type = "report" }:all()]], "report.build" },
+  { "and at its end", [[q { kind = "event", code = "E9" }:all()]], "report.build" },
+  { "and by both", [[q { mod_type = "report", descr_fin = "no paper" }:all()]], "report.build" },
+  { "both, one wrong", [[q { mod_type = "shop", descr_fin = "no paper" }:all()]], "" },
+  { "a flag that has changed", [[q { kind = "event", is_error = true }:all()]], "report.build" },
+  { "as it was before", [[q { kind = "event", is_error = crier.ne(true) }:all()]], "shop.open" },
+  { "level of an event", [[q { kind = "event", level = "error" }:all()]], "report.build" },
+  { "unfinished ones", [[q { kind = "event", when_finished = crier.null }:all()]], "shop.open" },
+  { "when it began", [[q { kind = "event", when_started = crier.since "1h" }:count()]], "2" },
+  { "events and logs", [[q { kind = { "log", "event" } }:count()]], "12" },
+  { "an event by a pattern", [[q { ev_where = crier.regex "^report\\." }:all()]], "report.build" },
+  { "events in an order", [[q { kind = "event" }:order_by("ev_where", "desc"):all()]], "shop.open report.build" },
+  { "the last event", [[q { kind = "event" }:last()]], "shop.open" },
+  { "one event of two", [[q { kind = "event" }:limit(1):all()]], "report.build" },
   -- order, limit, offset
   { "stored order", [[q { kind = "log" }:all()]], "1 2 3 4 5 6 7 8 9 10" },
   { "by a number", [[q { kind = "log", num = crier.range(nil, nil) }:order_by("num"):all()]], "3 10 5 8 1 2 7 6 4" },
@@ -173,7 +197,7 @@ conformance.cases = {
   { "last", [[q { n = crier.le(3) }:last()]], "3" },
   { "last in an order", [[q { n = crier.le(3) }:order_by("num"):last()]], "2" },
   { "count", [[q { num = crier.ge(3) }:count()]], "4" },
-  { "count of all", [[q():count()]], "11" },
+  { "count of all", [[q():count()]], "13" },
   { "running through", [[(function()
       local n = {}
       for r in q { n = crier.le(3) } do n[#n + 1] = r end
@@ -210,6 +234,10 @@ conformance.changes = {
   { "such texts", [[q { word = "Š, \"q\"\n=1", num = "007" }:all()]], "3" },
   { "update of a message", [[q { kind = "message" }:update { ["guild.name"] = "Other", seen = 1 }]], "1" },
   { "the message", [[q { guild = { name = "Other", id = "863071397207212052" }, seen = 1 }:all()]], "gallery" },
+  { "update of an event", [[q { kind = "event", code = "E9" }:update { code = "E10", is_error = false }]], "1" },
+  { "the event", [[q { kind = "event", code = "E10", is_error = false, mod_type = "report" }:all()]], "report.build" },
+  { "delete of an event", [[q { kind = "event", mod_type = "shop" }:delete()]], "1" },
+  { "the event left", [[q { kind = "event" }:all()]], "report.build" },
   { "a common member is refused", [[q { n = 1 }:update { level = "info" }]], "nil: .*'level' is part of what every record is" },
   { "identity is refused", [[q { n = 1 }:update { id = "x" }]], "nil: .*'id' is part of" },
   { "no fields", [[q { n = 1 }:update {}]], "error: .*update takes fields" },
@@ -223,7 +251,7 @@ conformance.changes = {
       crier.log.info("row 11", { n = 11 })
       return q { n = crier.ge(9) }:all()
     end)()]], "9 10 11" },
-  { "delete of all", [[q():delete()]], "9" },
+  { "delete of all", [[q():delete()]], "10" },
   { "nothing is left", [[q():count()]], "0" },
   { "and on", [[(function()
       crier.log.info("row 12", { n = 12 })
