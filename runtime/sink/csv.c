@@ -700,8 +700,7 @@ static int csv_open(const struct crier_sink_env *env, const struct crier_options
     int rc = choose_columns(self, opts, err);
     if (rc == 0) {
         make_format(self);
-        rc = crier_linefile_new(opts, env->folder, env->clock, env->zone, &self->format,
-                                &self->file, err);
+        rc = crier_linefile_new(opts, env, &self->format, &self->file, err);
     }
     if (rc != 0) {
         csv_close(self);

@@ -66,7 +66,7 @@ static int jsonl_open(const struct crier_sink_env *env, const struct crier_optio
 {
     struct crier_linefile *file;
     (void)name;
-    int rc = crier_linefile_new(opts, env->folder, env->clock, env->zone, &format, &file, err);
+    int rc = crier_linefile_new(opts, env, &format, &file, err);
     if (rc != 0)
         return rc;
     struct jsonl *self = crier_calloc(1, sizeof *self);

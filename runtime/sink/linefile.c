@@ -24,6 +24,7 @@ enum {
     PACK_SLICE = 4 << 20, /* bytes packed before the sink is asked for new records */
     NUMBER_DIGITS = 6,
     DATE_LEN = 10,
+    LEFT_BEHIND = 600, /* seconds */
 };
 #define PACK_AGAIN (60 * CRIER_S) /* after a failure */
 #define DAY (86400 * CRIER_S)
@@ -216,8 +217,7 @@ static void period_of(const struct crier_linefile *f, int64_t time, int64_t *sta
 
 /* ---- opening ---- */
 
-int crier_linefile_new(const struct crier_options *options, const char *folder,
-                       struct crier_clock *clock, const struct crier_zone *zone,
+int crier_linefile_new(const struct crier_options *options, const struct crier_sink_env *env,
                        const struct crier_line_format *format, struct crier_linefile **out,
                        struct crier_err *err)
 {
@@ -225,7 +225,7 @@ int crier_linefile_new(const struct crier_options *options, const char *folder,
     const struct crier_option_value *size = crier_options_get(options, "max_size");
     const struct crier_option_value *period = crier_options_get(options, "period");
     const struct crier_option_value *keep = crier_options_get(options, "keep");
-    char *path = crier_path_join(folder, crier_options_get(options, "path")->s);
+    char *path = crier_path_join(env->folder, crier_options_get(options, "path")->s);
     char *slash = strrchr(path, '/');
     int rc = 0;
     if (!slash[1] || (stat(path, &st) == 0 && S_ISDIR(st.st_mode)))
@@ -243,8 +243,8 @@ int crier_linefile_new(const struct crier_options *options, const char *folder,
     }
     struct crier_linefile *f = crier_calloc(1, sizeof *f);
     f->format = format;
-    f->clock = clock;
-    f->zone = zone;
+    f->clock = env->clock;
+    f->zone = env->zone;
     f->path = path;
     f->folder = slash == path ? crier_strdup("/") : crier_strndup(path, (size_t)(slash - path));
     const char *dot = strrchr(slash + 1, '.');
@@ -258,7 +258,7 @@ int crier_linefile_new(const struct crier_options *options, const char *folder,
     f->compress = crier_options_get(options, "compress")->i;
     f->fd = -1;
     f->finish = CRIER_NEVER;
-    f->look_for_packs = f->compress;
+    f->look_for_packs = f->compress && !env->read_only;
     *out = f;
     return 0;
 }
@@ -510,12 +510,38 @@ static int by_bytes(const void *a, const void *b)
     return memcmp(a, b, sizeof(id_bytes));
 }
 
+/* What a change that was killed has left beside the files. */
+static void sweep(const struct crier_linefile *f)
+{
+    DIR *dir = opendir(f->folder);
+    struct dirent *entry;
+    while (dir && (entry = readdir(dir))) {
+        struct stat st;
+        bool packed;
+        size_t len = strlen(entry->d_name);
+        if (len < 5 || strcmp(entry->d_name + len - 4, ".new") != 0)
+            continue;
+        char *path = crier_path_join(f->folder, entry->d_name);
+        entry->d_name[len - 4] = '\0';
+        bool ours = strcmp(entry->d_name, strrchr(f->path, '/') + 1) == 0 ||
+                    closed_number(f, entry->d_name, &packed);
+        /* A younger one may be another process' at work. */
+        if (ours && stat(path, &st) == 0 &&
+            st.st_mtime < crier_clock_wall(f->clock) / CRIER_S - LEFT_BEHIND)
+            unlink(path);
+        free(path);
+    }
+    if (dir)
+        closedir(dir);
+}
+
 /* The ids of the live file and, where it has few, of the one closed last. */
 static void learn_ids(struct crier_linefile *f, const struct look *live)
 {
     struct look last = {0};
     size_t n;
     f->ids_known = true;
+    sweep(f);
     if (!f->format->id_lead)
         return;
     if (live->ids.len / sizeof(id_bytes) < CRIER_LINEFILE_IDS) {

@@ -74,8 +74,8 @@ struct crier_line_format {
 
 /** Nothing is opened yet. The options hold CRIER_LINEFILE_OPTIONS and `path`; format and its
  *  header are borrowed. CRIER_ECONFIG: the path is a folder. */
-CRIER_CHECK int crier_linefile_new(const struct crier_options *options, const char *folder,
-                                   struct crier_clock *clock, const struct crier_zone *zone,
+CRIER_CHECK int crier_linefile_new(const struct crier_options *options,
+                                   const struct crier_sink_env *env,
                                    const struct crier_line_format *format,
                                    struct crier_linefile **out, struct crier_err *err);
 void crier_linefile_free(struct crier_linefile *file); /**< closes; NULL is allowed */

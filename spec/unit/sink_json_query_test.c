@@ -104,6 +104,12 @@ static void test_changes_as_memory(void **state)
     maker_fini(&m);
 }
 
+static void test_looking_changes_nothing(void **state)
+{
+    (void)state;
+    check_read_only(&crier_sink_json);
+}
+
 static void test_order_over_days(void **state)
 {
     (void)state;
@@ -163,6 +169,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FOLDER_CASE(test_filters_as_memory),
         FOLDER_CASE(test_changes_as_memory),
+        FOLDER_CASE(test_looking_changes_nothing),
         FOLDER_CASE(test_order_over_days),
         FOLDER_CASE(test_foreign_files_are_told),
     };

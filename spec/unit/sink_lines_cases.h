@@ -167,6 +167,66 @@ static void test_change_on_a_full_disk(void **state)
     crier_clock_free(clock);
 }
 
+/* Killed at any moment, each file holds all of its records, all changed or none. */
+static void test_kill_while_changing(void **state)
+{
+    (void)state;
+    enum { COUNT = 300 };
+    static const struct filter all = {"kind", CRIER_OP_EQ, {STR("log")}, 1, NULL, false, 0, 0};
+    struct crier_clock *clock = crier_clock_virtual(START);
+    struct crier_rng rng;
+    struct rig rig;
+    long changes = 0;
+    crier_rng_seed_system(&rng);
+    rig_open(&rig, &DRIVER, clock, "max_size", (int64_t)50000, NULL);
+    for (int i = 0; i < COUNT; i++) {
+        struct crier_record *r = nth_record(i);
+        rig_write(&rig, &r, 1);
+        crier_record_unref(r);
+    }
+    for (int k = 0; k < 40; k++) {
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            struct rig other;
+            char fields[60];
+            rig_open(&other, &DRIVER, clock, "max_size", (int64_t)50000, NULL);
+            for (int n = 0;; n++) {
+                snprintf(fields, sizeof fields, "{\"x\":%d}", k * 1000 + n % 1000);
+                change(&other, &all, fields);
+            }
+        }
+        nanosleep(&(struct timespec){.tv_nsec = (long)crier_rng_range(&rng, 0, 20000000)}, NULL);
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        struct crier_err err = {0};
+        size_t count;
+        struct crier_record **hits = query_all(&rig, &count, &err);
+        assert_string_equal(err.text, "");
+        assert_int_equal(count, COUNT);
+        for (size_t i = 0; i < count; i++) {
+            struct crier_record *want = nth_record((long)i);
+            struct crier_value x;
+            char scratch[32];
+            assert_memory_equal(crier_record_id_bytes(hits[i]), crier_record_id_bytes(want), 16);
+            changes += crier_record_get(hits[i], "x", &x, scratch) && x.i >= k * 1000;
+            crier_record_unref(want);
+            crier_record_unref(hits[i]);
+        }
+        free(hits);
+    }
+    assert_true(changes > 0);
+    assert_int_equal(change(&rig, &all, "{\"x\":7}"), COUNT);
+    rig_close(&rig);
+    crier_clock_free(clock);
+}
+
+static void test_looking_changes_nothing(void **state)
+{
+    (void)state;
+    check_read_only(&DRIVER);
+}
+
 static void test_records_come_back_whole(void **state)
 {
     (void)state;
@@ -404,8 +464,9 @@ static void test_reopen_after_a_rename(void **state)
 
 #define LINE_CASE(test) cmocka_unit_test_setup_teardown(test, make_test_folder, remove_test_folder)
 #define LINE_CASES                                                                                 \
-    LINE_CASE(test_filters_as_memory), LINE_CASE(test_changes_as_memory),                          \
-        LINE_CASE(test_change_on_a_full_disk), LINE_CASE(test_records_come_back_whole),            \
+    LINE_CASE(test_looking_changes_nothing), LINE_CASE(test_filters_as_memory),                    \
+        LINE_CASE(test_changes_as_memory),                          \
+        LINE_CASE(test_kill_while_changing), LINE_CASE(test_change_on_a_full_disk), LINE_CASE(test_records_come_back_whole),            \
         LINE_CASE(test_kill), LINE_CASE(test_full_disk),                                           \
         LINE_CASE(test_a_replayed_batch_is_skipped), LINE_CASE(test_two_processes),                \
         LINE_CASE(test_reopen_after_a_rename)

@@ -92,6 +92,8 @@ static inline long count_text(const char *text, const char *what)
         free(text_);                                                                               \
     } while (0)
 
+static bool rig_read_only; /**< of the rigs that are opened */
+
 struct rig {
     const struct crier_sink_driver *driver;
     struct crier_sink_env env;
@@ -109,7 +111,8 @@ static inline int rig_try(struct rig *rig, const struct crier_sink_driver *drive
     *rig = (struct rig){.driver = driver};
     assert_int_equal(crier_zone_open("Europe/Ljubljana", &rig->zone, err), 0);
     rig->env = (struct crier_sink_env){
-        .clock = clock, .zone = rig->zone, .folder = folder, .state_folder = folder};
+        .clock = clock, .zone = rig->zone, .folder = folder, .state_folder = folder,
+        .read_only = rig_read_only};
     crier_options_init(&rig->options, driver->options, driver->option_count);
     while ((name = va_arg(args, const char *))) {
         struct crier_option_value *v =
@@ -148,6 +151,24 @@ static inline void rig_close(struct rig *rig)
         rig->driver->close(rig->self);
     crier_options_fini(&rig->options);
     crier_zone_unref(rig->zone);
+}
+
+/** Everything below the folder: names, sizes, times and sums. */
+static inline char *all_files(void)
+{
+    char *command = crier_asprintf("cd %s && { find . -printf '%%p %%s %%T@\\n' | sort; find . -type f "
+                                   "-exec cksum {} + | sort; }",
+                                   folder);
+    struct crier_buf b = {0};
+    char part[4096];
+    size_t n;
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    while ((n = fread(part, 1, sizeof part, pipe)) > 0)
+        crier_buf_append(&b, part, n);
+    assert_int_equal(pclose(pipe), 0);
+    free(command);
+    return crier_buf_take(&b);
 }
 
 static inline void rig_write(struct rig *rig, struct crier_record *const *records, size_t count)
@@ -447,6 +468,39 @@ static inline size_t count_all(struct rig *rig)
         crier_record_unref(hits[i]);
     free(hits);
     return count;
+}
+
+/** Looking changes nothing: where there is nothing, and beside the one who writes. */
+static inline void check_read_only(const struct crier_sink_driver *driver)
+{
+    struct crier_clock *clock = crier_clock_virtual(START);
+    struct rig rig, reader;
+    struct maker m;
+    maker_init(&m, 7);
+    for (int round = 0; round < 3; round++) {
+        char *before = all_files();
+        rig_read_only = true;
+        rig_open(&reader, driver, clock, NULL);
+        assert_int_equal(count_all(&reader), round * 100);
+        if (reader.driver->idle)
+            reader.driver->idle(reader.self, 0);
+        rig_close(&reader);
+        rig_read_only = false;
+        char *after = all_files();
+        assert_string_equal(before, after);
+        free(before);
+        free(after);
+        if (round == 0)
+            rig_open(&rig, driver, clock, NULL); /* stays open, with what it keeps free */
+        for (int i = 0; i < 100; i++) {
+            struct crier_record *r = mixed_record(&m, i);
+            rig_write(&rig, &r, 1);
+            crier_record_unref(r);
+        }
+    }
+    rig_close(&rig);
+    crier_clock_free(clock);
+    maker_fini(&m);
 }
 
 #endif
