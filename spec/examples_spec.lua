@@ -183,6 +183,49 @@ examples["http_data.lua"] = {
   end,
 }
 
+examples["custom_sink.lua"] = {
+  args = { "--for", "3s" },
+  before = function(bot)
+    -- A web server that takes what is posted: the second batch's answer is in what it has logged.
+    bot:write("server.py", [[
+import http.server
+class H(http.server.BaseHTTPRequestHandler):
+    tries = 0
+    def do_POST(self):
+        H.tries += 1
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        print(self.headers["Idempotency-Key"], body, flush=True)
+        self.send_response(503 if H.tries <= 2 else 204)
+        self.end_headers()
+    def log_message(self, *args): pass
+server = http.server.HTTPServer(("127.0.0.1", 0), H)
+print("port", server.server_port, flush=True)
+server.serve_forever()
+]])
+    local server = proc.start { "python3", bot:path "server.py" }
+    bot.server = server
+    return { WEBHOOK_URL = ("http://127.0.0.1:%s/hook"):format(server:wait_line "port (%d+)") }
+  end,
+  check = function(seen)
+    local texts = {}
+    for key, body in seen.bot.server:out():gmatch "(%w+) (%b{})" do
+      local batch = cjson.decode(body)
+      assert.equal("hook", batch.sink)
+      assert.equal(26, #key)
+      texts[#texts + 1] = key .. " " .. #batch.texts .. " " .. batch.texts[1]
+    end
+    assert.is_true(#texts >= 3, table.concat(texts, "\n"))
+    assert.equal(texts[1], texts[2])
+    assert.equal(texts[1], texts[3])
+    assert.truthy(texts[1]:find "5 the tide is high$", texts[1])
+    -- Down after two tries: copies to the fallback.
+    assert.truthy(select(2, seen.bot:read("examples/History/missed.jsonl"):gsub("the tide is high", "")) >= 5)
+    local counts = seen.bot:read "custom_sink.counts" or seen.bot:read "examples/custom_sink.counts"
+    assert.truthy(counts:find("info %d"), counts)
+    assert.truthy(counts:find("warning 5"), counts)
+  end,
+}
+
 local function start(name, example)
   local bot = Bot.new()
   local env = { NO_COLOR = "1", CRIER_STATE = false, DISCORD_TOKEN = "simulated" }

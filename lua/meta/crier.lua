@@ -580,6 +580,22 @@ function query:delete() end
 ---@field id_field? string column of a plain table that holds the record's id; default "id"
 ---@field if_missing? "create"|"error" when a plain table is not there; default "create"
 
+---What the functions of a custom sink get: the table that crier.sink.custom was given, or what a
+---module's open has returned. It may hold whatever they need.
+---@class crier.CustomSink
+---@field name string of the sink
+---@field batch_id string of the batch that is being written: the same however often it comes
+
+---@class crier.options.sink.custom: crier.options.sink
+---@field write? fun(self: crier.CustomSink, records: crier.Record[]): boolean?, string?, integer? stores the records: true; or nil, message [, n]: the first n are stored, the rest comes again; or false, message [, n]: the one behind them is at fault
+---@field open? fun(self: crier.CustomSink) called once before the first write
+---@field idle? fun(self: crier.CustomSink): number? called when all is written; returns after how many seconds to call it again
+---@field close? fun(self: crier.CustomSink) called at the end; cannot wait
+---@field module? string in place of functions: a module in a Lua state and thread of its own, found as require does
+---@field options? table what the module's open gets: plain data
+---@field timeout? crier.Duration longest time of a call; then it is cancelled, and the write tried again; default "30s"
+---@field memory? crier.Size of the module's Lua state; default "256MiB"
+
 ---@class crier.options.sink.native: crier.options.sink
 ---@field path string a shared object that was built against include/crier/sink.h
 ---@field options? table what the sink gets when it is opened: plain data, as JSON
@@ -674,6 +690,11 @@ function crier.sink.sql(options) end
 ---@param database string
 ---@return crier.SqlSink
 function crier.LoggerSQL(username, password, server, database) end
+
+---Functions in Lua, or a module of its own.
+---@param options crier.options.sink.custom
+---@return crier.Sink
+function crier.sink.custom(options) end
 
 ---A sink in C, from a shared object.
 ---@param options crier.options.sink.native

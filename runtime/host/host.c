@@ -89,12 +89,46 @@ static void reserve_seq(struct crier_host *host)
 struct crier_sink *crier_host_emit(struct crier_host *host, struct crier_record *record)
 {
     struct crier_sink *full = NULL;
-    if (host->current)
+    if (host->current) {
+        crier_router_spare(host->current->router, host->about,
+                           host->from_sink || crier_call_in_sink());
         full = crier_router_send(host->current->router, record);
+    }
     crier_record_unref(record);
     if (host->state)
         reserve_seq(host);
     return full;
+}
+
+void crier_host_emit_log(struct crier_host *host, const struct crier_record *log)
+{
+    struct crier_str logger = crier_record_logger(log), text = crier_record_text(log),
+                     where = crier_record_where(log);
+    struct crier_iter it = crier_record_fields(log);
+    struct crier_builder *b = &host->builder;
+    struct crier_value v;
+    crier_build_begin(b, CRIER_KIND_LOG, crier_record_level(log), crier_record_time(log));
+    crier_build_logger(b, logger.data, logger.len);
+    crier_build_text(b, text.data, text.len);
+    crier_build_where(b, where.data, where.len);
+    while (crier_next(&it, &v))
+        crier_build_value(b, v.key.data, v.key.len, &v);
+    crier_host_emit(host, crier_build_end(b));
+}
+
+void crier_host_emit_sinks(struct crier_host *host, const struct crier_record *log)
+{
+    host->from_sink = true;
+    crier_host_emit_log(host, log);
+    host->from_sink = false;
+}
+
+void crier_host_sink_error(struct crier_host *host, const struct crier_sink *sink,
+                           const char *what, const struct crier_lua_error *error)
+{
+    host->about = sink;
+    crier_host_callback_error(host, what, error);
+    host->about = NULL;
 }
 
 static void system_record(struct crier_host *host, enum crier_level level, const char *what,
@@ -269,6 +303,8 @@ void crier_host_touched(struct crier_generation *gen)
 {
     if (gen->host)
         gen->host->logging = false; /* a log call may have ended by an error */
+    if (gen->host && gen->host->stopping)
+        crier_loop_post(gen->host->loop, crier_host_check_idle, gen->host);
     if (!gen->states->len || !gen->host || crier_timer_armed(&gen->state_timer))
         return;
     int64_t wait = gen->state_cost > CRIER_MS ? gen->state_cost * 20 : 0;

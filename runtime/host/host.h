@@ -88,6 +88,14 @@ void crier_host_system(struct crier_host *host, enum crier_level level, const ch
 /** A callback failed: a system record with message and traceback. */
 void crier_host_callback_error(struct crier_host *host, const char *what,
                                const struct crier_lua_error *error);
+/** A record with neither seq nor id, from a time when there was no host, or from another thread: what
+ *  it says is made a record now. */
+void crier_host_emit_log(struct crier_host *host, const struct crier_record *log);
+/** The same for what a sink's function has logged: it comes back to no such sink. */
+void crier_host_emit_sinks(struct crier_host *host, const struct crier_record *log);
+/** A function of a sink failed: as crier_host_callback_error, but not told to that sink. */
+void crier_host_sink_error(struct crier_host *host, const struct crier_sink *sink,
+                           const char *what, const struct crier_lua_error *error);
 /** A callback of this generation has run: its crier.state tables may have changed. */
 void crier_host_touched(struct crier_generation *gen);
 /** Call the current generation's hooks of this name; push leaves one value (the event) on L. */

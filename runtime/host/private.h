@@ -55,6 +55,8 @@ struct crier_host {
     struct crier_source source;
     struct crier_builder builder, spare;
     bool logging; /* a log call reads its fields */
+    const struct crier_sink *about; /* the sink that the record under way tells of */
+    bool from_sink;                 /* the record under way is what a sink's function has logged */
     uint64_t seq_reserved;
     struct crier_rng rng;
     struct crier_poster *poster;

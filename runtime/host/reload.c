@@ -78,12 +78,15 @@ static void on_sink_event(void *arg, struct crier_sink *sink, const char *what, 
     struct crier_host *host = arg;
     const char *name = crier_sink_name(sink);
     bool bad = strcmp(what, "ok") != 0;
+    /* A function that fails and works in turns would have something new to fail at each time. */
+    host->about = crier_sink_driver_of(sink)->script ? sink : NULL;
     crier_host_system(host,
                       strcmp(what, "full") == 0 ? CRIER_CRITICAL
                       : bad                     ? CRIER_LEVEL_ERROR
                                                 : CRIER_INFO,
                       "sink", "sink '%s': %s%s%s", name, what, text && *text ? ": " : "",
                       text ? text : "");
+    host->about = NULL;
     const char *texts[] = {"sink", name, "text", text ? text : "", NULL};
     if (strcmp(what, "down") == 0 && g_hash_table_add(host->down_sinks, crier_strdup(name)))
         crier_host_hook(host, "sink.down", push_texts, texts);
@@ -93,21 +96,8 @@ static void on_sink_event(void *arg, struct crier_sink *sink, const char *what, 
 
 static void emit_load_logs(struct crier_host *host, struct crier_generation *gen)
 {
-    for (guint i = 0; i < gen->logs->len; i++) {
-        const struct crier_record *log = gen->logs->pdata[i];
-        struct crier_str logger = crier_record_logger(log), text = crier_record_text(log),
-                         where = crier_record_where(log);
-        struct crier_iter it = crier_record_fields(log);
-        struct crier_builder *b = &host->builder;
-        struct crier_value v;
-        crier_build_begin(b, CRIER_KIND_LOG, crier_record_level(log), crier_record_time(log));
-        crier_build_logger(b, logger.data, logger.len);
-        crier_build_text(b, text.data, text.len);
-        crier_build_where(b, where.data, where.len);
-        while (crier_next(&it, &v))
-            crier_build_value(b, v.key.data, v.key.len, &v);
-        crier_host_emit(host, crier_build_end(b));
-    }
+    for (guint i = 0; i < gen->logs->len; i++)
+        crier_host_emit_log(host, gen->logs->pdata[i]);
     g_ptr_array_set_size(gen->logs, 0);
 }
 
@@ -160,6 +150,7 @@ void crier_host_swap(struct crier_host *host, struct crier_generation *gen)
     for (guint i = 0; i < gen->sinks->len; i++) {
         struct crier_declared_sink *s = gen->sinks->pdata[i];
         crier_sink_on_event(s->sink, on_sink_event, host);
+        crier_sink_bind(s, gen);
         crier_sink_start(s->sink, host->loop);
     }
     host->current = gen;

@@ -230,6 +230,8 @@ static int l_sink(lua_State *L)
     s->line = d.line;
     read_options(&d, driver, s);
     resolve_paths(d.gen, &s->options);
+    if (driver == &crier_sink_custom)
+        crier_sink_read_custom(&d, s);
     check_kinds(&d, crier_options_get(&s->common, "kinds"));
     const char *name = crier_options_get(&s->common, "name")->s;
     s->name = crier_strdup(name ? name : driver->kind);
@@ -292,6 +294,7 @@ void crier_open_sink(lua_State *L)
     lua_pop(L, 1);
 
     lua_newtable(L);
+    crier_sink_add_kinds();
     for (size_t i = 0; crier_sink_drivers[i]; i++) {
         lua_pushlightuserdata(L, (void *)crier_sink_drivers[i]);
         lua_pushcclosure(L, l_sink, 1);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <lauxlib.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -244,13 +245,29 @@ void crier_budget_poll(lua_State *L, int64_t steps)
     }
 }
 
+/* Also at the end of a thread that never asks for it: the timer would outlive it. */
+static void disarm(void *arg)
+{
+    (void)arg;
+    if (armed)
+        timer_delete(timer);
+    armed = false;
+}
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t at_exit;
+
+static void make_key(void)
+{
+    pthread_key_create(&at_exit, disarm);
+}
+
 int crier_budget_thread(bool on, struct crier_err *err)
 {
     if (on == armed || COUNT_ALWAYS)
         return 0;
     if (!on) {
-        timer_delete(timer);
-        armed = false;
+        disarm(NULL);
         return 0;
     }
     int signo = SIGRTMIN + 3;
@@ -269,5 +286,12 @@ int crier_budget_thread(bool on, struct crier_err *err)
         return crier_err_sys(err, CRIER_EINTERNAL, sys, "cannot arm the CPU tick's timer");
     }
     armed = true;
+    /* Workers keep signals for the loop's thread; this one is each thread's own. */
+    sigset_t own;
+    sigemptyset(&own);
+    sigaddset(&own, signo);
+    pthread_sigmask(SIG_UNBLOCK, &own, NULL);
+    pthread_once(&once, make_key);
+    pthread_setspecific(at_exit, &armed);
     return 0;
 }

@@ -10,6 +10,19 @@
 #define STALL (1 * CRIER_S)
 #define CANCEL_BUDGET (250 * CRIER_MS)
 
+const char crier_call_of_sink;
+static _Thread_local unsigned sinks_inside;
+
+bool crier_call_in_sink(void)
+{
+    return sinks_inside > 0;
+}
+
+static const char *limit_name(const struct crier_vm *vm)
+{
+    return vm->config.callback_name ? vm->config.callback_name : "limits.callback";
+}
+
 /* --- errors ------------------------------------------------------------------------------- */
 
 static bool is_users(const lua_Debug *ar)
@@ -93,8 +106,10 @@ void crier_lua_error_fill(struct crier_vm *vm, lua_State *L, int status, const c
     error->code = CRIER_ECONFIG;
     if (status == LUA_ERRMEM) {
         error->code = CRIER_ELIMIT;
-        error->message = crier_asprintf("%s: not enough memory: the script may hold %lld bytes "
-                                        "(limits.memory)", what, (long long)vm->config.memory);
+        error->message = crier_asprintf(
+            "%s: not enough memory: the script may hold %lld bytes (%s)", what,
+            (long long)vm->config.memory,
+            vm->config.memory_name ? vm->config.memory_name : "limits.memory");
     } else if (lua_type(L, -1) == LUA_TSTRING) {
         error->message = crier_strdup(lua_tostring(L, -1));
     } else if (lua_type(L, -1) == LUA_TNUMBER) {
@@ -175,7 +190,7 @@ int crier_call_now(struct crier_vm *vm, int nargs, int nresults, const char *wha
 {
     struct crier_call call = {
         .vm = vm, .co = vm->L, .what = what, .budget = budget_us, .on_stack = true, .now = true};
-    return crier_vm_run(vm, &call, nargs, nresults, budget_us, what, "limits.callback", error);
+    return crier_vm_run(vm, &call, nargs, nresults, budget_us, what, limit_name(vm), error);
 }
 
 /* --- calls that may wait ------------------------------------------------------------------ */
@@ -269,17 +284,20 @@ static bool go_on(struct crier_call *call, int nargs)
     struct crier_budget *top = crier_budget_top(), b;
     lua_State *from = top && top->vm == vm ? top->running : NULL;
     int results = 0;
+    unsigned of_sink = call->user == (void *)&crier_call_of_sink;
     int64_t began = crier_clock_mono(vm->config.clock);
 
     vm->running = call;
     call->on_stack = true;
-    crier_budget_enter(&b, vm, call->co, call->budget, call->what, "limits.callback");
+    sinks_inside += of_sink;
+    crier_budget_enter(&b, vm, call->co, call->budget, call->what, limit_name(vm));
     b.can_wait = true;
     int status = lua_resume(call->co, from, nargs, &results);
     crier_budget_leave(&b);
     call->on_stack = false;
     vm->running = outer;
     time_spent(vm, call->what, began, &call->spent);
+    sinks_inside -= of_sink;
     bool ended = status != LUA_YIELD || b.killed;
     if (ended) {
         if (status != LUA_OK && !b.killed)

@@ -181,6 +181,7 @@ const struct crier_topic *crier_topics(size_t *count)
         };
         for (size_t i = 0; i < CRIER_COUNT(fixed); i++)
             topics[n++] = fixed[i];
+        crier_sink_add_kinds();
         for (size_t i = 0; crier_sink_drivers[i]; i++) {
             const struct crier_sink_driver *s = crier_sink_drivers[i];
             topics[n++] = (struct crier_topic){crier_asprintf("sink.%s", s->kind), s->help,

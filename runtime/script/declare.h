@@ -68,10 +68,23 @@ struct crier_declared_sink *crier_sink_named(const struct crier_generation *gen,
 void crier_log_set_level(struct crier_generation *gen, const char *logger, int level);
 enum crier_level crier_log_level(const struct crier_generation *gen, const char *logger);
 
+/** The kinds that run Lua: crier.sink.custom with functions, and with a module. */
+extern const struct crier_sink_driver crier_sink_custom, crier_sink_module;
+/** Add those kinds to crier_sink_drivers, once. */
+void crier_sink_add_kinds(void);
+/** crier.sink.custom has been read: which of the two it is, its functions, and what is wrong. */
+void crier_sink_read_custom(struct crier_decl *d, struct crier_declared_sink *s);
+/** When all is declared: the module's file, compiled but not run. */
+void crier_sink_judge_module(struct crier_generation *gen, struct crier_declared_sink *s);
+/** [loop] A generation is swapped in: its functions are called from now on. */
+void crier_sink_bind(struct crier_declared_sink *s, struct crier_generation *gen);
+
 /** Push a value of a record: objects and arrays as new tables. */
 void crier_push_value(lua_State *L, const struct crier_value *value);
 /** Push a record as a read-only value. */
 void crier_push_record(lua_State *L, struct crier_record *record);
+/** Push a list of them. */
+void crier_push_records(lua_State *L, struct crier_record *const *records, size_t count);
 /** The record at idx, or NULL. */
 struct crier_record *crier_to_record(lua_State *L, int idx);
 void crier_open_record(lua_State *L); /**< registers the metatable; pushes nothing */

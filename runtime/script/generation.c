@@ -569,6 +569,7 @@ static void judge_sinks(struct crier_generation *gen)
 {
     for (guint i = 0; i < gen->sinks->len; i++) {
         judge_fallback(gen, gen->sinks->pdata[i]);
+        crier_sink_judge_module(gen, gen->sinks->pdata[i]);
         judge_sink_secrets(gen, gen->sinks->pdata[i]);
     }
     judge_circles(gen);

@@ -140,6 +140,7 @@ struct crier_declared_sink {
     const char *file;
     int line;
     bool routed; /**< a rule names it */
+    int functions; /**< custom: registry ref of the table that the script gave; 0: none */
 };
 
 /** crier.on */

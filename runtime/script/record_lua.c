@@ -80,6 +80,22 @@ void crier_push_record(lua_State *L, struct crier_record *record)
     *box = crier_record_ref(record);
 }
 
+void crier_push_records(lua_State *L, struct crier_record *const *records, size_t count)
+{
+    luaL_checkstack(L, 4, NULL);
+    lua_createtable(L, (int)count, 0);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &record_key);
+    for (size_t i = 0; i < count; i++) {
+        struct crier_record **box = lua_newuserdatauv(L, sizeof *box, 1);
+        *box = NULL;
+        lua_pushvalue(L, -2);
+        lua_setmetatable(L, -2);
+        *box = crier_record_ref(records[i]);
+        lua_rawseti(L, -3, (lua_Integer)i + 1);
+    }
+    lua_pop(L, 1);
+}
+
 struct crier_record *crier_to_record(lua_State *L, int idx)
 {
     struct crier_record **box = lua_touserdata(L, idx);
@@ -152,7 +168,7 @@ static int l_record_newindex(lua_State *L)
 
 static int l_record_gc(lua_State *L)
 {
-    struct crier_record **box = luaL_checkudata(L, 1, CRIER_MT_RECORD);
+    struct crier_record **box = lua_touserdata(L, 1); /* scripts don't get at this function */
     crier_record_unref(*box);
     *box = NULL;
     return 0;
@@ -402,22 +418,38 @@ static int change(struct walk *w, int changes, struct crier_stored *who, struct 
     return rc;
 }
 
+/* To build a copy with; *outer: it is to be given back. */
+static struct crier_builder *begin_copy(lua_State *L, bool *outer)
+{
+    struct crier_vm *vm = crier_vm_of(L);
+    *outer = false;
+    if (vm->builder)
+        return vm->builder;
+    struct crier_host *host = crier_generation_of(L)->host;
+    *outer = !crier_host_log_begin(host);
+    return *outer ? crier_host_builder(host) : crier_host_spare_builder(host);
+}
+
+static void end_copy(lua_State *L, bool outer)
+{
+    if (outer)
+        crier_host_log_end(crier_generation_of(L)->host);
+}
+
 int crier_record_with(lua_State *L, int idx, struct crier_record *record, struct crier_record **out,
                       struct crier_err *err)
 {
-    struct crier_host *host = crier_generation_of(L)->host;
+    bool outer;
     struct crier_stored who;
     struct walk w = {.L = L, .left = MAX_VALUES};
     idx = lua_absindex(L, idx);
     if (!lua_checkstack(L, 8))
         return crier_err_set(err, CRIER_ELIMIT, "record:with: too many values");
-    bool nested = crier_host_log_begin(host);
-    w.b = nested ? crier_host_spare_builder(host) : crier_host_builder(host);
+    w.b = begin_copy(L, &outer);
     w.on[w.depth++] = lua_topointer(L, idx);
     crier_build_copy(w.b, record, &who);
     int rc = change(&w, idx, &who, err);
-    if (!nested)
-        crier_host_log_end(host);
+    end_copy(L, outer);
     if (rc == 0)
         *out = crier_build_restore(w.b, &who);
     return rc;
@@ -438,7 +470,7 @@ static int l_record_with(lua_State *L)
 static int l_record_without(lua_State *L)
 {
     struct crier_record *record = check_record(L);
-    struct crier_host *host = crier_generation_of(L)->host;
+    bool outer;
     struct crier_stored who;
     int n = lua_gettop(L);
     for (int i = 2; i <= n; i++) {
@@ -451,9 +483,7 @@ static int l_record_without(lua_State *L)
             return luaL_error(L, "record:without: '%s' of a record cannot be removed", key);
     }
     struct crier_record **box = push_box(L);
-    bool nested = crier_host_log_begin(host);
-    struct crier_builder *b =
-        nested ? crier_host_spare_builder(host) : crier_host_builder(host);
+    struct crier_builder *b = begin_copy(L, &outer);
     crier_build_copy(b, record, &who);
     for (int i = 2; i <= n; i++) {
         size_t len;
@@ -461,8 +491,7 @@ static int l_record_without(lua_State *L)
         crier_build_remove(b, key, len);
     }
     *box = crier_build_restore(b, &who);
-    if (!nested)
-        crier_host_log_end(host);
+    end_copy(L, outer);
     return 1;
 }
 

@@ -38,6 +38,7 @@ struct crier_loop;
 struct crier_transport;
 struct crier_call;
 struct crier_budget;
+struct crier_builder;
 
 /** Arm (or disarm) the CPU clock tick for the calling thread. Once a thread, before Lua runs on it. */
 CRIER_CHECK int crier_budget_thread(bool on, struct crier_err *err);
@@ -51,6 +52,8 @@ struct crier_vm_config {
     bool virtual_time;         /**< deterministic: count hook for the budget */
     struct crier_clock *clock;
     uint64_t seed;             /**< math.random in virtual time */
+    const char *callback_name; /**< what messages call the limits; static. NULL: limits.callback, */
+    const char *memory_name;   /**< limits.memory */
 };
 
 enum { CRIER_CELLS = 33 };
@@ -59,6 +62,7 @@ struct crier_vm {
     lua_State *L;
     struct crier_vm_config config;
     void *owner;               /**< the generation; set by whoever made the vm */
+    struct crier_builder *builder; /**< for copies of records, where the owner is no generation */
     struct crier_loop *loop;   /**< for crier.sleep; borrowed, set by the owner */
     struct crier_transport *http; /**< for crier.http; borrowed, set by the owner */
     /** Whether crier.http may talk to this host; when not, the reason in why. NULL: all. */
@@ -153,6 +157,10 @@ struct crier_call {
 struct crier_call *crier_call_start(struct crier_vm *vm, int nargs, const char *what,
                                     int64_t budget_us, void *user, crier_call_done *done,
                                     void *arg);
+/** As `user` of a call: it is a function of a sink. */
+extern const char crier_call_of_sink;
+/** Whether a function of a sink runs on this thread now: what it logs must not come back to it. */
+bool crier_call_in_sink(void);
 /** For callbacks that must not wait (a route's match, a hook that is asked for a value): as start,
  *  but a wait raises "not available here: this function must answer at once". Leaves nresults
  *  values on vm->L's stack when rc is 0. */

@@ -36,6 +36,8 @@ struct crier_router {
     size_t rule_count;
     struct transform *transforms;
     size_t transform_count;
+    const struct crier_sink *spared;
+    bool spare_scripts;
     bool busy; /* a record or a note is on its way: others wait in `later` */
     struct crier_record **later;
     size_t later_at, later_count, later_cap;
@@ -210,7 +212,8 @@ static void give(struct crier_router *router, struct way *way, size_t slot,
 {
     struct crier_sink *sink = router->sinks[slot];
     uint64_t bit = 1ULL << (slot & 63);
-    if (way->seen[slot >> 6] & bit)
+    if (way->seen[slot >> 6] & bit || sink == router->spared ||
+        (router->spare_scripts && crier_sink_driver_of(sink)->script))
         return;
     way->seen[slot >> 6] |= bit;
     way->sent++;
@@ -428,6 +431,14 @@ bool crier_router_gave(const struct crier_router *router, const void *to, const 
         if ((seen[i >> 6] >> (i & 63) & 1) && strcmp(crier_sink_name(router->sinks[i]), name) == 0)
             return true;
     return false;
+}
+
+void crier_router_spare(struct crier_router *router, const struct crier_sink *sink, bool scripts)
+{
+    if (router->busy)
+        return;
+    router->spared = sink;
+    router->spare_scripts = scripts;
 }
 
 struct crier_sink *crier_router_send(struct crier_router *router, struct crier_record *record)

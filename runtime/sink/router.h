@@ -108,6 +108,11 @@ void crier_router_on_record(struct crier_router *router,
                             void *arg);
 /** Whether the sink of this name got that record. */
 bool crier_router_gave(const struct crier_router *router, const void *to, const char *name);
+/** What is sent from now on goes neither to `sink` (NULL: none is meant) nor, with `scripts`, to any
+ *  sink that runs the script's functions: what a sink tells of itself must not come back to it, or
+ *  it would have something to tell for ever. While a record is on its way this does nothing: what a
+ *  rule's function logs goes the way of that record. */
+void crier_router_spare(struct crier_router *router, const struct crier_sink *sink, bool scripts);
 
 /** Send a record on; the caller keeps its own reference. A record is handed to one sink at most
  *  once, however many rules name it. Returns a sink of policy "block" that is full now, so that the

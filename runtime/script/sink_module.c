@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * crier.sink.custom { module = "sinks.webhook", options = {...} }: a Lua state and a thread of its
+ * own. The module returns a table: { open = function(options) ... return self end, write =, idle =,
+ * close = }; without open the table itself is self.
+ *
+ * Live, the sink's worker is the thread: a call that waits (crier.http, crier.sleep) does so on a
+ * loop that only this sink has and that turns only then. In virtual time there is one loop for all,
+ * and a write is answered later, so that a run is reproducible.
+ *
+ * The state has crier.log, http and sleep. What is logged is handed to the host's loop. A module
+ * that logs faster than the loop takes it loses lines, which is told.
+ */
+#include "script/sink_module.h"
+
+#include <glib.h>
+#include <lauxlib.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "discord/transport.h"
+#include "host/host.h"
+#include "script/sink_lua.h"
+#include "script/vm_private.h"
+
+#define LOAD_BUDGET (5 * CRIER_S)
+#define LOGS_MAX 1000
+#define BATCH 4096
+
+/* Where a module's words go: outlives the module, as long as some are on their way. */
+struct voice {
+    atomic_int refs;
+    struct crier_host *host;
+    struct crier_loop *loop;
+    struct crier_sink *sink; /* NULL when it has ended; [loop] */
+    atomic_uint waiting, lost;
+};
+
+struct module {
+    struct crier_lua_sink lua;
+    const struct crier_sink_env *env;
+    char *name;
+    struct crier_vm *vm;
+    struct crier_builder builder;
+    struct crier_loop *own; /* NULL in virtual time */
+    struct crier_transport *http;
+    struct crier_sink *sink;
+    struct voice *voice;
+    struct crier_lua_functions *functions; /* until they are bound, at the first write */
+    char *options;
+    const char **files; /* as they were when the module had been loaded */
+    int64_t told;
+};
+
+/* --- what is told ------------------------------------------------------------------------ */
+
+struct words {
+    struct voice *voice;
+    struct crier_record *log; /* NULL: an error of `what` */
+    char *what;
+    struct crier_lua_error error;
+};
+
+static void voice_unref(struct voice *voice)
+{
+    if (atomic_fetch_sub(&voice->refs, 1) == 1)
+        free(voice);
+}
+
+static struct crier_record *line(struct crier_builder *b, enum crier_level level, int64_t wall,
+                                 struct crier_str text, struct crier_str where)
+{
+    struct crier_stored who = {.kind = CRIER_KIND_LOG,
+                               .level = level,
+                               .time = wall,
+                               .ok = -1,
+                               .text = text,
+                               .where = where,
+                               .logger = {"bot", 3}};
+    return crier_build_restore(b, &who);
+}
+
+static void say_lost(struct voice *voice, unsigned lost)
+{
+    struct crier_builder b;
+    char text[120];
+    int n = snprintf(text, sizeof text, "%u lines of a sink's module were lost: it logs faster than "
+                     "they are taken", lost);
+    crier_builder_init(&b, NULL);
+    crier_build_restore_begin(&b);
+    struct crier_record *log =
+        line(&b, CRIER_LEVEL_WARNING, crier_loop_wall(voice->loop),
+             (struct crier_str){text, (size_t)n}, (struct crier_str){"", 0});
+    crier_host_emit_sinks(voice->host, log);
+    crier_record_unref(log);
+    crier_builder_fini(&b);
+}
+
+static void say(void *arg)
+{
+    struct words *w = arg;
+    struct voice *voice = w->voice;
+    unsigned lost = atomic_exchange(&voice->lost, 0);
+    atomic_fetch_sub(&voice->waiting, 1);
+    if (w->log)
+        crier_host_emit_sinks(voice->host, w->log);
+    else
+        crier_host_sink_error(voice->host, voice->sink, w->what, &w->error);
+    if (lost)
+        say_lost(voice, lost);
+    crier_record_unref(w->log);
+    free(w->what);
+    crier_lua_error_fini(&w->error);
+    free(w);
+    voice_unref(voice);
+}
+
+/* Takes what is in `words`. */
+static void tell(struct module *m, const struct words *words)
+{
+    struct words *w = crier_malloc(sizeof *w);
+    *w = *words;
+    w->voice = m->voice;
+    atomic_fetch_add(&w->voice->refs, 1);
+    atomic_fetch_add(&w->voice->waiting, 1);
+    crier_loop_post(w->voice->loop, say, w);
+}
+
+static void failed(struct crier_lua_sink *lua, const struct crier_lua_functions *f,
+                   const char *what, const struct crier_lua_error *error)
+{
+    struct module *m = CRIER_CONTAINER(lua, struct module, lua);
+    int64_t now = crier_clock_mono(m->env->clock);
+    (void)f;
+    if (!m->voice || now < m->told)
+        return;
+    m->told = now + CRIER_S;
+    struct words w = {.what = crier_strdup(what),
+                      .error = {.message = crier_strdup(error->message),
+                                .traceback = crier_strdup(error->traceback),
+                                .code = error->code}};
+    tell(m, &w);
+}
+
+/* --- the module's `crier` ----------------------------------------------------------------- */
+
+static struct module *module_of(lua_State *L)
+{
+    return crier_vm_of(L)->owner;
+}
+
+/* Upvalue 1: the level, or 0 for log.log. */
+static int l_log(lua_State *L)
+{
+    struct module *m = module_of(L);
+    enum crier_level level = (enum crier_level)lua_tointeger(L, lua_upvalueindex(1));
+    int arg = level ? 1 : 2;
+    size_t len;
+    if (!level) {
+        const char *name = luaL_tolstring(L, 1, &len);
+        if (!crier_level_parse(name, len, &level))
+            return luaL_error(L, "crier.log.log: unknown level '%s' (debug, info, warning, error, "
+                                 "critical or 10 to 50)", name);
+        lua_pop(L, 1);
+    }
+    if (lua_type(L, arg) != LUA_TSTRING && lua_type(L, arg) != LUA_TNUMBER)
+        return luaL_error(L, "crier.log expects a text, got %s: crier.log.info(\"text\", { field = "
+                             "value })", luaL_typename(L, arg));
+    if (!lua_isnoneornil(L, arg + 1) && lua_type(L, arg + 1) != LUA_TTABLE)
+        return luaL_error(L, "crier.log expects a table of fields, got %s: crier.log.info(\"text\", "
+                             "{ field = value })", luaL_typename(L, arg + 1));
+    if (!m->voice)
+        return luaL_error(L, "crier.log is not available while the module loads");
+    if (atomic_load(&m->voice->waiting) >= LOGS_MAX) {
+        atomic_fetch_add(&m->voice->lost, 1);
+        return 0;
+    }
+    lua_Debug ar;
+    char where[128];
+    int n = 0;
+    if (lua_getstack(L, 1, &ar) && lua_getinfo(L, "Sl", &ar) && ar.currentline > 0)
+        n = snprintf(where, sizeof where, "%.100s:%d", ar.short_src, ar.currentline);
+    const char *text = lua_tolstring(L, arg, &len);
+    crier_build_restore_begin(&m->builder);
+    if (lua_istable(L, arg + 1))
+        crier_build_lua_fields(&m->builder, L, arg + 1);
+    struct words w = {.log = line(&m->builder, level, crier_clock_wall(m->env->clock),
+                                  (struct crier_str){text, len},
+                                  (struct crier_str){where, (size_t)n})};
+    tell(m, &w);
+    return 0;
+}
+
+static int l_not_here(lua_State *L)
+{
+    return luaL_error(L, "crier.%s is not available in the module of a sink: it has crier.log, "
+                         "crier.http and crier.sleep", luaL_tolstring(L, 2, NULL));
+}
+
+static int l_open_crier(lua_State *L)
+{
+    static const struct {
+        const char *name;
+        int level;
+    } levels[] = {
+        {"debug", CRIER_DEBUG},           {"info", CRIER_INFO},
+        {"warning", CRIER_LEVEL_WARNING}, {"error", CRIER_LEVEL_ERROR},
+        {"critical", CRIER_CRITICAL},     {"log", 0},
+    };
+    lua_newtable(L);
+    crier_open_record(L);
+    crier_open_wait(L);
+    lua_createtable(L, 0, CRIER_COUNT(levels));
+    for (size_t i = 0; i < CRIER_COUNT(levels); i++) {
+        lua_pushinteger(L, levels[i].level);
+        lua_pushcclosure(L, l_log, 1);
+        lua_setfield(L, -2, levels[i].name);
+    }
+    lua_setfield(L, -2, "log");
+    lua_newtable(L);
+    lua_pushcfunction(L, l_not_here);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_pushvalue(L, -2);
+    lua_setfield(L, -2, "crier");
+    return 0;
+}
+
+/* crier.http in --sim. */
+static bool allow_host(void *owner, const char *host, char *why, size_t cap)
+{
+    const struct module *m = owner;
+    struct crier_err err = {0};
+    if (crier_sink_may_reach(m->env, host, &err) == 0)
+        return true;
+    snprintf(why, cap, "%s", err.text);
+    return false;
+}
+
+/* --- loading ----------------------------------------------------------------------------- */
+
+/* The module's table, checked. Argument: its name. */
+static int l_load(lua_State *L)
+{
+    const char *name = lua_tostring(L, 1);
+    lua_getglobal(L, "require");
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    if (!lua_istable(L, -1))
+        return luaL_error(L, "module '%s' returned a %s: it must return a table with the function "
+                             "write", name, luaL_typename(L, -1));
+    lua_getfield(L, -1, "write");
+    if (!lua_isfunction(L, -1))
+        return luaL_error(L, "module '%s' has no function write: return { write = function(self, "
+                             "records) ... end }", name);
+    lua_pop(L, 1);
+    return 1;
+}
+
+static int load(struct module *m, const char *name, struct crier_err *err)
+{
+    struct crier_lua_error error = {0};
+    lua_State *L = m->vm->L;
+    lua_pushcfunction(L, l_open_crier);
+    int rc = crier_vm_run(m->vm, NULL, 0, 0, 0, "crier's own Lua", "", &error);
+    if (rc == 0) {
+        m->vm->loading = true;
+        lua_pushcfunction(L, l_load);
+        lua_pushstring(L, name);
+        rc = crier_vm_run(m->vm, NULL, 1, 1, LOAD_BUDGET, "loading the module", "5s for loading",
+                       &error);
+        m->vm->loading = false;
+    }
+    if (rc != 0) {
+        crier_err_set(err, rc, "%s", error.message);
+        for (char *p = err ? err->text : NULL; p && *p; p++)
+            if (*p == '\n' || *p == '\t')
+                *p = ' ';
+        crier_lua_error_fini(&error);
+        return rc;
+    }
+    m->functions = crier_lua_functions_new(m->vm, NULL, m->name, luaL_ref(L, LUA_REGISTRYINDEX),
+                                           m->options);
+    m->files = crier_calloc(m->vm->file_count + 1, sizeof *m->files);
+    for (size_t i = 0; i < m->vm->file_count; i++)
+        m->files[i] = crier_strdup(m->vm->files[i]);
+    return 0;
+}
+
+static void answered(struct crier_lua_sink *lua)
+{
+    struct module *m = CRIER_CONTAINER(lua, struct module, lua);
+    if (!m->own)
+        crier_sink_answer(m->sink, lua->verdict, lua->done, &lua->err);
+}
+
+static void touched(const struct crier_lua_functions *f)
+{
+    const struct module *m = f->vm->owner;
+    if (m->own)
+        crier_loop_stop(m->own);
+}
+
+static void module_close(void *self)
+{
+    struct module *m = self;
+    if (m->voice)
+        m->voice->sink = NULL;
+    if (!m->lua.functions) {
+        m->lua.functions = m->functions;
+        m->functions = NULL;
+    }
+    crier_lua_sink_fini(&m->lua);
+    crier_lua_functions_unref(m->functions);
+    if (m->vm)
+        crier_vm_free(m->vm);
+    crier_builder_fini(&m->builder);
+    if (m->http)
+        m->http->ops->free(m->http);
+    if (m->own)
+        crier_loop_free(m->own);
+    if (m->voice)
+        voice_unref(m->voice);
+    for (size_t i = 0; m->files && m->files[i]; i++)
+        free((char *)m->files[i]);
+    free(m->files);
+    free(m->options);
+    free(m->name);
+    free(m);
+}
+
+static int module_open(const struct crier_sink_env *env, const struct crier_options *options,
+                       const char *name, void **out, struct crier_err *err)
+{
+    const struct crier_option_value *module = crier_options_get(options, "module");
+    const char *json = crier_options_get(options, "options")->s;
+    struct module *m = crier_calloc(1, sizeof *m);
+    struct crier_vm_config config = {
+        .chunkname = module->s,
+        .folder = env->folder,
+        .lua_path = (const char *const *)(module->list ? module->list + 1 : NULL),
+        .memory = crier_options_get(options, "memory")->i,
+        .virtual_time = crier_clock_is_virtual(env->clock),
+        .clock = env->clock,
+        .seed = 1,
+        .callback_name = "the limit of a module",
+        .memory_name = "option 'memory'",
+    };
+    m->env = env;
+    m->name = crier_strdup(name);
+    m->options = crier_strdup(json ? json : "{}");
+    m->lua.timeout = crier_options_get(options, "timeout")->i;
+    m->lua.answered = answered;
+    m->lua.failed = failed;
+    m->lua.touched = touched;
+    m->vm = crier_vm_new(&config);
+    m->vm->owner = m;
+    crier_builder_init(&m->builder, NULL);
+    m->vm->builder = &m->builder;
+    if (env->sim)
+        m->vm->allow_host = allow_host;
+    int rc = load(m, module->s, err);
+    if (rc != 0) {
+        module_close(m);
+        return rc;
+    }
+    if (!crier_clock_is_virtual(env->clock)) {
+        m->own = crier_loop_new(env->clock);
+        m->http = crier_transport_curl(m->own);
+        m->lua.loop = m->vm->loop = m->own;
+        m->vm->http = m->http;
+    }
+    *out = m;
+    return CRIER_OK;
+}
+
+void crier_module_bind(void *self, struct crier_host *host)
+{
+    struct module *m = self;
+    if (m->voice)
+        return;
+    m->voice = crier_calloc(1, sizeof *m->voice);
+    atomic_init(&m->voice->refs, 1);
+    m->voice->host = host;
+    m->voice->loop = crier_host_loop(host);
+}
+
+/* --- the driver -------------------------------------------------------------------------- */
+
+static void module_attach(void *self, struct crier_sink *sink, struct crier_loop *loop)
+{
+    struct module *m = self;
+    m->sink = sink;
+    if (m->voice)
+        m->voice->sink = sink;
+    if (!m->own) {
+        m->lua.loop = m->vm->loop = loop;
+        m->lua.timers = true;
+    }
+}
+
+/* The thread is known only now. */
+static void arrive(struct module *m)
+{
+    if (m->own && crier_budget_thread(true, NULL) != 0)
+        return;
+    if (m->functions)
+        crier_lua_sink_bind(&m->lua, m->functions);
+    m->functions = NULL;
+}
+
+static enum crier_verdict module_write(void *self, struct crier_record *const *records,
+                                       size_t count, size_t *done, struct crier_err *err)
+{
+    struct module *m = self;
+    arrive(m);
+    if (!crier_lua_sink_write(&m->lua, records, count)) {
+        if (!m->own)
+            return CRIER_PENDING;
+        while (m->lua.count)
+            crier_loop_run(m->own, CRIER_NEVER);
+    }
+    *done = m->lua.done;
+    *err = m->lua.err;
+    return m->lua.verdict;
+}
+
+static int64_t module_idle(void *self, int64_t now)
+{
+    struct module *m = self;
+    int64_t next = crier_lua_sink_idle(&m->lua, now);
+    if (!m->own || !m->lua.flight)
+        return next;
+    while (m->lua.flight)
+        crier_loop_run(m->own, CRIER_NEVER);
+    return crier_lua_sink_idle(&m->lua, crier_clock_mono(m->env->clock));
+}
+
+static void cancel(void *arg)
+{
+    crier_lua_sink_cancel(&((struct module *)arg)->lua, "the host stops");
+}
+
+static void module_interrupt(void *self)
+{
+    struct module *m = self;
+    if (m->own)
+        crier_loop_post(m->own, cancel, m);
+    else
+        cancel(m);
+}
+
+static const char *const *module_files(void *self)
+{
+    return ((struct module *)self)->files;
+}
+
+const struct crier_sink_driver crier_sink_module = {
+    .kind = "custom",
+    .help = "a module in Lua, in a state and thread of its own",
+    .options = crier_lua_sink_options,
+    .option_count = 8,
+    .kinds = (1u << CRIER_KIND_COUNT) - 1,
+    .overflow = "spill",
+    .open = module_open,
+    .attach = module_attach,
+    .write = module_write,
+    .idle = module_idle,
+    .interrupt = module_interrupt,
+    .close = module_close,
+    .files = module_files,
+    .batch = BATCH,
+    .script = true,
+    .cannot_read = "what a custom sink has stored is its own",
+};
+
+/* --- declaring --------------------------------------------------------------------------- */
+
+/* The file that require would find; the caller frees. */
+static char *find(const struct crier_generation *gen, const char *module)
+{
+    static const char *const forms[] = {"%s/%s.lua", "%s/%s/init.lua"};
+    char *name = crier_strdup(module), *found = NULL;
+    const char *const *more = gen->vm->config.lua_path;
+    for (char *p = name; *p; p++)
+        if (*p == '.')
+            *p = '/';
+    for (const char *folder = gen->folder; folder && !found; folder = *more ? *more++ : NULL) {
+        for (size_t i = 0; i < CRIER_COUNT(forms) && !found; i++) {
+            char path[PATH_MAX];
+            int n = snprintf(path, sizeof path, i ? forms[1] : forms[0], folder, name);
+            if (n > 0 && (size_t)n < sizeof path && access(path, R_OK) == 0)
+                found = crier_strdup(path);
+        }
+    }
+    free(name);
+    return found;
+}
+
+void crier_sink_judge_module(struct crier_generation *gen, struct crier_declared_sink *s)
+{
+    if (s->driver != &crier_sink_module)
+        return;
+    struct crier_option_value *v =
+        (struct crier_option_value *)crier_options_get(&s->options, "module");
+    char object[120], text[300];
+    char *path = find(gen, v->s);
+    snprintf(object, sizeof object, "sink '%.80s'", s->name);
+    if (!path) {
+        snprintf(text, sizeof text, "option 'module': there is no %.200s.lua (looked for as require "
+                 "does)", v->s);
+        crier_place_problem(gen, CRIER_ERROR, s->file, s->line, "sink.custom", "module", object, text,
+                            NULL);
+        return;
+    }
+    /* Where a file of that name is found, and what further folders there are, is part of what a
+     * reload compares. */
+    size_t more = 0;
+    while (gen->vm->config.lua_path[more])
+        more++;
+    v->list = crier_calloc(more + 2, sizeof *v->list);
+    v->count = more + 1;
+    v->list[0] = path;
+    for (size_t i = 0; i < more; i++)
+        v->list[i + 1] = crier_strdup(gen->vm->config.lua_path[i]);
+    lua_State *L = gen->vm->L;
+    if (crier_vm_load_file(gen->vm, L, path, NULL) != LUA_OK) {
+        snprintf(text, sizeof text, "option 'module': %.250s", lua_tostring(L, -1));
+        crier_place_problem(gen, CRIER_ERROR, s->file, s->line, "sink.custom", "module", object, text,
+                            NULL);
+    }
+    lua_pop(L, 1);
+}
