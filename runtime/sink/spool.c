@@ -64,6 +64,7 @@ struct crier_spool {
     size_t read_segment, read_at; /* index and offset of the next entry to read */
     _Atomic unsigned next_number; /* the helper takes some, too */
     struct crier_ahead *ahead;    /* NULL: no helper */
+    unsigned highest;             /* number that was ever written to */
     uint64_t entries;
     uint64_t copied; /* of those, from the first one on */
     size_t batch;    /* entries of the batch that was in flight, as last marked */
@@ -587,6 +588,28 @@ static void load_words(struct crier_spool *spool)
     }
 }
 
+/* Segments of an earlier run are not written to any more: the room behind their entries is given
+ * back, and those that hold none go, so that many short runs do not add up to the bound. */
+static void pack_segments(struct crier_spool *spool)
+{
+    if (spool->look)
+        return;
+    for (size_t i = spool->count; i-- > 0;) {
+        struct segment *segment = &spool->segments[i];
+        size_t size = aligned(segment->end, PAGE);
+        char *path = segment_path(spool, segment->number);
+        if (segment->entries == 0 && !segment->bad) {
+            struct segment gone = take_out(spool, i);
+            remove_segment(spool, &gone);
+        } else if (!segment->bad && size < segment->size && truncate(path, (off_t)size) == 0) {
+            munmap(segment->map + size, segment->size - size);
+            spool->bytes -= segment->size - size;
+            segment->size = size;
+        }
+        free(path);
+    }
+}
+
 static int open_segments(struct crier_spool *spool, struct crier_err *err)
 {
     unsigned *numbers = NULL;
@@ -620,7 +643,9 @@ static int open_segments(struct crier_spool *spool, struct crier_err *err)
             next_number = segment->number + 1;
     }
     atomic_init(&spool->next_number, next_number);
+    spool->highest = next_number - 1;
     load_words(spool);
+    pack_segments(spool);
     trim(spool);
     crier_spool_rewind(spool);
     return CRIER_OK;
@@ -702,15 +727,17 @@ static int next_segment(struct crier_spool *spool, size_t size, struct segment *
                         struct crier_err *err)
 {
     struct crier_segment_file file;
-    unsigned last = spool->count ? spool->segments[spool->count - 1].number : 0;
     int rc = CRIER_OK;
-    if (!spool->ahead || !crier_ahead_take(spool->ahead, size, last, &file))
+    /* Also finished ones that are not removed yet must lie below the cursor. */
+    if (!spool->ahead || !crier_ahead_take(spool->ahead, size, spool->highest, &file))
         rc = crier_segment_create(spool->folder, atomic_fetch_add(&spool->next_number, 1), size,
                                   &file, err);
     if (rc == CRIER_OK && spool->ahead)
         crier_ahead_tail(spool->ahead, &file);
-    if (rc == CRIER_OK)
+    if (rc == CRIER_OK) {
+        spool->highest = file.number;
         *out = empty_segment(&file);
+    }
     return rc;
 }
 
@@ -774,8 +801,15 @@ int crier_spool_prepend(struct crier_spool *spool, const struct crier_spool_entr
         spool->count ? spool->segments[0].number - 1 : atomic_fetch_add(&spool->next_number, 1);
     struct crier_segment_file file;
     int rc = crier_segment_create(spool->folder, number, aligned(size, PAGE), &file, err);
+    /* The helper may not have come to removing those before it. */
+    while (rc != CRIER_OK && err && err->sys == EEXIST && number > 1) {
+        *err = (struct crier_err){0};
+        rc = crier_segment_create(spool->folder, --number, aligned(size, PAGE), &file, err);
+    }
     if (rc != CRIER_OK)
         return rc;
+    if (number > spool->highest)
+        spool->highest = number;
     segment = empty_segment(&file);
     for (size_t i = 0; i < count; i++)
         put(&segment, entries[i].seq, entries[i].data, (uint32_t)entries[i].len);
