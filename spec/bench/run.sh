@@ -6,7 +6,7 @@
 # `-`, and said on stderr; so is a target that was missed. README.md here says what is measured.
 set -euo pipefail
 
-groups=(dayfile start memory idle scheduled reload timers record_encode lua_call sink_push sink_lines query)
+groups=(dayfile start memory idle scheduled reload timers record_encode lua_call sink_push sink_lines query embed)
 
 usage() {
     cat <<END
@@ -81,6 +81,17 @@ measure() {
         python3 "$here/bot.py" "$build/crier" "$1" >"$tmp/all"
         awk -F'\t' -v OFS='\t' '$3 == "peer" { print $1, $2, $4 }' "$tmp/all" >"$tmp/peers"
         awk -F'\t' '$3 != "peer"' "$tmp/all" >"$tmp/ours"
+        ;;
+    embed)
+        "$build/bench/embed" >"$tmp/ours"
+        if has g++ && pkg-config --exists spdlog; then
+            # shellcheck disable=SC2046
+            g++ -O2 -std=c++17 "$here/embed_peer.cc" -o "$tmp/embed_peer" \
+                $(pkg-config --cflags --libs spdlog) -pthread
+            "$tmp/embed_peer" | awk -F'\t' -v OFS='\t' '{ print $1, $2, "spdlog, synchronous" }' >"$tmp/peers"
+        else
+            echo "spdlog's figures need g++ and libspdlog-dev: they are -" >&2
+        fi
         ;;
     lua_call)
         "$build/bench/lua_call" >"$tmp/ours"

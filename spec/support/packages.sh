@@ -22,7 +22,7 @@ PACKAGES_BUILD=(
 PACKAGES_TEST=(
     libcmocka-dev lua5.4 lua-busted lua-check lua-socket lua-cjson
     python3 python3-jsonschema curl sqlite3 redis-server redis-tools
-    g++ odbc-postgresql odbc-mariadb tdsodbc postgresql mariadb-server
+    make valgrind g++ odbc-postgresql odbc-mariadb tdsodbc postgresql mariadb-server
 )
 
 # Those of the arguments that are not installed, one a line.
