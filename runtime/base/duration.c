@@ -490,11 +490,16 @@ bool crier_datetime_like(const char *text)
 }
 
 /* Years of other than four digits are no use to a reader: CRIER_NEVER shows as the last instant. */
-static void civil_text(const struct crier_zone *zone, int64_t wall_us, struct crier_civil *out)
+static int64_t in_four_digits(int64_t wall_us)
 {
     const int64_t first = -62135510400 * CRIER_S; /* a day inside years 1 to 9999, for the offset */
     const int64_t last = 253402214400 * CRIER_S;
-    civil(zone, wall_us < first ? first : wall_us > last ? last : wall_us, out);
+    return wall_us < first ? first : wall_us > last ? last : wall_us;
+}
+
+static void civil_text(const struct crier_zone *zone, int64_t wall_us, struct crier_civil *out)
+{
+    civil(zone, in_four_digits(wall_us), out);
 }
 
 static char *put(char *out, int digits, int value, char behind)
@@ -505,18 +510,27 @@ static char *put(char *out, int digits, int value, char behind)
     return out + digits + (behind != '\0');
 }
 
+/* Records come many in a second: the text up to it is kept from one to the next. */
 const char *crier_time_rfc3339(int64_t wall_us, char out[32])
 {
-    struct crier_civil c;
-    civil_text(NULL, wall_us, &c);
-    char *p = put(out, 4, c.year, '-');
-    p = put(p, 2, c.month, '-');
-    p = put(p, 2, c.day, 'T');
-    p = put(p, 2, c.hour, ':');
-    p = put(p, 2, c.minute, ':');
-    p = put(p, 2, c.second, '.');
-    p = put(p, 6, c.micros, 'Z');
-    *p = '\0';
+    static _Thread_local char kept[20];
+    static _Thread_local int64_t second = INT64_MIN;
+    wall_us = in_four_digits(wall_us);
+    int64_t at = wall_us / CRIER_S - (wall_us % CRIER_S < 0);
+    struct crier_civil c = {.micros = (int)(wall_us - at * CRIER_S)};
+    if (at != second) {
+        civil(NULL, wall_us, &c);
+        char *p = put(out, 4, c.year, '-');
+        p = put(p, 2, c.month, '-');
+        p = put(p, 2, c.day, 'T');
+        p = put(p, 2, c.hour, ':');
+        p = put(p, 2, c.minute, ':');
+        put(p, 2, c.second, '.');
+        memcpy(kept, out, sizeof kept);
+        second = at;
+    }
+    memcpy(out, kept, sizeof kept);
+    *put(out + sizeof kept, 6, c.micros, 'Z') = '\0';
     return out;
 }
 

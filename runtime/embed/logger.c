@@ -125,15 +125,20 @@ void crier_logger_free(struct crier_logger *logger)
     free(logger);
 }
 
-bool crier_logger_enabled(const struct crier_logger *logger, enum crier_level level)
+static bool is_on(const struct crier_logger *logger, enum crier_level level)
 {
     return (int)level >= atomic_load_explicit(&logger->level, memory_order_relaxed);
+}
+
+bool crier_logger_enabled(const struct crier_logger *logger, enum crier_level level)
+{
+    return is_on(logger, level);
 }
 
 void crier_log(const struct crier_logger *logger, enum crier_level level, const char *where,
                const char *text, const struct crier_value *fields, size_t count)
 {
-    if (!crier_logger_enabled(logger, level))
+    if (!is_on(logger, level))
         return;
     struct crier_str place = {"", 0};
     if (where) {

@@ -362,8 +362,13 @@ static void texts(void **state)
     char text[32];
     assert_int_equal(crier_zone_open("Europe/Ljubljana", &zone, NULL), 0);
     assert_string_equal(crier_time_rfc3339(1795300270123456, text), "2026-11-21T22:31:10.123456Z");
+    /* Again within the second, and into the next. */
+    assert_string_equal(crier_time_rfc3339(1795300270000009, text), "2026-11-21T22:31:10.000009Z");
+    assert_string_equal(crier_time_rfc3339(1795300271000000, text), "2026-11-21T22:31:11.000000Z");
     assert_string_equal(crier_time_rfc3339(0, text), "1970-01-01T00:00:00.000000Z");
     assert_string_equal(crier_time_rfc3339(-1, text), "1969-12-31T23:59:59.999999Z");
+    assert_string_equal(crier_time_rfc3339(-999999, text), "1969-12-31T23:59:59.000001Z");
+    assert_string_equal(crier_time_rfc3339(-1000001, text), "1969-12-31T23:59:58.999999Z");
     assert_string_equal(crier_time_rfc3339(CRIER_NEVER, text), "9999-12-31T00:00:00.000000Z");
     assert_string_equal(crier_time_rfc3339(INT64_MIN, text), "0001-01-02T00:00:00.000000Z");
     assert_string_equal(crier_time_dayfile(zone, 1653323295999999, text), "23.05.2022 18:28:15");
