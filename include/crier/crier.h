@@ -262,7 +262,7 @@ CRIER_API CRIER_CHECK int crier_pipeline_route(struct crier_pipeline *pipeline, 
                                                struct crier_err *err);
 
 /** [any] Loggers of this name and those under it ("shop" is for "shop.orders", too) make records
- *  from `level` up; the longest name that fits decides. logger NULL or "": all that no other call
+ *  from `level` up; the longest name that fits decides. logger NULL or "*": all that no other call
  *  has named; CRIER_DEBUG at first. Takes effect at once. */
 CRIER_API void crier_pipeline_level(struct crier_pipeline *pipeline, const char *logger,
                                     enum crier_level level);

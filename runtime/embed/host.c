@@ -184,20 +184,23 @@ static void stop_host(void *arg)
     unref(c);
 }
 
+/* One loading serves all who have asked by now. */
 static void reload_host(void *arg)
 {
     struct crier *c = arg;
+    bool wanted = false;
     if (c->host) {
         pthread_mutex_lock(&c->lock);
         for (struct waiter *w = c->waiters; w; w = w->next) {
-            if (!w->asked) {
-                w->asked = true;
-                w->skip = crier_host_reloading(c->host);
-            }
+            if (w->asked)
+                continue;
+            w->asked = wanted = true;
+            w->skip = crier_host_reloading(c->host);
         }
         pthread_mutex_unlock(&c->lock);
-        crier_host_reload(c->host);
     }
+    if (wanted)
+        crier_host_reload(c->host);
     unref(c);
 }
 

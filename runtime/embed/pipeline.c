@@ -133,7 +133,7 @@ static void free_level(void *arg)
 
 void crier_pipeline_level(struct crier_pipeline *p, const char *logger, enum crier_level level)
 {
-    const char *name = logger ? logger : "";
+    const char *name = logger && strcmp(logger, "*") != 0 ? logger : "";
     struct level_of *l = NULL;
     pthread_mutex_lock(&p->lock);
     for (guint i = 0; i < p->levels->len && !l; i++) {

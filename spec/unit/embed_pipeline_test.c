@@ -181,6 +181,7 @@ static void test_levels(void **state)
     struct crier_logger *orders = crier_logger_with(shop, "orders", NULL, 0);
     struct crier_logger *shopping = crier_pipeline_logger(p, "shopping");
     CRIER_LOG_DEBUG(shop, "a");
+    crier_pipeline_level(p, "*", CRIER_CRITICAL);
     crier_pipeline_level(p, NULL, CRIER_LEVEL_WARNING);
     crier_pipeline_level(p, "shop", CRIER_LEVEL_ERROR);
     crier_pipeline_level(p, "shop.orders", CRIER_INFO);
