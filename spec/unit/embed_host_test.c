@@ -243,7 +243,7 @@ static void test_functions(void **state)
     assert_int_equal(times("\"n\":0"), 1);
     assert_int_equal(times("\"n\":1000000"), 1);
     says("\"b\":\"not today\"");
-    says("\"c\":\"refused\"");
+    says("\"c\":\"denied\"");
     says("\"a\":true");
     says("there is no crier.app.ecko (did you mean crier.app.echo?)");
     says("crier.app.echo is not available while loading");
