@@ -73,6 +73,11 @@ static void *take_block(size_t pool)
 static void give_block(void *memory, size_t pool)
 {
     struct block *block = memory, *top;
+    if (recycles && pool < POOLS) { /* it is still in this processor's cache */
+        block->next = ready[pool];
+        ready[pool] = block;
+        return;
+    }
     if (pool == POOLS || !atomic_load_explicit(&recycling, memory_order_relaxed) ||
         atomic_fetch_add_explicit(&freed_count[pool], 1, memory_order_relaxed) >= POOL_KEEPS) {
         free(memory);

@@ -164,14 +164,16 @@ static int run_transform(void *arg, struct crier_record *record, struct crier_re
 {
     const struct route_fn *f = arg;
     struct crier_vm *vm = f->gen->vm;
+    crier_transform_begin(vm);
     int n = call_fn(f, record, err);
-    if (n != 0)
-        return n;
-    bool capped = vm->capped;
-    vm->capped = false;
-    n = take_result(f, vm->L, record, out, err);
-    vm->capped = capped;
-    lua_pop(vm->L, 1);
+    if (n == 0) {
+        bool capped = vm->capped;
+        vm->capped = false;
+        n = take_result(f, vm->L, record, out, err);
+        vm->capped = capped;
+        lua_pop(vm->L, 1);
+    }
+    crier_transform_end(vm);
     return n;
 }
 

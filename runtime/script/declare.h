@@ -89,6 +89,10 @@ void crier_push_records(lua_State *L, struct crier_record *const *records, size_
 struct crier_record *crier_to_record(lua_State *L, int idx);
 void crier_open_record(lua_State *L); /**< registers the metatable; pushes nothing */
 
+/** Around the call of a transform and the reading of what it returned: the records that it gets and
+ *  makes are its own until then. */
+void crier_transform_begin(struct crier_vm *vm);
+void crier_transform_end(struct crier_vm *vm);
 /** record:with: a copy with the changes that the table at idx asks for, a reference for the caller.
  *  CRIER_EINVAL: it asks for what cannot be changed. Does not raise, but for want of memory. */
 CRIER_CHECK int crier_record_with(lua_State *L, int idx, struct crier_record *record,

@@ -61,23 +61,51 @@ void crier_push_value(lua_State *L, const struct crier_value *v)
     }
 }
 
-/* Its address is where the metatable is in the registry: found without a string. */
-static const char record_key;
+/* A record as a value. Those that a transform gets and makes are many, and gone in a moment: they
+ * belong to the state until the transform returns (epoch), and need no finalizer. */
+struct box {
+    struct crier_record *record;
+    uint64_t epoch; /* of its transform; 0: it owns a reference */
+};
 
-/* Pushes a record that is not there yet: filled when nothing raises any more. */
-static struct crier_record **push_box(lua_State *L)
+/* Their addresses are where the metatables are in the registry: found without a string. */
+static const char record_key, passing_key;
+
+static struct box *push_new(lua_State *L, uint64_t epoch)
 {
-    struct crier_record **box = lua_newuserdatauv(L, sizeof *box, 1);
-    *box = NULL;
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &record_key);
+    struct box *box = lua_newuserdatauv(L, sizeof *box, 1);
+    *box = (struct box){.epoch = epoch};
+    return box;
+}
+
+/* Pushes a record that is not there yet: fill comes when nothing raises any more. */
+static struct box *push_box(lua_State *L)
+{
+    const struct crier_passing *passing = &crier_vm_of(L)->passing;
+    struct box *box = push_new(L, passing->on ? passing->epoch : 0);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, passing->on ? &passing_key : &record_key);
     lua_setmetatable(L, -2);
     return box;
 }
 
+/* Takes the caller's reference. */
+static void fill(lua_State *L, struct box *box, struct crier_record *record)
+{
+    struct crier_passing *passing = &crier_vm_of(L)->passing;
+    box->record = record;
+    if (!box->epoch)
+        return;
+    if (passing->count == passing->cap) {
+        passing->cap = passing->cap ? passing->cap * 2 : 16;
+        passing->records =
+            crier_realloc(passing->records, passing->cap * sizeof(struct crier_record *));
+    }
+    passing->records[passing->count++] = record;
+}
+
 void crier_push_record(lua_State *L, struct crier_record *record)
 {
-    struct crier_record **box = push_box(L);
-    *box = crier_record_ref(record);
+    fill(L, push_box(L), crier_record_ref(record));
 }
 
 void crier_push_records(lua_State *L, struct crier_record *const *records, size_t count)
@@ -86,35 +114,65 @@ void crier_push_records(lua_State *L, struct crier_record *const *records, size_
     lua_createtable(L, (int)count, 0);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &record_key);
     for (size_t i = 0; i < count; i++) {
-        struct crier_record **box = lua_newuserdatauv(L, sizeof *box, 1);
-        *box = NULL;
+        struct box *box = push_new(L, 0);
         lua_pushvalue(L, -2);
         lua_setmetatable(L, -2);
-        *box = crier_record_ref(records[i]);
+        box->record = crier_record_ref(records[i]);
         lua_rawseti(L, -3, (lua_Integer)i + 1);
     }
     lua_pop(L, 1);
 }
 
-struct crier_record *crier_to_record(lua_State *L, int idx)
+void crier_transform_begin(struct crier_vm *vm)
 {
-    struct crier_record **box = lua_touserdata(L, idx);
+    vm->passing.on = true;
+    vm->passing.epoch++;
+}
+
+void crier_transform_end(struct crier_vm *vm)
+{
+    struct crier_passing *passing = &vm->passing;
+    passing->on = false;
+    passing->epoch++;
+    for (size_t i = 0; i < passing->count; i++)
+        crier_record_unref(passing->records[i]);
+    passing->count = 0;
+}
+
+static struct box *to_box(lua_State *L, int idx)
+{
+    const struct crier_vm *vm = crier_vm_of(L);
+    struct box *box = lua_touserdata(L, idx);
     if (!box || !lua_getmetatable(L, idx))
         return NULL;
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &record_key);
-    bool is = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
-    return is ? *box : NULL;
+    const void *meta = lua_topointer(L, -1);
+    lua_pop(L, 1);
+    return meta == vm->passing.meta || meta == vm->record_meta ? box : NULL;
+}
+
+static struct crier_record *record_of(lua_State *L, const struct box *box)
+{
+    return box && (box->epoch == 0 || box->epoch == crier_vm_of(L)->passing.epoch) ? box->record
+                                                                                    : NULL;
+}
+
+struct crier_record *crier_to_record(lua_State *L, int idx)
+{
+    return record_of(L, to_box(L, idx));
 }
 
 /* A finalizer may meet a record whose own has run already. */
 static struct crier_record *check_record(lua_State *L)
 {
-    struct crier_record *record = crier_to_record(L, 1);
-    if (!record) {
+    const struct box *box = to_box(L, 1);
+    struct crier_record *record = record_of(L, box);
+    if (!box)
         luaL_checkudata(L, 1, CRIER_MT_RECORD);
+    else if (!record && box->epoch)
+        luaL_error(L, "this record was there until its transform returned: keep what you need of "
+                      "it in variables of your own");
+    else if (!record)
         luaL_error(L, "the record has been collected");
-    }
     return record;
 }
 
@@ -168,9 +226,9 @@ static int l_record_newindex(lua_State *L)
 
 static int l_record_gc(lua_State *L)
 {
-    struct crier_record **box = lua_touserdata(L, 1); /* scripts don't get at this function */
-    crier_record_unref(*box);
-    *box = NULL;
+    struct box *box = lua_touserdata(L, 1); /* scripts don't get at this function */
+    crier_record_unref(box->record);
+    box->record = NULL;
     return 0;
 }
 
@@ -462,8 +520,11 @@ static int l_record_with(lua_State *L)
     if (lua_type(L, 2) != LUA_TTABLE)
         return luaL_error(L, "record:with expects a table of fields, got %s: r:with { region = "
                              "\"eu\" }", luaL_typename(L, 2));
-    if (crier_record_with(L, 2, record, push_box(L), &err) != 0)
+    struct crier_record *copy;
+    struct box *box = push_box(L);
+    if (crier_record_with(L, 2, record, &copy, &err) != 0)
         return luaL_error(L, "%s", err.text);
+    fill(L, box, copy);
     return 1;
 }
 
@@ -482,7 +543,7 @@ static int l_record_without(lua_State *L)
         if (crier_field_of(key, len) != CRIER_FIELD_OTHER)
             return luaL_error(L, "record:without: '%s' of a record cannot be removed", key);
     }
-    struct crier_record **box = push_box(L);
+    struct box *box = push_box(L);
     struct crier_builder *b = begin_copy(L, &outer);
     crier_build_copy(b, record, &who);
     for (int i = 2; i <= n; i++) {
@@ -490,23 +551,22 @@ static int l_record_without(lua_State *L)
         const char *key = lua_tolstring(L, i, &len);
         crier_build_remove(b, key, len);
     }
-    *box = crier_build_restore(b, &who);
+    fill(L, box, crier_build_restore(b, &who));
     end_copy(L, outer);
     return 1;
 }
 
-void crier_open_record(lua_State *L)
+/* Leaves the metatable on the stack. */
+static const void *fill_metatable(lua_State *L, const void *key)
 {
     static const luaL_Reg meta[] = {
         {"__newindex", l_record_newindex},
-        {"__gc", l_record_gc},
         {"__tostring", l_record_tostring},
         {"__pairs", l_record_pairs},
         {NULL, NULL},
     };
-    luaL_newmetatable(L, CRIER_MT_RECORD);
     lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &record_key);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, key);
     lua_pushcfunction(L, l_record_with);
     lua_pushcfunction(L, l_record_without);
     lua_pushcclosure(L, l_record_index, 2);
@@ -514,6 +574,21 @@ void crier_open_record(lua_State *L)
     lua_pushliteral(L, "locked");
     lua_setfield(L, -2, "__metatable");
     luaL_setfuncs(L, meta, 0);
+    return lua_topointer(L, -1);
+}
+
+void crier_open_record(lua_State *L)
+{
+    struct crier_vm *vm = crier_vm_of(L);
+    luaL_newmetatable(L, CRIER_MT_RECORD);
+    vm->record_meta = fill_metatable(L, &record_key);
+    lua_pushcfunction(L, l_record_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+    lua_createtable(L, 0, 8);
+    lua_pushliteral(L, CRIER_MT_RECORD);
+    lua_setfield(L, -2, "__name");
+    vm->passing.meta = fill_metatable(L, &passing_key);
     lua_pop(L, 1);
 }
 

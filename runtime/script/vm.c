@@ -155,6 +155,7 @@ void crier_vm_free(struct crier_vm *vm)
     vm->capped = false;
     lua_close(vm->L);
     free_cells(vm);
+    free(vm->passing.records);
     crier_budget_leave(&b);
     crier_budget_fini(&b);
     for (size_t i = 0; i < vm->file_count; i++)

@@ -38,6 +38,7 @@ struct crier_loop;
 struct crier_transport;
 struct crier_call;
 struct crier_budget;
+struct crier_record;
 struct crier_builder;
 
 /** Arm (or disarm) the CPU clock tick for the calling thread. Once a thread, before Lua runs on it. */
@@ -57,6 +58,15 @@ struct crier_vm_config {
 };
 
 enum { CRIER_CELLS = 33 };
+
+/** Records that belong to the transform that runs (record_lua.c). */
+struct crier_passing {
+    bool on;
+    uint64_t epoch; /**< counts beginnings and ends */
+    struct crier_record **records;
+    size_t count, cap;
+    const void *meta; /**< their metatable */
+};
 
 struct crier_vm {
     lua_State *L;
@@ -84,6 +94,8 @@ struct crier_vm {
     bool host_yield;           /**< the yield under way goes to the loop */
     bool capped;               /**< the memory cap holds now */
     char *traceback;           /**< of the last error that reached a call's end */
+    const void *record_meta;   /**< metatable of records that stay */
+    struct crier_passing passing;
     void *cells[CRIER_CELLS];  /**< freed blocks that are kept, by size */
     unsigned cells_kept[CRIER_CELLS]; /**< their bytes */
 };
