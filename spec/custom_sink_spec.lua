@@ -120,7 +120,7 @@ describe("crier.sink.custom", function()
       { "never ends", [[while true do end]], "sink 'c': write used more than 100ms of CPU time %(limits.callback%)", error = true },
       { "never ends, in a pcall", [[while true do pcall(function() while true do end end) end]],
         "write used more than 100ms of CPU time", error = true },
-      { "allocates without end", [[local t = {} while true do t[#t + 1] = ("x"):rep(8e6) .. #t end]],
+      { "allocates without end", [[local t = {} while true do t[#t + 1] = ("x"):rep(1 << 30) end]],
         "not enough memory: the script may hold 33554432 bytes %(limits.memory%)", error = true },
       { "returns nothing", [[return]], "write returned nothing: it must return true, or nil and a message" },
       { "returns nil alone", [[return nil]], "write returned nil without a message" },
@@ -346,6 +346,19 @@ describe("crier.sink.custom", function()
       assert.is_truthy(text:find("bot.lua:%d+:%d+: sink 'c': option 'module': sinks/m.lua:2: ", 1), text)
     end)
 
+    it("is found in the folders of lua_path, and so is what it requires", function()
+      bot = Bot.new((module():gsub('crier.config {', 'crier.config { lua_path = { "lib", "more" },')))
+      assert(os.execute(("cd %s && mkdir -p lib/sinks more"):format(bot.dir)))
+      bot:write("lib/sinks/m.lua", mhead .. [[
+        local name = require "part"
+        return { write = function(self, records) out(name .. " " .. #records) return true end }]])
+      bot:write("more/part.lua", [[return "part"]])
+      assert.equal(0, bot:check().code)
+      bot:start()
+      wait_out "part 3"
+      assert.equal(0, stop())
+    end)
+
     it("is refused with the reason when it is no sink", function()
       local function refused(text, part)
         bot:write("sinks/m.lua", text)
@@ -437,7 +450,7 @@ describe("crier.sink.custom", function()
       { "raises", [[error "no way"]], "sinks/m.lua:%d+: no way", error = true },
       { "hangs", [[crier.sleep "1h"]], "write took longer than 200ms %(option 'timeout'%)" },
       { "never ends", [[while true do end]], "sink 'c': write used more than 5s of CPU time", error = true },
-      { "allocates without end", [[local t = {} while true do t[#t + 1] = ("x"):rep(8e6) .. #t end]],
+      { "allocates without end", [[local t = {} while true do t[#t + 1] = ("x"):rep(1 << 30) end]],
         "not enough memory: the script may hold 16777216 bytes %(option 'memory'%)", error = true },
       { "returns rubbish", [[return 5]], "write returned the number 5: it must return true" },
       { "calls what is not there", [[crier.route {}]], "crier.route is not available in the module of a sink",

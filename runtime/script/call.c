@@ -18,6 +18,11 @@ bool crier_call_in_sink(void)
     return sinks_inside > 0;
 }
 
+void crier_call_enter_sink(bool in)
+{
+    sinks_inside += in ? 1 : -1u;
+}
+
 static const char *limit_name(const struct crier_vm *vm)
 {
     return vm->config.callback_name ? vm->config.callback_name : "limits.callback";

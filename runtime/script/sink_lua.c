@@ -113,7 +113,10 @@ static void call_close(struct crier_lua_functions *f)
     snprintf(what, sizeof what, "sink '%.60s': close", f->name);
     lua_pushcfunction(f->vm->L, l_close);
     lua_pushlightuserdata(f->vm->L, f);
-    if (crier_call_now(f->vm, 1, 0, what, budget_of(f), &error) != 0) {
+    crier_call_enter_sink(true);
+    int rc = crier_call_now(f->vm, 1, 0, what, budget_of(f), &error);
+    crier_call_enter_sink(false);
+    if (rc != 0) {
         if (f->gen && f->gen->host)
             crier_host_callback_error(f->gen->host, what, &error);
         else

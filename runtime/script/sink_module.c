@@ -339,10 +339,14 @@ static int module_open(const struct crier_sink_env *env, const struct crier_opti
     const struct crier_option_value *module = crier_options_get(options, "module");
     const char *json = crier_options_get(options, "options")->s;
     struct module *m = crier_calloc(1, sizeof *m);
+    /* Where its file was found, then the further folders: crier_sink_judge_module. */
+    const char **folders = crier_calloc(module->count + 1, sizeof *folders);
+    for (size_t i = 1; i < module->count; i++)
+        folders[i - 1] = module->list[i];
     struct crier_vm_config config = {
         .chunkname = module->s,
         .folder = env->folder,
-        .lua_path = (const char *const *)(module->list ? module->list + 1 : NULL),
+        .lua_path = folders,
         .memory = crier_options_get(options, "memory")->i,
         .virtual_time = crier_clock_is_virtual(env->clock),
         .clock = env->clock,
@@ -358,6 +362,7 @@ static int module_open(const struct crier_sink_env *env, const struct crier_opti
     m->lua.failed = failed;
     m->lua.touched = touched;
     m->vm = crier_vm_new(&config);
+    free(folders);
     m->vm->owner = m;
     crier_builder_init(&m->builder, NULL);
     m->vm->builder = &m->builder;

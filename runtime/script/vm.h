@@ -173,6 +173,8 @@ struct crier_call *crier_call_start(struct crier_vm *vm, int nargs, const char *
 extern const char crier_call_of_sink;
 /** Whether a function of a sink runs on this thread now: what it logs must not come back to it. */
 bool crier_call_in_sink(void);
+/** The same for what is called by crier_call_now until it is taken back. */
+void crier_call_enter_sink(bool in);
 /** For callbacks that must not wait (a route's match, a hook that is asked for a value): as start,
  *  but a wait raises "not available here: this function must answer at once". Leaves nresults
  *  values on vm->L's stack when rc is 0. */
