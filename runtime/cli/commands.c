@@ -208,6 +208,15 @@ static bool has_host(const char *folder)
     return yes;
 }
 
+/* A host has run here. */
+static bool has_state(const char *folder)
+{
+    char *db = crier_path_join(folder, "state.db");
+    bool yes = access(db, F_OK) == 0;
+    free(db);
+    return yes;
+}
+
 char *crier_client_folder(const char *state, const char *file)
 {
     const char *env = getenv("CRIER_STATE");
@@ -222,15 +231,10 @@ char *crier_client_folder(const char *state, const char *file)
     } else {
         folder = crier_strdup(env && *env ? env : ".crier");
     }
-    if (!has_host(folder)) {
-        char *sim = crier_path_join(folder, "sim");
-        if (has_host(sim)) {
-            free(folder);
-            return sim;
-        }
-        free(sim);
-    }
-    return folder;
+    char *sim = crier_path_join(folder, "sim");
+    bool simulated = !has_host(folder) && (has_host(sim) || (!has_state(folder) && has_state(sim)));
+    free(simulated ? folder : sim);
+    return simulated ? sim : folder;
 }
 
 int crier_cmd_version(int argc, char **argv)

@@ -167,10 +167,7 @@ static char *stored_script(const char *folder)
 static char *last_script(const struct crier_client *client)
 {
     char *folder = crier_client_folder(client->state, client->file);
-    char *sim = crier_path_join(folder, "sim");
     char *path = stored_script(folder);
-    if (!path)
-        path = stored_script(sim);
     if (!path)
         fprintf(stderr,
                 "crier %s: no running host in '%s', and none has run there: name the script, as in "
@@ -178,7 +175,6 @@ static char *last_script(const struct crier_client *client)
                 client->command, folder, client->command,
                 client->state ? "" : " (--state DIR names another folder)");
     free(folder);
-    free(sim);
     return path;
 }
 
