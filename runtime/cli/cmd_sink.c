@@ -292,7 +292,8 @@ static int move(struct sink_args *a)
     json_t *done = NULL;
     json_object_set_new(a->request, "cmd", json_string("sink"));
     int code = crier_client_ask(&a->client, a->request, on_line, a, &done, NULL);
-    if (done && json_object_get(done, "to")) {
+    bool any = json_object_get(done, "to") && (code <= 1 || num(done, "moved"));
+    if (any) {
         if (a->json) {
             json_object_del(done, "done");
             json_object_del(done, "code");
