@@ -2,7 +2,8 @@
  *
  * A sink in C: each record as a line of a file, cut at a width.
  *
- *     crier.sink.native { name = "wall", path = "./wall.so", options = { file = "wall.txt", width = 60 } }
+ *     crier.sink.native { name = "wall", path = "./wall.so", options = { file = "wall.txt", width =
+ * 60 } }
  *
  * The file's last write is forced to disk before a batch counts as written, so nothing that crier
  * believes to be there is lost; a batch that comes twice (a kill in between) is there twice.
@@ -68,7 +69,8 @@ static int wall_write(void *self, struct crier_record *const *records, size_t co
     (void)batch_id;
     for (size_t i = 0; i < count; i++) {
         struct crier_str text = crier_record_text(records[i]);
-        int n = snprintf(line, sizeof line, "%-8s %.*s", crier_level_name(crier_record_level(records[i])),
+        int n = snprintf(line, sizeof line, "%-8s %.*s",
+                         crier_level_name(crier_record_level(records[i])),
                          (int)(text.len < 1000 ? text.len : 1000), text.data);
         if (n > w->width)
             n = w->width;
@@ -81,7 +83,8 @@ static int wall_write(void *self, struct crier_record *const *records, size_t co
     }
     return fdatasync(w->fd) == 0 || errno == EINVAL
                ? CRIER_SINK_WRITTEN
-               : (crier_err_sys(err, CRIER_EIO, errno, "cannot write %s", w->path), CRIER_SINK_RETRY);
+               : (crier_err_sys(err, CRIER_EIO, errno, "cannot write %s", w->path),
+                  CRIER_SINK_RETRY);
 }
 
 /* SIGUSR1: the file was moved away. */

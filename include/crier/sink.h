@@ -5,17 +5,17 @@
  *     crier.sink.native { name = "wall", path = "./wall.so", options = { width = 80 } }
  *
  * The shared object defines one constant, crier_sink_plugin (CRIER_SINK_PLUGIN below), and is built
- * against this header, crier/record.h and crier/err.h; their functions are in the command that loads
- * it. examples/native_sink is a whole one.
+ * against this header, crier/record.h and crier/err.h; their functions are in the command that
+ * loads it. examples/native_sink is a whole one.
  *
  * Life cycle. The object is loaded when a script that names it is run or reloaded; never unloaded.
  * Each crier.sink.native is one `open`, which makes a self; `write` gets its records in batches;
  * `close` ends it. After a change of its options a reload opens a new self before the old one is
  * closed: two may be there at a time, but only one of a name is written to.
  *
- * Threads. All functions of one self are called one at a time: `open` on any thread, `write`, `idle`
- * and `reopen` on the sink's own, `close` on any after the last of those. Two selves run at the same
- * time. A `write` may block: it holds up its own sink alone, and the end of the host.
+ * Threads. All functions of one self are called one at a time: `open` on any thread, `write`,
+ * `idle` and `reopen` on the sink's own, `close` on any after the last of those. Two selves run at
+ * the same time. A `write` may block: it holds up its own sink alone, and the end of the host.
  *
  * Delivery. What `write` has not stored is given to it again, after a pause that grows, or at the
  * next start. So a record may come twice: when the host dies between the store and the answer. The
@@ -64,8 +64,8 @@ struct crier_sink_plugin {
     unsigned struct_size; /**< sizeof(struct crier_sink_plugin) */
     const char *kind;     /**< a word for messages: "wall" */
     const char *help;     /**< one line; may be NULL */
-    /** Check the options and begin. 0 and *self (which may stay NULL); or a negative code (crier/err.h)
-     *  and err: the script is refused with its text. */
+    /** Check the options and begin. 0 and *self (which may stay NULL); or a negative code
+     * (crier/err.h) and err: the script is refused with its text. */
     int (*open)(const struct crier_sink_open *in, void **self, struct crier_err *err);
     /** Store records[0..count), count > 0; enum crier_sink_verdict. *done is 0 before. The records
      *  are borrowed for the call (crier_record_ref keeps one). batch_id: 26 characters. */

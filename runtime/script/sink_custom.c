@@ -176,6 +176,7 @@ void crier_sink_bind(struct crier_declared_sink *s, struct crier_generation *gen
         return;
     struct custom *c = crier_sink_self(s->sink);
     c->lua.loop = crier_host_loop(gen->host);
-    crier_lua_sink_bind(&c->lua, crier_lua_functions_new(gen->vm, gen, s->name, s->functions, NULL));
+    crier_lua_sink_bind(&c->lua,
+                        crier_lua_functions_new(gen->vm, gen, s->name, s->functions, NULL));
     s->functions = 0;
 }

@@ -29,7 +29,8 @@ static const char *const step_names[] = {"open", "write", "idle"};
 const struct crier_option crier_lua_sink_options[] = {
     {.name = "write",
      .type = CRIER_OPT_FUNCTION,
-     .type_name = "fun(self: crier.CustomSink, records: crier.Record[]): boolean?, string?, integer?",
+     .type_name =
+         "fun(self: crier.CustomSink, records: crier.Record[]): boolean?, string?, integer?",
      .help = "stores the records: return true; or nil, message: keep them and try again"},
     {.name = "open",
      .type = CRIER_OPT_FUNCTION,
@@ -45,8 +46,9 @@ const struct crier_option crier_lua_sink_options[] = {
      .help = "called at the end; cannot wait"},
     {.name = "module",
      .type = CRIER_OPT_STRING,
-     .help = "in place of functions: module = \"sinks.webhook\", found as require does; it runs in a "
-             "Lua state and thread of its own"},
+     .help =
+         "in place of functions: module = \"sinks.webhook\", found as require does; it runs in a "
+         "Lua state and thread of its own"},
     {.name = "options",
      .type = CRIER_OPT_OBJECT,
      .help = "what the module's open gets: plain data"},
@@ -239,10 +241,10 @@ static void read_verdict(struct crier_lua_sink *s, lua_State *L, int results)
         crier_lua_describe(L, first, got, sizeof got);
         crier_err_set(&s->err, CRIER_EINVAL,
                       "write returned %s: it must return true, or nil and a message",
-                      results == 0                     ? "nothing"
-                      : type == LUA_TNIL               ? "nil without a message"
+                      results == 0                   ? "nothing"
+                      : type == LUA_TNIL             ? "nil without a message"
                       : s->verdict == CRIER_REJECTED ? "false without a message"
-                                                       : got);
+                                                     : got);
         s->verdict = CRIER_RETRY_LATER;
         return;
     }
@@ -255,7 +257,8 @@ static void read_verdict(struct crier_lua_sink *s, lua_State *L, int results)
         s->done = (size_t)n;
         return;
     }
-    crier_err_set(&s->err, CRIER_EINVAL, "write returned %s as the number of records stored, of %zu",
+    crier_err_set(&s->err, CRIER_EINVAL,
+                  "write returned %s as the number of records stored, of %zu",
                   crier_lua_describe(L, first + 2, got, sizeof got), s->count);
     s->verdict = CRIER_RETRY_LATER;
 }
@@ -271,8 +274,10 @@ static bool read_opened(struct crier_lua_sink *s, struct crier_lua_functions *f,
         return false;
     }
     if (f->self == LUA_NOREF && results > 0 && !lua_istable(L, first)) {
-        crier_err_set(&s->err, CRIER_EINVAL, "open returned %s: it must return a table, the self of "
-                      "write", crier_lua_describe(L, first, got, sizeof got));
+        crier_err_set(&s->err, CRIER_EINVAL,
+                      "open returned %s: it must return a table, the self of "
+                      "write",
+                      crier_lua_describe(L, first, got, sizeof got));
         return false;
     }
     if (f->self == LUA_NOREF && results > 0) {
@@ -324,7 +329,8 @@ static void take_error(struct crier_lua_sink *s, const struct crier_lua_flight *
         crier_err_set(&s->err, CRIER_ECANCELED, "%s was cancelled: %s", step_names[flight->step],
                       flight->why);
     else
-        crier_err_set(&s->err, end->rc, "%s", end->error.message ? end->error.message : "it failed");
+        crier_err_set(&s->err, end->rc, "%s",
+                      end->error.message ? end->error.message : "it failed");
     for (char *p = s->err.text; *p; p++)
         if (*p == '\n' || *p == '\t')
             *p = ' ';

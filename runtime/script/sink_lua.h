@@ -26,9 +26,9 @@ struct crier_lua_functions {
     struct crier_vm *vm;
     struct crier_generation *gen; /**< a reference; NULL: the vm is the sink's own */
     int table;                    /**< registry: where the functions are */
-    int self;                     /**< registry: what they get; LUA_NOREF until `open` has made it */
-    const char *options;          /**< JSON: what a module's open gets; NULL: it gets self */
-    char *name;                   /**< of the sink */
+    int self;            /**< registry: what they get; LUA_NOREF until `open` has made it */
+    const char *options; /**< JSON: what a module's open gets; NULL: it gets self */
+    char *name;          /**< of the sink */
     bool opened;
 };
 /** table: registry reference, taken over. self is the table itself where `options` is NULL. */

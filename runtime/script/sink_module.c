@@ -87,13 +87,14 @@ static void say_lost(struct voice *voice, unsigned lost)
 {
     struct crier_builder b;
     char text[120];
-    int n = snprintf(text, sizeof text, "%u lines of a sink's module were lost: it logs faster than "
-                     "they are taken", lost);
+    int n = snprintf(text, sizeof text,
+                     "%u lines of a sink's module were lost: it logs faster than "
+                     "they are taken",
+                     lost);
     crier_builder_init(&b, NULL);
     crier_build_restore_begin(&b);
-    struct crier_record *log =
-        line(&b, CRIER_LEVEL_WARNING, crier_loop_wall(voice->loop),
-             (struct crier_str){text, (size_t)n}, (struct crier_str){"", 0});
+    struct crier_record *log = line(&b, CRIER_LEVEL_WARNING, crier_loop_wall(voice->loop),
+                                    (struct crier_str){text, (size_t)n}, (struct crier_str){"", 0});
     crier_host_emit_sinks(voice->host, log);
     crier_record_unref(log);
     crier_builder_fini(&b);
@@ -162,16 +163,22 @@ static int l_log(lua_State *L)
     if (!level) {
         const char *name = luaL_tolstring(L, 1, &len);
         if (!crier_level_parse(name, len, &level))
-            return luaL_error(L, "crier.log.log: unknown level '%s' (debug, info, warning, error, "
-                                 "critical or 10 to 50)", name);
+            return luaL_error(L,
+                              "crier.log.log: unknown level '%s' (debug, info, warning, error, "
+                              "critical or 10 to 50)",
+                              name);
         lua_pop(L, 1);
     }
     if (lua_type(L, arg) != LUA_TSTRING && lua_type(L, arg) != LUA_TNUMBER)
-        return luaL_error(L, "crier.log expects a text, got %s: crier.log.info(\"text\", { field = "
-                             "value })", luaL_typename(L, arg));
+        return luaL_error(L,
+                          "crier.log expects a text, got %s: crier.log.info(\"text\", { field = "
+                          "value })",
+                          luaL_typename(L, arg));
     if (!lua_isnoneornil(L, arg + 1) && lua_type(L, arg + 1) != LUA_TTABLE)
-        return luaL_error(L, "crier.log expects a table of fields, got %s: crier.log.info(\"text\", "
-                             "{ field = value })", luaL_typename(L, arg + 1));
+        return luaL_error(L,
+                          "crier.log expects a table of fields, got %s: crier.log.info(\"text\", "
+                          "{ field = value })",
+                          luaL_typename(L, arg + 1));
     if (!m->voice)
         return luaL_error(L, "crier.log is not available while the module loads");
     if (atomic_load(&m->voice->waiting) >= LOGS_MAX) {
@@ -196,8 +203,10 @@ static int l_log(lua_State *L)
 
 static int l_not_here(lua_State *L)
 {
-    return luaL_error(L, "crier.%s is not available in the module of a sink: it has crier.log, "
-                         "crier.http and crier.sleep", luaL_tolstring(L, 2, NULL));
+    return luaL_error(L,
+                      "crier.%s is not available in the module of a sink: it has crier.log, "
+                      "crier.http and crier.sleep",
+                      luaL_tolstring(L, 2, NULL));
 }
 
 static int l_open_crier(lua_State *L)
@@ -251,12 +260,16 @@ static int l_load(lua_State *L)
     lua_pushvalue(L, 1);
     lua_call(L, 1, 1);
     if (!lua_istable(L, -1))
-        return luaL_error(L, "module '%s' returned a %s: it must return a table with the function "
-                             "write", name, luaL_typename(L, -1));
+        return luaL_error(L,
+                          "module '%s' returned a %s: it must return a table with the function "
+                          "write",
+                          name, luaL_typename(L, -1));
     lua_getfield(L, -1, "write");
     if (!lua_isfunction(L, -1))
-        return luaL_error(L, "module '%s' has no function write: return { write = function(self, "
-                             "records) ... end }", name);
+        return luaL_error(L,
+                          "module '%s' has no function write: return { write = function(self, "
+                          "records) ... end }",
+                          name);
     lua_pop(L, 1);
     return 1;
 }
@@ -272,7 +285,7 @@ static int load(struct module *m, const char *name, struct crier_err *err)
         lua_pushcfunction(L, l_load);
         lua_pushstring(L, name);
         rc = crier_vm_run(m->vm, NULL, 1, 1, LOAD_BUDGET, "loading the module", "5s for loading",
-                       &error);
+                          &error);
         m->vm->loading = false;
     }
     if (rc != 0) {
@@ -283,8 +296,8 @@ static int load(struct module *m, const char *name, struct crier_err *err)
         crier_lua_error_fini(&error);
         return rc;
     }
-    m->functions = crier_lua_functions_new(m->vm, NULL, m->name, luaL_ref(L, LUA_REGISTRYINDEX),
-                                           m->options);
+    m->functions =
+        crier_lua_functions_new(m->vm, NULL, m->name, luaL_ref(L, LUA_REGISTRYINDEX), m->options);
     m->files = crier_calloc(m->vm->file_count + 1, sizeof *m->files);
     for (size_t i = 0; i < m->vm->file_count; i++)
         m->files[i] = crier_strdup(m->vm->files[i]);
@@ -516,10 +529,12 @@ void crier_sink_judge_module(struct crier_generation *gen, struct crier_declared
     char *path = find(gen, v->s);
     snprintf(object, sizeof object, "sink '%.80s'", s->name);
     if (!path) {
-        snprintf(text, sizeof text, "option 'module': there is no %.200s.lua (looked for as require "
-                 "does)", v->s);
-        crier_place_problem(gen, CRIER_ERROR, s->file, s->line, "sink.custom", "module", object, text,
-                            NULL);
+        snprintf(text, sizeof text,
+                 "option 'module': there is no %.200s.lua (looked for as require "
+                 "does)",
+                 v->s);
+        crier_place_problem(gen, CRIER_ERROR, s->file, s->line, "sink.custom", "module", object,
+                            text, NULL);
         return;
     }
     /* Where a file of that name is found, and what further folders there are, is part of what a
@@ -535,8 +550,8 @@ void crier_sink_judge_module(struct crier_generation *gen, struct crier_declared
     lua_State *L = gen->vm->L;
     if (crier_vm_load_file(gen->vm, L, path, NULL) != LUA_OK) {
         snprintf(text, sizeof text, "option 'module': %.250s", lua_tostring(L, -1));
-        crier_place_problem(gen, CRIER_ERROR, s->file, s->line, "sink.custom", "module", object, text,
-                            NULL);
+        crier_place_problem(gen, CRIER_ERROR, s->file, s->line, "sink.custom", "module", object,
+                            text, NULL);
     }
     lua_pop(L, 1);
 }

@@ -30,7 +30,7 @@ int crier_sink_may_reach(const struct crier_sink_env *env, const char *host, str
         if (strcmp(*allowed, host) == 0)
             return CRIER_OK;
     }
-    return crier_err_set(err, CRIER_EDENIED,
-                         "refused in --sim: %s is not this machine (--sim-allow %s lets it through)",
-                         host, host);
+    return crier_err_set(
+        err, CRIER_EDENIED,
+        "refused in --sim: %s is not this machine (--sim-allow %s lets it through)", host, host);
 }

@@ -132,10 +132,11 @@ int crier_native_check(const struct crier_sink_plugin *plugin, const char *what,
                              "include/crier/sink.h",
                              what, plugin->abi, CRIER_SINK_ABI);
     if (plugin->struct_size < LEAST_SIZE)
-        return crier_err_set(err, CRIER_EVERSION,
-                             "%s has a crier_sink_plugin of %u bytes, this crier takes %zu or more: "
-                             "rebuild it against include/crier/sink.h",
-                             what, plugin->struct_size, LEAST_SIZE);
+        return crier_err_set(
+            err, CRIER_EVERSION,
+            "%s has a crier_sink_plugin of %u bytes, this crier takes %zu or more: "
+            "rebuild it against include/crier/sink.h",
+            what, plugin->struct_size, LEAST_SIZE);
     if (!plugin->kind || !plugin->open || !plugin->write || !plugin->close)
         return crier_err_set(err, CRIER_EVERSION,
                              "%s lacks one of kind, open, write and close in its crier_sink_plugin",
@@ -189,8 +190,8 @@ static int native_open(const struct crier_sink_env *env, const struct crier_opti
                              base_name(path));
     int rc = crier_native_check(plugin, base_name(path), err);
     if (rc == CRIER_OK)
-        rc = crier_native_begin(plugin, env, crier_options_get(options, "options")->s, name,
-                                NULL, out, err);
+        rc = crier_native_begin(plugin, env, crier_options_get(options, "options")->s, name, NULL,
+                                out, err);
     if (rc == CRIER_OK) {
         struct native *n = *out;
         n->path = crier_strdup(path);

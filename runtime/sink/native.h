@@ -15,8 +15,8 @@
  *  anything else. CRIER_EVERSION. */
 CRIER_CHECK int crier_native_check(const struct crier_sink_plugin *plugin, const char *what,
                                    struct crier_err *err);
-/** Open one that was checked. options: JSON, NULL for none; arg: of the program that registered it. *self is for the functions below, which
- *  go into a driver as they are. */
+/** Open one that was checked. options: JSON, NULL for none; arg: of the program that registered it.
+ * *self is for the functions below, which go into a driver as they are. */
 CRIER_CHECK int crier_native_begin(const struct crier_sink_plugin *plugin,
                                    const struct crier_sink_env *env, const char *options,
                                    const char *name, void *arg, void **self, struct crier_err *err);

@@ -12,8 +12,14 @@ static void local_hosts(void **state)
 {
     (void)state;
     static const char *const local[] = {"localhost", "127.0.0.1", "127.9.8.7", "::1", "[::1]"};
-    static const char *const far[] = {"127.0.0.1.example",  "128.0.0.1", "localhost.example", "::2",
-                                      "[::1].example", "example",   "",                  "["};
+    static const char *const far[] = {"127.0.0.1.example",
+                                      "128.0.0.1",
+                                      "localhost.example",
+                                      "::2",
+                                      "[::1].example",
+                                      "example",
+                                      "",
+                                      "["};
     for (size_t i = 0; i < sizeof local / sizeof *local; i++)
         assert_true(crier_sink_is_local(local[i]));
     for (size_t i = 0; i < sizeof far / sizeof *far; i++)
