@@ -172,4 +172,49 @@ describe("crier.sink.redis", function()
     assert.is_false(said.wrong4[1])
     assert.is_truthy(said.wrong4[2]:find("has no function 'often' (there are: filter, recent, common)", 1, true))
   end)
+
+  it("makes messages alike by a function of the script, which runs elsewhere", function()
+    local function problems(code)
+      bot = Bot.new("local outside = 1\n" .. sink("normalize = " .. code))
+      finally(function() bot:close() end)
+      local r = bot:check()
+      assert.equal(78, r.code, r.out .. r.err)
+      return r.out .. r.err
+    end
+    assert.is_truthy(problems "function(t) return t .. outside end":find(
+      "option 'normalize' uses 'outside' from outside of it", 1, true))
+    assert.is_truthy(problems "string.lower":find("must be a function written in Lua", 1, true))
+    assert.is_truthy(problems "5":find("must be a function", 1, true))
+
+    redis = Redis.new()
+    bot = Bot.new(sink(([[url = %q, kinds = "log", normalize = function(text)
+      if text:find "boom" then error "no such text" end
+      if text:find "loop" then while true do end end
+      if text:find "nil" then return nil end
+      if text:find "long" then return text:rep(100) end
+      return (text:gsub("%%d+", "N"):upper())
+    end ]]):format(redis.url)) .. [[
+      for i = 1, 20 do crier.log.error("shop " .. i) end
+      for _, text in ipairs { "boom 5", "nil 5", "loop 5", "long 12345" } do crier.log.error(text) end
+      crier.on("start", function()
+        for _, e in ipairs(assert(redis:common { logger = "bot", level = "error" })) do
+          crier.log.info("count", { of = e.text, count = e.count })
+        end
+      end)
+    ]])
+    local r = bot:run { "--for", "2s" }
+    assert.equal(0, r.code, r.err)
+    local counts, told = {}, 0
+    for _, record in ipairs(r.records) do
+      if record.text == "count" then counts[record.of] = record.count end
+      if record.kind == "system" and record.text:find("troubled: sink 'redis': normalize: ", 1, true) then
+        told = told + 1
+      end
+    end
+    -- What fails is made alike in crier's own way, and no record is lost.
+    assert.same({ ["SHOP N"] = 20, ["boom <n>"] = 1, ["nil <n>"] = 1, ["loop <n>"] = 1,
+      [("long 12345"):rep(100):sub(1, 512)] = 1 }, counts)
+    assert.equal(1, told)
+    assert.equal("24", redis("LLEN", "recent:bot:error"))
+  end)
 end)

@@ -562,6 +562,7 @@ function query:delete() end
 ---@field url? string|crier.Secret redis://[user:password@]host[:port][/db] or unix:///path[?db=N]; default "redis://127.0.0.1:6379"
 ---@field recent? integer lines kept of each logger and level; default 100
 ---@field common? crier.RedisCommon|false how often each message came; false: not counted
+---@field normalize? fun(text: string): string makes messages alike that are to be counted as one, instead of crier's own way; runs elsewhere and can use nothing from outside
 ---@field format? "text"|"asctime"|"json" of recent lines; "json" keeps whole records; default "text"
 ---@field stream? string key of a Redis stream that gets each record too, as JSON
 ---@field stream_max? integer|false entries that the stream is held to, more or less; default 100000

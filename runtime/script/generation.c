@@ -13,6 +13,7 @@
 #include "script/declare.h"
 #include "script/event.h"
 #include "script/sugar.h"
+#include "script/text_function.h"
 
 /* --- small things ------------------------------------------------------------------------ */
 
@@ -622,6 +623,7 @@ static const struct crier_sink_env *sink_env(struct crier_generation *gen,
         env->folder = crier_strdup(gen->folder);
         env->state_folder = state;
         env->sim = build->sim;
+        env->texts = &crier_lua_text_functions;
         env->sim_allow = build->sim_allow;
         g_hash_table_insert(envs, key, env);
     }

@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "script/declare.h"
+#include "script/text_function.h"
 
 struct crier_generation *crier_generation_of(lua_State *L)
 {
@@ -469,6 +470,13 @@ static bool read_value(struct crier_decl *d, int idx, const struct crier_option 
     case CRIER_OPT_SECRET:
         return read_secret(d, idx, opt, v);
     case CRIER_OPT_FUNCTION:
+        if (opt->flags & CRIER_OPT_CARRIED) {
+            if (crier_text_function_read(L, idx, v, &err) == 0)
+                return true;
+            crier_decl_problem(d, CRIER_ERROR, opt->name, NULL, "option '%s' %s", opt->name,
+                               err.text);
+            return false;
+        }
         if (lua_type(L, idx) != LUA_TFUNCTION)
             return wrong_type(d, idx, opt->name, "a function");
         return true;

@@ -84,6 +84,9 @@ struct redis {
     bool sim;
     enum crier_redis_format format;
     int64_t ttl, max, stream_max; /* seconds; 0: none */
+    const struct crier_text_functions *texts;
+    void *normalize;          /* NULL: crier_text_comparable */
+    struct crier_err texts_err; /* of the batch */
     char *stream;
     char sha[3][41];
     GHashTable *groups;
@@ -131,6 +134,12 @@ static const struct crier_option options[] = {
      .min = 2,
      .max = 10000000,
      .help = "different messages counted of each logger and level; the rarest become (other)"},
+    {.name = "normalize",
+     .type = CRIER_OPT_FUNCTION,
+     .flags = CRIER_OPT_CARRIED,
+     .type_name = "fun(text: string): string",
+     .help = "makes messages alike that are to be counted as one, instead of crier's own way; it "
+             "runs elsewhere and can use nothing from outside"},
     {.name = "format",
      .type = CRIER_OPT_ENUM,
      .def = "text",
@@ -343,11 +352,21 @@ static uint32_t hash_of(const char *s, size_t len)
     return (uint32_t)(h ^ h >> 29);
 }
 
+/* By the script's function; where that fails, in our way, so that no record is lost for it. */
+static void make_alike(struct redis *r, struct crier_str raw)
+{
+    size_t at = r->text.len;
+    if (!r->normalize || r->texts->run(r->normalize, raw, &r->text, &r->texts_err) != CRIER_OK)
+        crier_text_comparable(raw.data, raw.len, &r->text);
+    else if (r->text.len - at > CRIER_COMPARABLE_MAX)
+        r->text.len = at + CRIER_COMPARABLE_MAX;
+}
+
 /* The message is made at the end of `text`, and stays there when it is a new one. */
 static void count_message(struct redis *r, struct crier_str raw)
 {
     size_t at = r->text.len;
-    crier_text_comparable(raw.data, raw.len, &r->text);
+    make_alike(r, raw);
     size_t len = r->text.len - at;
     uint32_t hash = len ? hash_of(r->text.data + at, len) : 0;
     size_t slot = hash & (r->table_size - 1);
@@ -646,7 +665,10 @@ static enum crier_verdict redis_write(void *self, struct crier_record *const *re
     }
     if (r->out.cap > 2 * CHUNK)
         crier_buf_fini(&r->out);
-    if (verdict != CRIER_WRITTEN && err)
+    if (verdict == CRIER_WRITTEN)
+        fault = r->texts_err; /* shown with the sink's state */
+    r->texts_err = (struct crier_err){0};
+    if (fault.code && err)
         *err = fault;
     return verdict;
 }
@@ -654,6 +676,8 @@ static enum crier_verdict redis_write(void *self, struct crier_record *const *re
 static void redis_close(void *self)
 {
     struct redis *r = self;
+    if (r->normalize)
+        r->texts->close(r->normalize);
     crier_redis_disconnect(&r->at.conn);
     crier_redis_url_fini(&r->at.conn.url);
     g_hash_table_destroy(r->groups);
@@ -714,6 +738,10 @@ static int redis_open(const struct crier_sink_env *env, const struct crier_optio
         rc = crier_err_set(err, CRIER_ECONFIG, "option 'stream': the key is empty");
     if (rc == CRIER_OK)
         rc = check_url(r, env, err);
+    const struct crier_option_value *normalize = crier_options_get(opts, "normalize");
+    r->texts = env->texts;
+    if (rc == CRIER_OK && normalize->set && env->texts && !env->read_only)
+        rc = env->texts->open(env, normalize->s, &r->normalize, err);
     if (rc == CRIER_OK && env->zone)
         r->at.zone = crier_zone_ref((struct crier_zone *)env->zone);
     else if (rc == CRIER_OK)

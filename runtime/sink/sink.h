@@ -27,6 +27,18 @@
 
 struct crier_zone;
 
+struct crier_sink_env;
+
+/** Functions of the script that make a text of a text (CRIER_OPT_CARRIED): script/ has them. */
+struct crier_text_functions {
+    /** [any] code: the option's `s`. CRIER_ECONFIG: it cannot be loaded. */
+    int (*open)(const struct crier_sink_env *env, const char *code, void **fn,
+                struct crier_err *err);
+    /** [worker] The result is added to out; after an error nothing is. */
+    int (*run)(void *fn, struct crier_str text, struct crier_buf *out, struct crier_err *err);
+    void (*close)(void *fn);
+};
+
 /** What a driver may know about where it runs. Borrowed; outlives the sink. */
 struct crier_sink_env {
     struct crier_clock *clock;
@@ -36,6 +48,7 @@ struct crier_sink_env {
     bool sim;
     const char *const *sim_allow; /**< hosts that may be reached in --sim nevertheless; ends with
                                        NULL; NULL: none */
+    const struct crier_text_functions *texts; /**< NULL: no script, no functions */
     bool read_only; /**< a client command reads what is stored: no write comes, and opening changes
                          nothing on disk (another process may be writing) */
 };
@@ -249,8 +262,9 @@ void crier_sink_stats(struct crier_sink *sink, struct crier_sink_stats *out);
 
 /** [loop] Set by the host: called on the loop when a sink starts to fail ("failing"), goes down
  *  ("down"), works again ("ok"), drops ("dropped") or rejects ("rejected") records, has found its spool
- *  damaged or cannot use it ("damaged"), or has filled it to its bound ("full"); makes a system
- *  record. "dropped", "rejected" and "damaged" come at most once a second each. */
+ *  damaged or cannot use it ("damaged"), has filled it to its bound ("full"), or has written a batch
+ *  in spite of an error ("troubled"); makes a system record. "dropped", "rejected" and "damaged" come at most
+ *  once a second each, "troubled" once a minute. */
 void crier_sink_on_event(struct crier_sink *sink,
                          void (*fn)(void *arg, struct crier_sink *sink, const char *what,
                                     const char *text),

@@ -14,6 +14,7 @@
 
 #define RETRY_FIRST (100 * CRIER_MS)
 #define RETRY_MAX (30 * CRIER_S)
+#define TROUBLE_EVERY (60 * CRIER_S)
 #define TELL_EVERY CRIER_S
 
 static const char *plural(uint64_t n)
@@ -215,6 +216,16 @@ static void works(struct crier_sink *s, const struct crier_err *err)
 /* ---- writing ---- */
 
 /* What the driver says of the first `count` records in flight. */
+/* What a driver has got over, such as a function of the script that fails. */
+static void trouble(struct crier_sink *s, const struct crier_err *err)
+{
+    int64_t now = crier_clock_mono(s->env->clock);
+    if (s->trouble_told && now < s->trouble_told + TROUBLE_EVERY)
+        return;
+    s->trouble_told = now ? now : 1;
+    crier_sink_tell(s, "troubled", "%s", err->text);
+}
+
 static void settle(struct crier_sink *s, size_t count, const struct sink_answer *answer)
 {
     size_t done = answer->done;
@@ -239,6 +250,8 @@ static void settle(struct crier_sink *s, size_t count, const struct sink_answer 
     s->attempts = 0;
     if (s->failing || err->code)
         works(s, err);
+    if (verdict == CRIER_WRITTEN && err->code)
+        trouble(s, err);
 }
 
 static void write_batch(struct crier_sink *s, struct crier_record *const *records, size_t count)

@@ -87,6 +87,7 @@ struct crier_sink {
 
     /* worker, or loop when there is none */
     unsigned attempts; /* tries in a row that failed */
+    int64_t trouble_told;
     int64_t retry_at;
     bool closed;
     size_t offered; /* records of the batch that write was given last */
