@@ -101,6 +101,22 @@ describe("a sink's", function()
     for _, name in ipairs(bot:files()) do assert.is_nil(bot:read(name):find("s3cret", 1, true), name) end
   end)
 
+  it("address that is a secret serves the commands that read what is stored, too", function()
+    local redis = require "spec.support.redis".new()
+    finally(function() redis:close() end)
+    bot = Bot.new [[
+      local crier = require "crier"
+      crier.sink.redis { url = crier.secret.env "SPEC_URL", format = "json" }
+      crier.on("start", function() crier.log.warning "in redis" end)]]
+    local env = { SPEC_URL = redis.url }
+    assert.equal(0, bot:run({ "--for", "300ms" }, { env = env }).code)
+    local r = bot:crier({ "logs", "bot.lua", "--sink", "redis" }, { env = env })
+    assert.equal(0, r.code, r.out .. r.err)
+    assert.is_truthy(r.out:find("in redis", 1, true), r.out .. r.err)
+    r = bot:crier({ "logs", "bot.lua" })
+    assert.is_truthy((r.out .. r.err):find("SPEC_URL is not set", 1, true), r.out .. r.err)
+  end)
+
   it("address that is a secret not set: a warning in check, memory in --sim, exit 78 in run", function()
     bot = Bot.new [[
       local crier = require "crier"

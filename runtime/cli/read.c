@@ -204,7 +204,10 @@ int crier_client_open(const struct crier_generation *gen, const struct crier_dec
                                   .folder = gen->folder,
                                   .state_folder = state_folder,
                                   .read_only = true};
-    int rc = s->driver->open(&env, &s->options, s->name, self, err);
+    /* The generation is this command's alone: nothing compares its options any more. */
+    int rc = crier_generation_resolve(gen, (struct crier_options *)&s->options, err);
+    if (rc == 0)
+        rc = s->driver->open(&env, &s->options, s->name, self, err);
     if (rc != 0) {
         crier_err_prefix(err, "sink '%s': ", s->name);
         err->code = rc;

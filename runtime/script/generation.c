@@ -687,9 +687,8 @@ static void copy_options(const struct crier_options *from, struct crier_options 
     }
 }
 
-/* Secrets take the place of their references. */
-static int resolve_secrets(struct crier_generation *gen, struct crier_options *o,
-                           struct crier_err *err)
+int crier_generation_resolve(const struct crier_generation *gen, struct crier_options *o,
+                             struct crier_err *err)
 {
     for (size_t i = 0; i < o->count; i++) {
         struct crier_option_value *v = &o->values[i];
@@ -717,7 +716,7 @@ static int open_new(struct crier_generation *gen, const struct crier_build *buil
 {
     struct crier_options common, options;
     copy_options(&s->options, &options);
-    int rc = resolve_secrets(gen, &options, err);
+    int rc = crier_generation_resolve(gen, &options, err);
     if (rc != 0) {
         crier_options_fini(&options);
         if (!build->sim)

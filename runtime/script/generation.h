@@ -215,6 +215,9 @@ struct crier_generation *crier_generation_build(const struct crier_build *build)
 /** What `open_sinks` does, later: the first generation opens its sinks when the state folder is
  *  locked. Faults are added to diags. */
 void crier_generation_open(struct crier_generation *gen, const struct crier_build *build);
+/** Secrets take the place of their references in a sink's options, before they go to the driver. */
+CRIER_CHECK int crier_generation_resolve(const struct crier_generation *gen,
+                                         struct crier_options *options, struct crier_err *err);
 struct crier_generation *crier_generation_ref(struct crier_generation *gen);
 /** The last reference: freed at once, or, once it has run, in the loop's next turn: the caller may
  *  be one of its own callbacks. */

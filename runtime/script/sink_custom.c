@@ -56,7 +56,11 @@ static int custom_open(const struct crier_sink_env *env, const struct crier_opti
                        const char *name, void **out, struct crier_err *err)
 {
     struct custom *c = crier_calloc(1, sizeof *c);
-    (void)env, (void)name, (void)err;
+    (void)env, (void)name;
+    if (!crier_options_get(options, "write")->set) {
+        free(c);
+        return crier_err_set(err, CRIER_ECONFIG, "functions are given by a script only");
+    }
     c->lua.timeout = crier_options_get(options, "timeout")->i;
     c->lua.timers = true;
     c->lua.answered = answered;

@@ -360,6 +360,7 @@ static int module_open(const struct crier_sink_env *env, const struct crier_opti
         .chunkname = module->s,
         .folder = env->folder,
         .lua_path = folders,
+        .native_modules = module->i,
         .memory = crier_options_get(options, "memory")->i,
         .virtual_time = crier_clock_is_virtual(env->clock),
         .clock = env->clock,
@@ -544,6 +545,7 @@ void crier_sink_judge_module(struct crier_generation *gen, struct crier_declared
         more++;
     v->list = crier_calloc(more + 2, sizeof *v->list);
     v->count = more + 1;
+    v->i = gen->config.native_modules;
     v->list[0] = path;
     for (size_t i = 0; i < more; i++)
         v->list[i + 1] = crier_strdup(gen->vm->config.lua_path[i]);
