@@ -125,16 +125,16 @@ end
 
 -- The original's form of a SQL Server: a call like crier.sink.sql { dsn = ..., user, password }.
 function crier.LoggerSQL(username, password, server, database)
-  for i, value in ipairs { username or false, server or false, database or false } do
+  for _, value in ipairs { username or false, server or false, database or false } do
     if type(value) ~= "string" then
-      error(("crier.LoggerSQL takes (username, password, server, database), all of them text; number %d is not")
-        :format(i > 1 and i + 1 or i), 2)
+      error("crier.LoggerSQL takes (username, password, server, database), each of them a text", 2)
     end
   end
   local host, port = server:match "^(.-)[,:](%d+)$"
   return crier.sink.sql {
     name = "sql", user = username, password = password,
-    dsn = ("Driver={FreeTDS};Server={%s};Port=%s;Database={%s}"):format(host or server, port or "1433", database),
+    dsn = ("Driver={FreeTDS};Server={%s};Port=%s;Database={%s}")
+      :format(host or server, port or "1433", database),
   }
 end
 

@@ -266,7 +266,7 @@ static bool is_local(const struct crier_sql_dsn *dsn, const GArray *pairs)
 
 static char *show(const struct crier_sql_dsn *dsn, const GArray *pairs)
 {
-    static const char *const parts[] = {"DSN", "Server Servername Host Address", "Port",
+    static const char *const parts[] = {"DSN", "Server Servername Host Address Socket", "Port",
                                         "Database DB"};
     struct crier_buf b = {0};
     if (find(pairs, "Driver"))

@@ -6,7 +6,7 @@
 # `-`, and said on stderr; so is a target that was missed. README.md here says what is measured.
 set -euo pipefail
 
-groups=(dayfile start memory idle scheduled reload timers record_encode lua_call sink_push sink_lines query embed)
+groups=(dayfile start memory idle scheduled reload timers record_encode lua_call sink_push sink_lines query embed sql)
 
 usage() {
     cat <<END
@@ -62,6 +62,8 @@ declare -A target=(
     [query_memory_text]='<15' [query_memory_number]='<15' [query_memory_time]='<15'
     [query_jsonl_text]='<150' [query_jsonl_number]='<150' [query_jsonl_time]='<150'
     [query_csv_text]='<150' [query_csv_number]='<150' [query_csv_time]='<150'
+    [sql_sqlite_write]='>40000' [sql_postgres_write]='>30000' [sql_mariadb_write]='>20000'
+    [sql_sqlite_filter]='<50'
     [reload_lost]='<0' [reload_doubled]='<0'
 )
 
@@ -98,6 +100,12 @@ measure() {
         if has lua5.4; then
             lua5.4 "$here/lua_call_peer.lua" | awk -F'\t' -v OFS='\t' '{ print $1, $2, "lua5.4" }' >"$tmp/peers"
         fi
+        ;;
+    sql)
+        has lua5.4 || { echo "sql is measured with servers that lua5.4 starts" >&2; return 0; }
+        (cd "$root" && lua5.4 "$here/sql.lua" "$build") >"$tmp/all"
+        awk -F'\t' -v OFS='\t' '$4 == "peer" { sub(/bare/, "write", $1); print $1, $2, "bare ODBC, row by row" }' "$tmp/all" >"$tmp/peers"
+        awk -F'\t' '$4 != "peer"' "$tmp/all" >"$tmp/ours"
         ;;
     *)
         "$build/bench/${1/#timers/loop_timers}" >"$tmp/ours"

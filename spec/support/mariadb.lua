@@ -13,7 +13,7 @@ function MariaDB.installed()
     and proc.run({ "odbcinst", "-q", "-d", "-n", "MariaDB Unicode" }).code == 0
 end
 
-function MariaDB:as(...)
+local function as(...)
   local argv = root() and { "setpriv", "--reuid=mysql", "--regid=mysql", "--clear-groups" } or {}
   return table.move({ ... }, 1, select("#", ...), #argv + 1, argv)
 end
@@ -21,7 +21,7 @@ end
 function MariaDB.new()
   local self = setmetatable({ dir = proc.tmpdir() }, MariaDB)
   if root() then proc.run { "chown", "mysql", self.dir } end
-  local r = proc.run(self:as("mariadb-install-db", "--no-defaults", "--datadir=" .. self.dir .. "/data",
+  local r = proc.run(as("mariadb-install-db", "--no-defaults", "--datadir=" .. self.dir .. "/data",
     "--auth-root-authentication-method=normal", "--skip-test-db"), { cwd = self.dir })
   assert(r.code == 0, r.out .. r.err)
   self:start()
@@ -40,7 +40,7 @@ end
 function MariaDB:__call(sql) return self:client("bot", sql) end
 
 function MariaDB:start()
-  self.process = proc.start(self:as("mariadbd", "--no-defaults", "--datadir=" .. self.dir .. "/data",
+  self.process = proc.start(as("mariadbd", "--no-defaults", "--datadir=" .. self.dir .. "/data",
     "--socket=" .. self.dir .. "/s", "--skip-networking", "--pid-file=" .. self.dir .. "/pid",
     "--innodb-flush-log-at-trx-commit=2", "--log-bin-trust-function-creators=1"), { cwd = self.dir })
   proc.wait_for(function()

@@ -27,7 +27,7 @@ function Postgres.installed()
 end
 
 -- It refuses to run as root.
-function Postgres:as(...)
+local function as(...)
   local argv = root() and { "setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups" } or {}
   return table.move({ ... }, 1, select("#", ...), #argv + 1, argv)
 end
@@ -35,7 +35,7 @@ end
 function Postgres.new()
   local self = setmetatable({ dir = proc.tmpdir(), bin = bin() }, Postgres)
   if root() then proc.run { "chown", "postgres", self.dir } end
-  local r = proc.run(self:as(self.bin .. "/initdb", "-D", self.dir .. "/data", "-A", "trust", "-U", "crier",
+  local r = proc.run(as(self.bin .. "/initdb", "-D", self.dir .. "/data", "-A", "trust", "-U", "crier",
     "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"), { cwd = self.dir })
   assert(r.code == 0, r.out .. r.err)
   self:start()
@@ -54,7 +54,7 @@ end
 function Postgres:__call(sql) return self:psql("bot", sql) end
 
 function Postgres:start()
-  self.process = proc.start(self:as(self.bin .. "/postgres", "-D", self.dir .. "/data", "-k", self.dir, "-c",
+  self.process = proc.start(as(self.bin .. "/postgres", "-D", self.dir .. "/data", "-k", self.dir, "-c",
     "listen_addresses=", "-c", "fsync=off"), { cwd = self.dir })
   proc.wait_for(function()
     return proc.run({ self.bin .. "/pg_isready", "-q", "-h", self.dir }).code == 0
