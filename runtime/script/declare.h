@@ -115,6 +115,9 @@ void crier_build_lua_value(struct crier_builder *b, lua_State *L, int idx, const
 CRIER_CHECK int crier_query_from_lua(lua_State *L, int idx, const struct crier_zone *zone,
                                      struct crier_query **out, struct crier_err *err);
 
+/** Warn of records that cannot be read back, and of sinks whose level hides what they are sent. */
+void crier_judge_routes(struct crier_generation *gen);
+
 /** Save the crier.state tables that have changed since they were put: compares their JSON. */
 void crier_state_tables_save(struct crier_generation *gen);
 /** At a swap: the old generation's tables, as they are now, into the new one's. */

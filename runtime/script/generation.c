@@ -574,6 +574,7 @@ static void judge_sinks(struct crier_generation *gen)
         judge_sink_secrets(gen, gen->sinks->pdata[i]);
     }
     judge_circles(gen);
+    crier_judge_routes(gen);
     if (!gen->rules->len)
         return;
     for (guint i = 0; i < gen->sinks->len; i++) {
