@@ -1,4 +1,5 @@
 -- SPDX-License-Identifier: MIT
+-- luacheck: no max line length
 -- crier.log from the script to the file and back: loggers, bound fields, levels, the caller's line,
 -- records that are bad, and a sink that has its callers wait.
 local cjson = require "cjson"
