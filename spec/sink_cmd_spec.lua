@@ -197,7 +197,8 @@ s.close()
       "\ndead letters: all: 6 (crier sink replay all --dead)\n", 1, true))
     local r = bot:crier { "sink", "replay", "all", "--dead" }
     assert.equal(1, r.code, r.err) -- one of them is no letter
-    assert.is_truthy(r.out:match "^5 records moved into 'all', 1 could not be read\nthe letters are kept in [^\n]*all%.dead%.done%-[^\n]*%.jsonl\n$",
+    assert.is_truthy(r.out:match("^5 records moved into .all., 1 could not be read\nthe letters are " ..
+      "kept in [^\n]*all%.dead%.done%-[^\n]*%.jsonl\n$"),
       r.out)
     assert_once(5, counts(bot, "all.jsonl"))
     assert.is_truthy(bot:read("all.jsonl"):find('"n":1,"f":0.1}', 1, true))

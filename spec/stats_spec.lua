@@ -214,8 +214,8 @@ end)
     assert.same({ "bot", 5 }, { cjson.decode(json.out).logger, cjson.decode(json.out).count })
     local recent = bot:crier { "stats", "recent", "bot", "info", "--limit", "2" }
     assert.equal(0, recent.code, recent.err)
-    assert.is_truthy(recent.out:match "^%a%a%a %d+ %a%a%a %d%d:%d%d:%d%d  user 30 came\n[^\n]*  user 29 came\n$",
-      recent.out)
+    assert.is_truthy(recent.out:match("^%a%a%a %d+ %a%a%a %d%d:%d%d:%d%d  user 30 came\n[^\n]*" ..
+      "  user 29 came\n$"), recent.out)
     assert.equal(30, select(2, bot:crier({ "stats", "recent", "bot", "info" }).out:gsub("\n", "")))
     assert.equal("", bot:crier({ "stats", "recent", "nobody", "info" }).out)
     assert.equal(1, select(2, bot:crier({ "stats", "common", "--hour", "last" }).out:gsub("\n", "")))

@@ -103,14 +103,19 @@ static int set_lines(struct logs *l, const char *text)
 static int parse(struct logs *l, int argc, char **argv)
 {
     enum { SINCE = 256, UNTIL, SINK, JSON, STATE, AFTER, SHOW };
-    static const struct option options[] = {
-        {"follow", no_argument, NULL, 'f'},       {"lines", required_argument, NULL, 'n'},
-        {"since", required_argument, NULL, SINCE}, {"until", required_argument, NULL, UNTIL},
-        {"level", required_argument, NULL, 'p'},  {"grep", required_argument, NULL, 'g'},
-        {"sink", required_argument, NULL, SINK},  {"json", no_argument, NULL, JSON},
-        {"state", required_argument, NULL, STATE}, {"after", required_argument, NULL, AFTER},
-        {"cursor", required_argument, NULL, AFTER}, {"show-cursor", no_argument, NULL, SHOW},
-        {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"follow", no_argument, NULL, 'f'},
+                                            {"lines", required_argument, NULL, 'n'},
+                                            {"since", required_argument, NULL, SINCE},
+                                            {"until", required_argument, NULL, UNTIL},
+                                            {"level", required_argument, NULL, 'p'},
+                                            {"grep", required_argument, NULL, 'g'},
+                                            {"sink", required_argument, NULL, SINK},
+                                            {"json", no_argument, NULL, JSON},
+                                            {"state", required_argument, NULL, STATE},
+                                            {"after", required_argument, NULL, AFTER},
+                                            {"cursor", required_argument, NULL, AFTER},
+                                            {"show-cursor", no_argument, NULL, SHOW},
+                                            {NULL, 0, NULL, 0}};
     json_t *match = json_array();
     int opt, code;
     json_object_set_new(l->request, "match", match);

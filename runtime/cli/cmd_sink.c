@@ -188,8 +188,7 @@ static void list_json(json_t *sinks, GPtrArray *list)
         else
             json_decref(o);
     }
-    json_array_foreach(sinks, i, o)
-        print_line(o);
+    json_array_foreach(sinks, i, o) print_line(o);
 }
 
 static const char *plural(uint64_t n)
@@ -268,10 +267,8 @@ static void print_moved(const json_t *done)
     static const struct {
         const char *key, *text;
     } rest[] = {
-        {"there", "were there already"},
-        {"refused", "left out: the sink's kinds or level"},
-        {"unreadable", "could not be read"},
-        {"rejected", "were rejected (crier sink list)"},
+        {"there", "were there already"},     {"refused", "left out: the sink's kinds or level"},
+        {"unreadable", "could not be read"}, {"rejected", "were rejected (crier sink list)"},
         {"dropped", "were dropped"},
     };
     const char *aside = json_string_value(json_object_get(done, "aside"));
@@ -315,11 +312,13 @@ static void set(struct sink_args *a, const char *key, const char *text)
 
 static int parse_options(struct sink_args *a, const char *what, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"to", required_argument, NULL, 't'},    {"dead", no_argument, NULL, 'd'},
-        {"since", required_argument, NULL, 'a'}, {"until", required_argument, NULL, 'b'},
-        {"state", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
-        {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"to", required_argument, NULL, 't'},
+                                            {"dead", no_argument, NULL, 'd'},
+                                            {"since", required_argument, NULL, 'a'},
+                                            {"until", required_argument, NULL, 'b'},
+                                            {"state", required_argument, NULL, 's'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {NULL, 0, NULL, 0}};
     int opt;
     opterr = 0;
     optind = 1;

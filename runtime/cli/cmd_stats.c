@@ -25,7 +25,7 @@ enum { RUNS, SUCCESS, FAIL, CRASH, TERMINATE, INACTION, TASK_COUNTS };
 #define MAX_COUNTS TASK_COUNTS
 
 static const char *const message_counts[] = {"sent", "ok", "failed", "skipped"};
-static const char *const task_counts[] = {"runs", "success",   "fail",
+static const char *const task_counts[] = {"runs",  "success",   "fail",
                                           "crash", "terminate", "inaction"};
 
 struct row {
@@ -187,8 +187,8 @@ static void add_message(struct stats *s, const struct crier_record *record)
 
 static void add_task(struct stats *s, const struct crier_record *record)
 {
-    static const char *const actions[] = {"run", "success", "fail", "crash", "terminate",
-                                          "inaction"};
+    static const char *const actions[] = {"run",   "success",   "fail",
+                                          "crash", "terminate", "inaction"};
     char name[128], action[16];
     field(record, "task_name", name, sizeof name);
     field(record, "action", action, sizeof action);
@@ -215,8 +215,8 @@ static double success_rate(const struct stats *s, const struct row *row)
 {
     const int64_t *n = row->counts;
     int64_t good = s->subject == MESSAGES ? n[OK] : n[SUCCESS];
-    int64_t all = s->subject == MESSAGES ? n[OK] + n[FAILED]
-                                         : n[SUCCESS] + n[FAIL] + n[CRASH] + n[TERMINATE];
+    int64_t all =
+        s->subject == MESSAGES ? n[OK] + n[FAILED] : n[SUCCESS] + n[FAIL] + n[CRASH] + n[TERMINATE];
     return all ? round((double)good / (double)all * 1e5) / 1e5 : -1;
 }
 
@@ -249,7 +249,10 @@ static int compare(const void *a, const void *b, void *arg)
 {
     const struct stats *s = arg;
     const struct row *x = *(struct row *const *)a, *y = *(struct row *const *)b;
-    const char *sort = s->sort ? s->sort : s->by ? "name" : s->subject == MESSAGES ? "sent" : "runs";
+    const char *sort = s->sort                  ? s->sort
+                       : s->by                  ? "name"
+                       : s->subject == MESSAGES ? "sent"
+                                                : "runs";
     if (strcmp(sort, "name") != 0) {
         double p = column(s, x, sort), q = column(s, y, sort);
         if (p != q)
@@ -331,7 +334,9 @@ static void print_row(const struct stats *s, const struct row *row, const int wi
         snprintf(rate, sizeof rate, "%.5f", success_rate(s, row));
     if (row->timed) {
         int64_t us = (int64_t)(mean(row) * 1e6);
-        crier_duration_text(us - us % (us > CRIER_S ? 10 * CRIER_MS : us > CRIER_MS ? CRIER_MS : 1),
+        crier_duration_text(us - us % (us > CRIER_S    ? 10 * CRIER_MS
+                                       : us > CRIER_MS ? CRIER_MS
+                                                       : 1),
                             text);
     }
     printf("%8s %8s\n", rate, text);
@@ -469,17 +474,22 @@ static int set_option(struct stats *s, int opt)
 
 static int parse(struct stats *s, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"by", required_argument, NULL, BY},       {"per", required_argument, NULL, PER},
-        {"guild", required_argument, NULL, GUILD}, {"since", required_argument, NULL, SINCE},
-        {"until", required_argument, NULL, UNTIL}, {"sink", required_argument, NULL, SINK},
-        {"sort", required_argument, NULL, SORT},   {"limit", required_argument, NULL, LIMIT},
-        {"json", no_argument, NULL, JSON},         {"state", required_argument, NULL, STATE},
-        {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"by", required_argument, NULL, BY},
+                                            {"per", required_argument, NULL, PER},
+                                            {"guild", required_argument, NULL, GUILD},
+                                            {"since", required_argument, NULL, SINCE},
+                                            {"until", required_argument, NULL, UNTIL},
+                                            {"sink", required_argument, NULL, SINK},
+                                            {"sort", required_argument, NULL, SORT},
+                                            {"limit", required_argument, NULL, LIMIT},
+                                            {"json", no_argument, NULL, JSON},
+                                            {"state", required_argument, NULL, STATE},
+                                            {NULL, 0, NULL, 0}};
     json_t *match = json_array();
     int opt, code;
     json_object_set_new(s->request, "match", match);
-    json_array_append_new(match, json_string(s->subject == MESSAGES ? "kind=message" : "kind=task"));
+    json_array_append_new(match,
+                          json_string(s->subject == MESSAGES ? "kind=message" : "kind=task"));
     opterr = 0;
     optind = 1;
     while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -549,8 +559,8 @@ static int set_kept(struct kept *k, int opt, bool common)
         return CRIER_EXIT_USAGE;
     enum crier_level level;
     if (opt == 'v' && !crier_level_parse(optarg, strlen(optarg), &level))
-        return crier_usage("stats", "--level takes debug, info, warning, error or critical, got '%s'",
-                           optarg);
+        return crier_usage(
+            "stats", "--level takes debug, info, warning, error or critical, got '%s'", optarg);
     json_object_set_new(k->table, key, json_string(optarg));
     return 0;
 }
@@ -586,8 +596,8 @@ static int set_words(struct kept *k, bool common, int count, char **words)
 static int parse_kept(struct kept *k, bool common, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"hour", required_argument, NULL, 'h'},  {"logger", required_argument, NULL, 'l'},
-        {"level", required_argument, NULL, 'v'}, {"sink", required_argument, NULL, SINK},
+        {"hour", required_argument, NULL, 'h'},    {"logger", required_argument, NULL, 'l'},
+        {"level", required_argument, NULL, 'v'},   {"sink", required_argument, NULL, SINK},
         {"limit", required_argument, NULL, LIMIT}, {"json", no_argument, NULL, JSON},
         {"state", required_argument, NULL, STATE}, {NULL, 0, NULL, 0}};
     int opt, code;
@@ -645,8 +655,7 @@ static void print_kept(const struct kept *k, bool common, const json_t *result)
                    (int64_t)json_integer_value(json_object_get(o, "count")), str(o, "logger"),
                    str(o, "level"));
         else if (time && zone)
-            printf("%s  ",
-                   crier_time_human(zone, (int64_t)(json_number_value(time) * 1e6), text));
+            printf("%s  ", crier_time_human(zone, (int64_t)(json_number_value(time) * 1e6), text));
         print_text(str(o, "text"));
     }
     crier_zone_unref(zone);

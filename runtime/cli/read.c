@@ -266,8 +266,8 @@ static int read_stored(const struct crier_client *client, json_t *request,
         return code;
     char *folder = crier_generation_state_folder(gen, client->state, false);
     crier_logs_init(&logs, request, gen->zone, crier_clock_wall(crier_clock_real()));
-    int rc = crier_logs_choose(gen, json_string_value(json_object_get(request, "sink")), true, &s,
-                               &err);
+    int rc =
+        crier_logs_choose(gen, json_string_value(json_object_get(request, "sink")), true, &s, &err);
     if (rc == 0)
         rc = crier_client_open(gen, s, folder, &self, &err);
     if (rc == 0 && out->from)
@@ -318,9 +318,9 @@ static int call_stored(const struct crier_client *client, json_t *request, json_
     if (code != 0)
         return code;
     char *folder = crier_generation_state_folder(gen, client->state, false);
-    int rc = crier_logs_method(gen, json_string_value(json_object_get(request, "sink")),
-                               json_string_value(json_object_get(request, "method")), &s, &method,
-                               &err);
+    int rc =
+        crier_logs_method(gen, json_string_value(json_object_get(request, "sink")),
+                          json_string_value(json_object_get(request, "method")), &s, &method, &err);
     if (rc == 0)
         rc = crier_client_open(gen, s, folder, &self, &err);
     if (rc == 0) {

@@ -38,8 +38,8 @@ struct crier_reader_out {
 int crier_client_read(const struct crier_client *client, json_t *request,
                       const struct crier_reader_out *out);
 
-/** Ask the host; *done is the answer's last line, or NULL. *absent (may be NULL): no host runs, which
- *  is left to the caller; else that is said, too. Returns the exit code. */
+/** Ask the host; *done is the answer's last line, or NULL. *absent (may be NULL): no host runs,
+ * which is left to the caller; else that is said, too. Returns the exit code. */
 int crier_client_ask(const struct crier_client *client, json_t *request,
                      void (*on_line)(void *arg, json_t *line), void *arg, json_t **done,
                      bool *absent);
@@ -49,8 +49,8 @@ int crier_client_ask(const struct crier_client *client, json_t *request,
  *  caller's. Returns the exit code; what went wrong has been said. */
 int crier_client_method(const struct crier_client *client, json_t *request, json_t **result);
 
-/** The script of a host that does not run: FILE, or the one that ran in this state folder. 0, or the
- *  exit code; what is wrong has been said. */
+/** The script of a host that does not run: FILE, or the one that ran in this state folder. 0, or
+ * the exit code; what is wrong has been said. */
 int crier_client_load(const struct crier_client *client, struct crier_generation **out);
 
 /** A sink of it, opened to read; close with the driver's close. */

@@ -31,8 +31,7 @@ static void print_state(const json_t *o)
     const json_t *since = json_object_get(o, "down_since"), *next = json_object_get(o, "next_try");
     char text[48];
     if (json_is_true(json_object_get(o, "down")))
-        printf("DOWN %s",
-               whole_seconds(now - (int64_t)(json_real_value(since) * 1e6), text));
+        printf("DOWN %s", whole_seconds(now - (int64_t)(json_real_value(since) * 1e6), text));
     else if (json_is_true(json_object_get(o, "failing")))
         printf("FAILING");
     else {
@@ -53,8 +52,8 @@ void crier_print_sinks(const json_t *sinks)
     size_t i;
     json_t *o;
     int width = 12;
-    json_array_foreach(sinks, i, o)
-        width = (int)strlen(str(o, "name")) > width ? (int)strlen(str(o, "name")) : width;
+    json_array_foreach(sinks, i, o) width =
+        (int)strlen(str(o, "name")) > width ? (int)strlen(str(o, "name")) : width;
     printf("%-*s %-8s %10s %10s %8s %8s %8s %8s %8s  %s\n", width, "SINK", "KIND", "ACCEPTED",
            "WRITTEN", "QUEUED", "SPOOLED", "REJECTED", "DROPPED", "COPIED", "STATE");
     json_array_foreach(sinks, i, o)

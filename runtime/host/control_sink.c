@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The control socket's answers about sinks: how they do, and records moved into one: what a sink that
- * is gone has left in its spool, dead letters, or the records of another sink.
+ * The control socket's answers about sinks: how they do, and records moved into one: what a sink
+ * that is gone has left in its spool, dead letters, or the records of another sink.
  *
  *     -> {"cmd":"sink","do":"replay","name":"old","to":"sql"}      the spool of "old"
  *     -> {"cmd":"sink","do":"replay","name":"sql","dead":true}     its dead letters
@@ -11,8 +11,8 @@
  *
  * It goes page by page: the records of a page that the target has already, by their ids, are left
  * out, the others are pushed, and when the target has answered for all of them the source forgets
- * them and the next page comes. So what was interrupted can be repeated; only a target that cannot be
- * read may then get a page twice.
+ * them and the next page comes. So what was interrupted can be repeated; only a target that cannot
+ * be read may then get a page twice.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -37,14 +37,14 @@ json_t *crier_host_sink_status(struct crier_host *host)
         const struct crier_declared_sink *s = host->current->sinks->pdata[i];
         struct crier_sink_stats st;
         crier_sink_stats(s->sink, &st);
-        json_t *o = json_pack(
-            "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:s}", "name",
-            s->name, "kind", s->driver->kind, "accepted", (json_int_t)st.accepted, "written",
-            (json_int_t)st.written, "rejected", (json_int_t)st.rejected, "dropped",
-            (json_int_t)st.dropped, "retries", (json_int_t)st.retries, "queued",
-            (json_int_t)st.queued, "spilled", (json_int_t)st.spilled, "copied",
-            (json_int_t)st.copied, "spool_bytes", (json_int_t)st.spool_bytes, "failing", st.failing,
-            "down", st.down, "error", st.last_error);
+        json_t *o =
+            json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:s}",
+                      "name", s->name, "kind", s->driver->kind, "accepted", (json_int_t)st.accepted,
+                      "written", (json_int_t)st.written, "rejected", (json_int_t)st.rejected,
+                      "dropped", (json_int_t)st.dropped, "retries", (json_int_t)st.retries,
+                      "queued", (json_int_t)st.queued, "spilled", (json_int_t)st.spilled, "copied",
+                      (json_int_t)st.copied, "spool_bytes", (json_int_t)st.spool_bytes, "failing",
+                      st.failing, "down", st.down, "error", st.last_error);
         if (!o) /* the error's text was cut within a character */
             continue;
         if (st.down_since)
@@ -74,7 +74,7 @@ struct transfer {
     struct crier_record **page;
     size_t count, at, taken; /* at: the next to push; taken: from the source, unreadable ones too */
     GHashTable *ids, *known; /* of the page; those of them that the target has */
-    char last[27]; /* the greatest of them */
+    char last[27];           /* the greatest of them */
     size_t at_once;
     bool more, busy; /* busy: an answer of a sink is awaited */
     struct crier_timer look;
@@ -130,7 +130,8 @@ static void finish(struct transfer *t, int code, const char *error)
     struct crier_control_conn *conn = t->conn;
     struct crier_sink_stats now;
     crier_sink_stats(t->to, &now);
-    uint64_t rejected = now.rejected - t->before.rejected, dropped = now.dropped - t->before.dropped;
+    uint64_t rejected = now.rejected - t->before.rejected,
+             dropped = now.dropped - t->before.dropped;
     json_t *extra = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "to", crier_sink_name(t->to),
                               "moved", (json_int_t)t->moved, "there", (json_int_t)t->there,
                               "refused", (json_int_t)t->refused, "unreadable", (json_int_t)t->bad,
@@ -403,17 +404,19 @@ static int open_target(struct transfer *t, const char *name, struct crier_err *e
     if (rc != 0)
         return rc;
     if (s->driver->in_order)
-        return crier_err_set(err, CRIER_EINVAL,
-                             "sink '%s' (%s) takes what is older than its last record for a repeat: "
-                             "move records into another one",
-                             name, s->driver->kind);
+        return crier_err_set(
+            err, CRIER_EINVAL,
+            "sink '%s' (%s) takes what is older than its last record for a repeat: "
+            "move records into another one",
+            name, s->driver->kind);
     t->to = crier_sink_ref(s->sink);
     crier_sink_stats(t->to, &t->before);
     size_t room = (size_t)crier_options_get(&s->common, "queue")->i / 2;
     t->at_once = room < 1 ? 1 : room < AT_ONCE ? room : AT_ONCE;
     if (t->before.failing)
-        return crier_err_set(err, CRIER_ENET, "sink '%s' does not work now (%.150s): try again "
-                                              "when it does",
+        return crier_err_set(err, CRIER_ENET,
+                             "sink '%s' does not work now (%.150s): try again "
+                             "when it does",
                              name, t->before.last_error);
     return 0;
 }
@@ -502,10 +505,10 @@ void crier_control_cmd_sink(struct crier_host *host, struct crier_control_conn *
     t->host = host;
     t->ids = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
     t->known = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
-    int rc = what && strcmp(what, "copy") == 0     ? begin_copy(t, request, &err)
-             : what && strcmp(what, "replay") == 0 ? begin_replay(t, request, &err)
-                                                   : crier_err_set(&err, CRIER_EINVAL,
-                                                                   "unknown command");
+    int rc = what && strcmp(what, "copy") == 0 ? begin_copy(t, request, &err)
+             : what && strcmp(what, "replay") == 0
+                 ? begin_replay(t, request, &err)
+                 : crier_err_set(&err, CRIER_EINVAL, "unknown command");
     if (rc != 0) {
         crier_control_finish(conn, crier_host_code_of(&err), json_pack("{s:s}", "error", err.text));
         transfer_free(t);

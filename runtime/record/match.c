@@ -90,7 +90,7 @@ struct term {
     const char *word;
     char *field;
     enum crier_op op; /* EQ, GT.., LIKE, REGEX; EQ with any number of values */
-    bool not;
+    bool not ;
     struct crier_value *values;
     size_t count;
     bool done; /* told together with an earlier one of its field */
@@ -126,8 +126,8 @@ static int bad(struct parser *p, const char *at, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     return crier_err_set(p->err, CRIER_EINVAL, "match '%.80s%s' at %zu: %s", p->term->word,
-                         strlen(p->term->word) > 80 ? "..." : "",
-                         (size_t)(at - p->term->word) + 1, text);
+                         strlen(p->term->word) > 80 ? "..." : "", (size_t)(at - p->term->word) + 1,
+                         text);
 }
 
 static void free_term(struct term *t)
@@ -249,8 +249,9 @@ static int add_measure(struct parser *p, const char *at, bool quoted)
         add_value(t, (struct crier_value){.type = CRIER_NUM, .n = (double)us / 1e6});
     } else if (is_time_field(t->field)) {
         if (crier_match_time(text, p->zone, p->now, &us, NULL) != 0)
-            return bad(p, at, "'%s' is a point in time: expected one such as 2026-11-21T09:00, "
-                              "-1h or today",
+            return bad(p, at,
+                       "'%s' is a point in time: expected one such as 2026-11-21T09:00, "
+                       "-1h or today",
                        t->field);
         add_value(t, (struct crier_value){.type = CRIER_TIME, .i = us});
     } else {
@@ -352,11 +353,11 @@ static int read_operator(struct parser *p, const char **at)
     static const struct {
         const char *text;
         enum crier_op op;
-        bool not;
+        bool not ;
     } known[] = {
-        {"!=", CRIER_OP_EQ, true},     {"!~", CRIER_OP_REGEX, true}, {">=", CRIER_OP_GE, false},
-        {"<=", CRIER_OP_LE, false},    {"=", CRIER_OP_EQ, false},    {">", CRIER_OP_GT, false},
-        {"<", CRIER_OP_LT, false},     {"~", CRIER_OP_REGEX, false},
+        {"!=", CRIER_OP_EQ, true},  {"!~", CRIER_OP_REGEX, true}, {">=", CRIER_OP_GE, false},
+        {"<=", CRIER_OP_LE, false}, {"=", CRIER_OP_EQ, false},    {">", CRIER_OP_GT, false},
+        {"<", CRIER_OP_LT, false},  {"~", CRIER_OP_REGEX, false},
     };
     if (strncmp(*at, "==", 2) == 0)
         return bad(p, *at, "'==' is written '='");
@@ -366,7 +367,7 @@ static int read_operator(struct parser *p, const char **at)
         size_t n = strlen(known[i].text);
         if (strncmp(*at, known[i].text, n) == 0) {
             p->term->op = known[i].op;
-            p->term->not = known[i].not;
+            p->term->not = known[i].not ;
             *at += n;
             return 0;
         }
@@ -394,8 +395,7 @@ static int read_word(struct parser *p)
 
 static bool is_choice(const struct term *t)
 {
-    return !t->not &&
-           (t->op == CRIER_OP_EQ || t->op == CRIER_OP_LIKE || t->op == CRIER_OP_REGEX);
+    return !t->not &&(t->op == CRIER_OP_EQ || t->op == CRIER_OP_LIKE || t->op == CRIER_OP_REGEX);
 }
 
 static int emit_one(struct parser *p, struct crier_query *query, const struct term *t)
@@ -403,8 +403,8 @@ static int emit_one(struct parser *p, struct crier_query *query, const struct te
     struct crier_err why = {0};
     enum crier_op op = t->op == CRIER_OP_EQ && t->count > 1 ? CRIER_OP_ONE_OF : t->op;
     int rc = 0;
-    bool group = t->not;
-    if (t->not && op == CRIER_OP_EQ) {
+    bool group = t->not ;
+    if (t->not &&op == CRIER_OP_EQ) {
         op = CRIER_OP_NE;
         group = false;
     }

@@ -75,6 +75,48 @@ static void flood(struct crier_control_conn *conn)
     }
 }
 
+#define STREAM_LINES 50000
+
+/* Lines at the reader's pace. */
+struct stream {
+    struct crier_control_conn *conn;
+    int next;
+    size_t most; /* backlog */
+};
+static struct stream streaming;
+
+static void on_stream_gone(void *arg)
+{
+    struct stream *s = arg;
+    crier_control_unref(s->conn);
+    s->conn = NULL;
+    host.gone++;
+}
+
+static void stream_on(void *arg)
+{
+    struct stream *s = arg;
+    char text[128];
+    assert_non_null(s->conn);
+    while (s->next < STREAM_LINES) {
+        size_t backlog = crier_control_backlog(s->conn);
+        s->most = backlog > s->most ? backlog : s->most;
+        if (backlog > CRIER_CONTROL_ROOM) {
+            crier_control_on_room(s->conn, stream_on, s);
+            return;
+        }
+        int n = snprintf(text, sizeof text, "{\"n\":%d,\"pad\":\"%064d\"}\n{\"n\":%d}", s->next, 0,
+                         s->next + 1);
+        s->next += 2;
+        if (crier_control_reply_text(s->conn, text, (size_t)n) != 0)
+            return;
+    }
+    struct crier_control_conn *conn = s->conn;
+    s->conn = NULL;
+    crier_control_finish(conn, 5, NULL);
+    crier_control_unref(conn);
+}
+
 static void handler(void *arg, struct crier_control_conn *conn, json_t *request)
 {
     assert_ptr_equal(arg, &host);
@@ -97,6 +139,10 @@ static void handler(void *arg, struct crier_control_conn *conn, json_t *request)
     } else if (strcmp(cmd, "flood") == 0) {
         crier_control_on_close(conn, on_gone, NULL);
         flood(conn);
+    } else if (strcmp(cmd, "stream") == 0) {
+        streaming = (struct stream){.conn = crier_control_ref(conn)};
+        crier_control_on_close(conn, on_stream_gone, &streaming);
+        stream_on(&streaming);
     } else if (strcmp(cmd, "big") == 0) {
         char *text = crier_malloc(5 << 20);
         memset(text, 'y', 5 << 20);
@@ -509,6 +555,50 @@ static void test_line_limit(void **state)
     free(line);
 }
 
+struct streamed {
+    int next;
+    int bad_from; /* refuse this line */
+};
+
+static bool on_stream_text(void *arg, const char *text, size_t len)
+{
+    struct streamed *s = arg;
+    json_t *line = json_loadb(text, len, 0, NULL);
+    bool right = json_integer_value(json_object_get(line, "n")) == s->next;
+    json_decref(line);
+    if (s->next % 5000 == 0)
+        usleep(2000); /* slower than the host */
+    return right && ++s->next != s->bad_from;
+}
+
+static void test_stream(void **state)
+{
+    struct streamed got = {0};
+    struct crier_err err = {0};
+    json_t *request = json_pack("{s:s}", "cmd", "stream"), *done = NULL;
+    (void)state;
+    assert_int_equal(crier_control_stream(folder, request, on_stream_text, &got, &done, &err), 5);
+    assert_int_equal(got.next, STREAM_LINES);
+    assert_int_equal(json_integer_value(json_object_get(done, "code")), 5);
+    json_decref(done);
+    /* It waited for its reader, and not for longer than needed. */
+    assert_true(streaming.most > CRIER_CONTROL_ROOM);
+    assert_true(streaming.most < CRIER_CONTROL_ROOM + 1024);
+    assert_int_equal(host.gone, 0);
+
+    /* One that goes half way, and no host's answer. */
+    got = (struct streamed){.bad_from = 100};
+    assert_int_equal(crier_control_stream(folder, request, on_stream_text, &got, &done, &err),
+                     CRIER_ENET);
+    assert_null(done);
+    assert_non_null(strstr(err.text, "is not a crier host"));
+    for (int i = 0; i < 2000 && !host.gone; i++)
+        usleep(1000);
+    assert_int_equal(host.gone, 1);
+    assert_true(streaming.next < STREAM_LINES);
+    json_decref(request);
+}
+
 static void *client(void *arg)
 {
     struct got got;
@@ -680,6 +770,7 @@ int main(void)
         CASE(test_big_answer),   CASE(test_modes),       BARE(test_no_host),
         BARE(test_in_the_way),   BARE(test_virtual),     CASE(test_refused),
         CASE(test_fuzz),         CASE(test_half_lines),  CASE(test_line_limit),
+        CASE(test_stream),
         CASE(test_many_clients), CASE(test_client_goes), CASE(test_slow_reader),
         BARE(test_stop_cuts),    CASE(test_other_user),  BARE(test_long_path),
     };

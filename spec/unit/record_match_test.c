@@ -41,18 +41,21 @@ static int teardown(void **state)
 #define HEAD "\"id\":\"01KAJ9S3M0000000000000000A\",\"seq\":7,\"node\":\"web-1\","
 
 static const char *const records[] = {
-    ['t'] = "{" HEAD "\"time\":\"2026-11-21T21:00:00.000000Z\",\"kind\":\"task\",\"level\":\"error\","
-            "\"logger\":\"task\",\"text\":\"Task 'fetch' status: 'fail'\",\"ok\":false,"
-            "\"task_name\":\"fetch\",\"action\":\"fail\",\"runtime\":75.5,"
-            "\"created\":\"2026-11-21T21:00:00.000000Z\"}",
-    ['m'] = "{" HEAD "\"time\":\"2026-11-20T21:00:00.000000Z\",\"kind\":\"message\",\"level\":\"info\","
-            "\"logger\":\"message.gallery\",\"text\":\"gallery #sp edited\",\"ok\":true,"
-            "\"name\":\"gallery\",\"guild\":{\"id\":\"863071397207212052\",\"name\":\"Crier\"},"
-            "\"success_rate\":1.0,\"runtime\":0.084}",
-    ['l'] = "{" HEAD "\"time\":\"2026-11-21T21:31:00.000000Z\",\"kind\":\"log\",\"level\":\"warning\","
-            "\"logger\":\"bot\",\"text\":\"disk at 91%, in(side)\",\"n\":5,\"word\":\"5\","
-            "\"yes\":true,\"said\":\"true\",\"none\":null,\"note\":\"a \\\"b\\\" \\\\ ~c\","
-            "\"list\":\"x, y\",\"day\":\"today\",\"big\":\"18446744073709551615\",\"empty\":\"\"}",
+    ['t'] =
+        "{" HEAD "\"time\":\"2026-11-21T21:00:00.000000Z\",\"kind\":\"task\",\"level\":\"error\","
+        "\"logger\":\"task\",\"text\":\"Task 'fetch' status: 'fail'\",\"ok\":false,"
+        "\"task_name\":\"fetch\",\"action\":\"fail\",\"runtime\":75.5,"
+        "\"created\":\"2026-11-21T21:00:00.000000Z\"}",
+    ['m'] =
+        "{" HEAD "\"time\":\"2026-11-20T21:00:00.000000Z\",\"kind\":\"message\",\"level\":\"info\","
+        "\"logger\":\"message.gallery\",\"text\":\"gallery #sp edited\",\"ok\":true,"
+        "\"name\":\"gallery\",\"guild\":{\"id\":\"863071397207212052\",\"name\":\"Crier\"},"
+        "\"success_rate\":1.0,\"runtime\":0.084}",
+    ['l'] =
+        "{" HEAD "\"time\":\"2026-11-21T21:31:00.000000Z\",\"kind\":\"log\",\"level\":\"warning\","
+        "\"logger\":\"bot\",\"text\":\"disk at 91%, in(side)\",\"n\":5,\"word\":\"5\","
+        "\"yes\":true,\"said\":\"true\",\"none\":null,\"note\":\"a \\\"b\\\" \\\\ ~c\","
+        "\"list\":\"x, y\",\"day\":\"today\",\"big\":\"18446744073709551615\",\"empty\":\"\"}",
 };
 
 static struct crier_record *record_of(char which)
@@ -228,10 +231,12 @@ static const struct {
     {"n<=like(x)", "match 'n<=like(x)' at 4: like(...) goes with = or !="},
     {"text=like(x", "match 'text=like(x' at 12: expected the ')' of like(...)"},
     {"text=\"x", "match 'text=\"x' at 8: expected the '\"' that ends the text"},
-    {"text=\"x\"y", "match 'text=\"x\"y' at 9: expected nothing behind the '\"' that ends the text"},
+    {"text=\"x\"y",
+     "match 'text=\"x\"y' at 9: expected nothing behind the '\"' that ends the text"},
     {"ok>true", "match 'ok>true' at 4: nothing is greater or less than true (= and != take it)"},
     {"n>", "match 'n>' at 3: nothing is greater or less than an empty text (= and != take it)"},
-    {"created>=1h", "match 'created>=1h' at 10: 'created' is a point in time: -1h is that long ago"},
+    {"created>=1h",
+     "match 'created>=1h' at 10: 'created' is a point in time: -1h is that long ago"},
     {"time<tomorrow", "match 'time<tomorrow' at 6: 'time' is a point in time: expected one such as "
                       "2026-11-21T09:00, -1h or today"},
     {"text~", "match 'text~' at 6: expected a regular expression"},
@@ -281,8 +286,8 @@ static void test_times(void **state)
         {"2026-11-21 09:00", "2026-11-21T08:00:00.000000Z"},
         {"2026-11-21T09:00Z", "2026-11-21T09:00:00.000000Z"},
     };
-    static const char *const wrong[] = {"", "soon", "10", "1x", "25:00", "9:0x", "-", " ago",
-                                        "2026-13-01", "09:00:00:00", "1h later"};
+    static const char *const wrong[] = {"",  "soon", "10",         "1x",          "25:00",   "9:0x",
+                                        "-", " ago", "2026-13-01", "09:00:00:00", "1h later"};
     (void)state;
     for (size_t i = 0; i < CRIER_COUNT(times); i++) {
         struct crier_err err = {0};

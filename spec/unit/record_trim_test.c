@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Hits that a query's order and limit leave out are let go while a store still gathers: the answer is
- * the same, the memory is not.
+ * Hits that a query's order and limit leave out are let go while a store still gathers: the answer
+ * is the same, the memory is not.
  */
 #include <setjmp.h>
 #include <stdarg.h>
