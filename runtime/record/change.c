@@ -62,11 +62,8 @@ int crier_change_init(struct crier_change *c, const struct crier_query *query, c
     size_t n = json_object_size(fields);
     c->fields = crier_calloc(n, sizeof *c->fields);
     c->left = crier_calloc(n, sizeof *c->left);
-    c->others = crier_calloc(n, sizeof *c->others);
     json_object_foreach((json_t *)fields, key, value)
         c->fields[c->field_count++] = (field){{key, strlen(key)}, value};
-    for (size_t i = 0; i < n; i++)
-        c->others[i] = (field){c->fields[i].path, NULL};
     return check(c->fields, n, err);
 }
 
@@ -77,11 +74,23 @@ void crier_change_fini(struct crier_change *c)
     crier_reader_fini(&c->reader);
     free(c->fields);
     free(c->left);
-    free(c->others);
     *c = (struct crier_change){0};
 }
 
 /* ---- events ---- */
+
+/* An event that is meant. */
+struct event {
+    unsigned char first[16];     /* id of its first phase */
+    struct crier_record *folded; /* with the new values; NULL: it is removed */
+};
+
+static void free_event(gpointer p)
+{
+    struct event *e = p;
+    crier_record_unref(e->folded);
+    free(e);
+}
 
 static GBytes *event_key(const struct crier_record *record)
 {
@@ -97,23 +106,6 @@ static GBytes *event_key(const struct crier_record *record)
     GBytes *key = g_bytes_new(text, node.len + id.len + 1);
     free(text);
     return key;
-}
-
-void crier_change_learn(struct crier_change *c, struct crier_record **hits, size_t count)
-{
-    if (!c->events)
-        c->events = g_hash_table_new_full(g_bytes_hash, g_bytes_equal,
-                                          (GDestroyNotify)g_bytes_unref, g_free);
-    size_t n = crier_records_fold(hits, count);
-    for (size_t i = 0; i < n; i++) {
-        GBytes *key = event_key(hits[i]);
-        if (key && crier_query_match(c->query, hits[i]))
-            g_hash_table_insert(c->events, key, g_memdup2(crier_record_id_bytes(hits[i]), 16));
-        else if (key)
-            g_bytes_unref(key);
-        crier_record_unref(hits[i]);
-    }
-    free(hits);
 }
 
 /* ---- a record with new values ---- */
@@ -221,10 +213,8 @@ static void put_members(struct crier_reader *r, struct crier_iter it, field *f, 
     free(inner);
 }
 
-static struct crier_record *changed(struct crier_change *c, const struct crier_record *record,
-                                    const field *fields)
+static void begin_copy(struct crier_reader *r, const struct crier_record *record)
 {
-    struct crier_reader *r = &c->reader;
     crier_reader_begin(r);
     r->who = (struct crier_stored){
         .seq = crier_record_seq(record),
@@ -239,32 +229,74 @@ static struct crier_record *changed(struct crier_change *c, const struct crier_r
         .node = crier_record_node(record),
     };
     memcpy(r->who.id, crier_record_id_bytes(record), sizeof r->who.id);
-    memcpy(c->left, fields, c->field_count * sizeof *fields);
+}
+
+static struct crier_record *changed(struct crier_change *c, const struct crier_record *record)
+{
+    struct crier_reader *r = &c->reader;
+    begin_copy(r, record);
+    memcpy(c->left, c->fields, c->field_count * sizeof *c->fields);
     put_members(r, crier_record_fields(record), c->left, c->field_count);
     return crier_build_restore(&r->b, &r->who);
+}
+
+/* A phase of an event that is changed: the first one has what is new, the others leave it out. */
+static struct crier_record *changed_phase(struct crier_change *c, const struct crier_record *record,
+                                          const struct event *e)
+{
+    struct crier_reader *r = &c->reader;
+    struct crier_iter it = crier_record_fields(record);
+    struct crier_value v;
+    begin_copy(r, record);
+    while (crier_next(&it, &v))
+        if (!touches(c->fields, c->field_count, v.key))
+            crier_build_value(&r->b, v.key.data, v.key.len, &v);
+    it = crier_record_fields(e->folded);
+    bool first = memcmp(e->first, crier_record_id_bytes(record), sizeof e->first) == 0;
+    while (first && crier_next(&it, &v))
+        if (touches(c->fields, c->field_count, v.key))
+            crier_build_value(&r->b, v.key.data, v.key.len, &v);
+    return crier_build_restore(&r->b, &r->who);
+}
+
+void crier_change_learn(struct crier_change *c, struct crier_record **hits, size_t count)
+{
+    if (!c->events)
+        c->events = g_hash_table_new_full(g_bytes_hash, g_bytes_equal,
+                                          (GDestroyNotify)g_bytes_unref, free_event);
+    size_t n = crier_records_fold(hits, count);
+    for (size_t i = 0; i < n; i++) {
+        GBytes *key = event_key(hits[i]);
+        if (key && crier_query_match(c->query, hits[i])) {
+            struct event *e = crier_calloc(1, sizeof *e);
+            memcpy(e->first, crier_record_id_bytes(hits[i]), sizeof e->first);
+            e->folded = c->fields ? changed(c, hits[i]) : NULL;
+            g_hash_table_insert(c->events, key, e);
+        } else if (key) {
+            g_bytes_unref(key);
+        }
+        crier_record_unref(hits[i]);
+    }
+    free(hits);
 }
 
 enum crier_change_verdict crier_change_ask(struct crier_change *c, struct crier_record *record,
                                            struct crier_record **replacement)
 {
     GBytes *key = c->events ? event_key(record) : NULL;
-    const field *fields = c->fields;
-    bool counts = true;
+    const struct event *e = NULL;
     if (key) {
-        const unsigned char *first = g_hash_table_lookup(c->events, key);
+        e = g_hash_table_lookup(c->events, key);
         g_bytes_unref(key);
-        if (!first)
+        if (!e)
             return CRIER_CHANGE_KEEP;
-        counts = memcmp(first, crier_record_id_bytes(record), 16) == 0;
-        if (!counts)
-            fields = c->others;
     } else if (!crier_query_match(c->query, record)) {
         return CRIER_CHANGE_KEEP;
     }
-    c->changed += counts;
+    c->changed += !e || memcmp(e->first, crier_record_id_bytes(record), sizeof e->first) == 0;
     if (!c->fields)
         return CRIER_CHANGE_REMOVE;
-    *replacement = changed(c, record, fields);
+    *replacement = e ? changed_phase(c, record, e) : changed(c, record);
     return CRIER_CHANGE_REPLACE;
 }
 

@@ -38,8 +38,8 @@ struct crier_change {
     size_t field_count;
     uint64_t changed; /**< so far */
     /* private */
-    struct crier_change_field *left, *others;
-    void *events; /* GHashTable: node and event_id -> id of the first phase */
+    struct crier_change_field *left;
+    void *events; /* GHashTable: node and event_id -> struct event */
     struct crier_reader reader;
 };
 

@@ -236,6 +236,8 @@ conformance.changes = {
   { "the message", [[q { guild = { name = "Other", id = "863071397207212052" }, seen = 1 }:all()]], "gallery" },
   { "update of an event", [[q { kind = "event", code = "E9" }:update { code = "E10", is_error = false }]], "1" },
   { "the event", [[q { kind = "event", code = "E10", is_error = false, mod_type = "report" }:all()]], "report.build" },
+  { "update within a field of an event", [[q { ev_where = "shop.open" }:update { ["params.x"] = 3 }]], "1" },
+  { "such an event", [[q { ["params.door"] = 2, ["params.x"] = 3 }:all()]], "shop.open" },
   { "delete of an event", [[q { kind = "event", mod_type = "shop" }:delete()]], "1" },
   { "the event left", [[q { kind = "event" }:all()]], "report.build" },
   { "a common member is refused", [[q { n = 1 }:update { level = "info" }]], "nil: .*'level' is part of what every record is" },

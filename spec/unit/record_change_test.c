@@ -68,10 +68,10 @@ static void assert_fields(struct crier_record *record, const char *want)
 
 static const char *const phases[] = {
     "{\"event_id\":\"e1\",\"phase\":\"start\",\"when_started\":1,\"when_finished\":null,"
-    "\"mod_type\":\"report\",\"is_error\":false}",
+    "\"mod_type\":\"report\",\"is_error\":false,\"params\":{\"a\":1}}",
     "{\"event_id\":\"e1\",\"phase\":\"note\",\"notes\":\"first\",\"descr_fin\":null}",
     "{\"event_id\":\"e1\",\"phase\":\"finish\",\"when_finished\":2,\"is_error\":true,"
-    "\"descr_fin\":\"done\"}",
+    "\"descr_fin\":\"done\",\"params\":{\"b\":2}}",
     "{\"event_id\":\"e1\",\"phase\":\"note\",\"notes\":\"second\"}",
     "{\"event_id\":\"e1\",\"phase\":\"note\",\"notes\":\"first\"}",
 };
@@ -112,7 +112,7 @@ static void folding(void **state)
         assert_int_equal(crier_record_text(e).len, 5);
         assert_fields(e, "\"event_id\":\"e1\",\"phase\":\"finish\",\"when_started\":1,"
                          "\"when_finished\":2,\"mod_type\":\"report\",\"is_error\":true,"
-                         "\"notes\":\"first\\nsecond\",\"descr_fin\":\"done\"}");
+                         "\"params\":{\"b\":2},\"notes\":\"first\\nsecond\",\"descr_fin\":\"done\"}");
         for (size_t i = 0; i < n; i++)
             crier_record_unref(list[i]);
     }
@@ -263,7 +263,8 @@ static void events(void **state)
 {
     (void)state;
     struct crier_query *q = query("descr_fin", "done"); /* which only one phase says */
-    json_t *fields = json_loads("{\"code\":\"E7\",\"is_error\":null,\"notes\":\"seen\"}", 0, NULL);
+    json_t *fields = json_loads("{\"code\":\"E7\",\"is_error\":null,\"notes\":\"seen\",\"params.x\":3}", 0,
+                                NULL);
     for (int remove = 0; remove < 2; remove++) {
         struct crier_change c;
         struct crier_record *made[6], *after[6];
@@ -285,8 +286,9 @@ static void events(void **state)
         if (!remove) {
             assert_int_equal(crier_records_fold(after, 5), 1);
             assert_fields(after[0], "\"event_id\":\"e1\",\"phase\":\"finish\",\"when_started\":1,"
-                                    "\"when_finished\":2,\"mod_type\":\"report\",\"code\":\"E7\","
-                                    "\"notes\":\"seen\",\"descr_fin\":\"done\"}");
+                                    "\"when_finished\":2,\"mod_type\":\"report\","
+                                    "\"params\":{\"b\":2,\"x\":3},\"notes\":\"seen\","
+                                    "\"code\":\"E7\",\"descr_fin\":\"done\"}");
             crier_record_unref(after[0]);
         }
         for (int i = 0; i < 6; i++)
