@@ -345,9 +345,10 @@ static void a_driver_that_hangs_holds_nobody(void **state)
 {
     (void)state;
     int ended = 0;
-    struct crier_sink *a = start_sink("a", (struct how){.batch = 10});
+    struct crier_sink *a = open_sink("a", (struct how){.batch = 10});
     atomic_store(&fake_named("a")->hang, true);
     push(a, 100);
+    crier_sink_start(a, loop);
     while (atomic_load(&fake_named("a")->writing) == 0)
         usleep(100);
     int64_t before = crier_loop_now(loop);
@@ -368,9 +369,10 @@ static void a_driver_that_hangs_holds_nobody(void **state)
 static void left_behind(void **state)
 {
     (void)state;
-    struct crier_sink *a = start_sink("a", (struct how){.batch = 10});
+    struct crier_sink *a = open_sink("a", (struct how){.batch = 10});
     atomic_store(&fake_named("a")->hang, true);
     push(a, 100);
+    crier_sink_start(a, loop);
     while (atomic_load(&fake_named("a")->writing) == 0)
         usleep(100);
     crier_sink_end(a, 0, NULL, NULL);
@@ -421,9 +423,10 @@ static void succeeds(void **state)
 static void succeeds_one_that_hangs(void **state)
 {
     (void)state;
-    struct crier_sink *a = start_sink("a", (struct how){.queue = 50, .batch = 10});
+    struct crier_sink *a = open_sink("a", (struct how){.queue = 50, .batch = 10});
     atomic_store(&fake_named("a")->hang, true);
     push(a, 30);
+    crier_sink_start(a, loop);
     while (atomic_load(&fake_named("a")->writing) == 0)
         usleep(100);
     struct crier_sink *b = open_sink("a", (struct how){.queue = 50, .durable = true});
@@ -457,9 +460,10 @@ static void end_before_the_predecessor_has(void **state)
 {
     (void)state;
     int ended = 0;
-    struct crier_sink *a = start_sink("a", (struct how){.batch = 10});
+    struct crier_sink *a = open_sink("a", (struct how){.batch = 10});
     atomic_store(&fake_named("a")->hang, true);
     push(a, 30);
+    crier_sink_start(a, loop);
     while (atomic_load(&fake_named("a")->writing) == 0)
         usleep(100);
     struct crier_sink *b = open_sink("a", (struct how){0});

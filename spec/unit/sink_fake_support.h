@@ -28,14 +28,15 @@ struct fake {
     char name[16];
     uint64_t *seq; /* of what was written */
     size_t count, cap;
-    size_t first_batch; /* size of the first batch since the last opening */
-    int64_t tries[64];  /* when writes came */
+    atomic_size_t first_batch; /* size of the first batch since the last opening */
+    int64_t tries[64];         /* when writes came */
     size_t try_count;
     _Atomic(enum crier_verdict) verdict; /* of the next writes; RETRY_LATER etc. store nothing */
     atomic_bool hang;                    /* write does not return before it is let go */
     atomic_int writing;                  /* writes under way: never two */
     atomic_int opened, closed, interrupted;
     struct crier_sink *sink; /* attached */
+    struct crier_rng rng;    /* for the test's own `write` */
 };
 
 static struct fake fakes[4];
@@ -303,7 +304,7 @@ static struct crier_sink *start_sink(const char *name, struct how how)
     return sink;
 }
 
-static struct crier_record *make_record(void)
+static inline struct crier_record *make_record(void)
 {
     char text[200];
     crier_build_begin(&builder, CRIER_KIND_LOG, CRIER_INFO, crier_clock_wall(the_clock));
@@ -314,7 +315,7 @@ static struct crier_record *make_record(void)
     return crier_build_end(&builder);
 }
 
-static void push(struct crier_sink *sink, size_t n)
+static inline void push(struct crier_sink *sink, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         struct crier_record *record = make_record();
@@ -337,7 +338,7 @@ static void check_books(struct crier_sink *sink)
 }
 
 /* What was written is from .. from + count - 1, each once and in order. */
-static void check_written(const char *name, uint64_t from, size_t count)
+static inline void check_written(const char *name, uint64_t from, size_t count)
 {
     struct fake *f = fake_named(name);
     assert_int_equal(f->count, count);
@@ -345,7 +346,7 @@ static void check_written(const char *name, uint64_t from, size_t count)
         assert_int_equal(f->seq[i], from + i);
 }
 
-static void run_for(int64_t us)
+static inline void run_for(int64_t us)
 {
     crier_loop_run(loop, crier_loop_now(loop) + us);
 }
