@@ -77,7 +77,11 @@ static void on_sink_event(void *arg, struct crier_sink *sink, const char *what, 
 {
     struct crier_host *host = arg;
     const char *name = crier_sink_name(sink);
+    char *own = crier_asprintf("sink '%s': ", name);
     bool bad = strcmp(what, "ok") != 0;
+    while (text && strncmp(text, own, strlen(own)) == 0)
+        text += strlen(own); /* named already */
+    free(own);
     /* A function that fails and works in turns would have something new to fail at each time. */
     host->about = crier_sink_driver_of(sink)->script ? sink : NULL;
     crier_host_system(host,

@@ -132,6 +132,7 @@ static void destroy(struct crier_sink *s)
     crier_options_fini(&s->common);
     crier_options_fini(&s->options);
     pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->self_lock);
     pthread_mutex_destroy(&s->tell_lock);
     pthread_mutex_destroy(&s->fallback_lock);
     free(s->dead_path);
@@ -149,6 +150,7 @@ int crier_sink_open(const struct crier_sink_driver *driver, const char *name,
 
     atomic_init(&s->refs, 1);
     pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->self_lock, NULL);
     pthread_mutex_init(&s->tell_lock, NULL);
     pthread_mutex_init(&s->fallback_lock, NULL);
     s->driver = driver;
@@ -404,9 +406,11 @@ void crier_sink_close(struct crier_sink *s)
     if (!atomic_load(&s->passed_on))
         crier_queue_save(s->queue);
     crier_sink_lean(s, false);
+    pthread_mutex_lock(&s->self_lock);
+    s->closed = true;
+    pthread_mutex_unlock(&s->self_lock);
     s->driver->close(s->self);
     s->self = NULL;
-    s->closed = true;
 }
 
 static void unref_posted(void *arg)
@@ -438,8 +442,10 @@ static void ask_to_drain(struct crier_sink *s)
 
 static void interrupt(struct crier_sink *s)
 {
-    if (s->driver->interrupt)
+    pthread_mutex_lock(&s->self_lock);
+    if (s->driver->interrupt && !s->closed)
         s->driver->interrupt(s->self);
+    pthread_mutex_unlock(&s->self_lock);
 }
 
 static void drain(struct crier_sink *s, int64_t within)

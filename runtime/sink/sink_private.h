@@ -76,6 +76,9 @@ struct crier_sink {
     bool pending, answered; /* a batch that write left PENDING */
     struct sink_answer answer;
 
+    pthread_mutex_t self_lock; /* while the driver is interrupted, or about to be closed */
+    bool closed;
+
     pthread_mutex_t tell_lock; /* guards the members up to the next comment */
     int64_t drops_told, rejects_told;
     uint64_t rejects;
@@ -89,7 +92,6 @@ struct crier_sink {
     unsigned attempts; /* tries in a row that failed */
     int64_t trouble_told;
     int64_t retry_at;
-    bool closed;
     size_t offered; /* records of the batch that write was given last */
     struct crier_rng rng;
 };
