@@ -106,7 +106,7 @@ describe("crier.sink.custom", function()
         end,
       ]])
       wait_out "1 3 r 1\n2 2 r 2\n3 2 r 2\n4 1 r 3\n"
-      bot:wait_record(text_of("sink", "sink 'c': one is stored"))
+      bot:wait_record(text_of("sink", "failing: one is stored"))
       bot:wait_record(text_of("sink", "1 record rejected: it is at fault"))
       assert.is_truthy(out(".crier/sim/sinks/c.dead.jsonl"):find('"text":"r 2"', 1, true))
       assert.equal(0, stop())
@@ -117,7 +117,7 @@ describe("crier.sink.custom", function()
       { "raises", [[error "no way"]], "bot.lua:%d+: no way", error = true },
       { "raises what is no text", [[error {}]], "the error is a table value, not a text", error = true },
       { "hangs", [[crier.sleep "1h"]], "write took longer than 200ms %(option 'timeout'%)" },
-      { "never ends", [[while true do end]], "sink 'c': write used more than 100ms of CPU time %(limits.callback%)", error = true },
+      { "never ends", [[while true do end]], "write used more than 100ms of CPU time %(limits.callback%)", error = true },
       { "never ends, in a pcall", [[while true do pcall(function() while true do end end) end]],
         "write used more than 100ms of CPU time", error = true },
       { "allocates without end", [[local t = {} while true do t[#t + 1] = ("x"):rep(1 << 30) end]],
@@ -131,7 +131,7 @@ describe("crier.sink.custom", function()
         "write returned the number 4 as the number of records stored, of 3" },
       { "returns rubbish as the number stored", [[return nil, "x", "y"]],
         'write returned the string "y" as the number of records stored' },
-      { "returns a message that is no text", [[return nil, { 1 }]], "sink 'c': a table; it is tried again" },
+      { "returns a message that is no text", [[return nil, { 1 }]], "failing: a table; it is tried again" },
     }
     for _, fault in ipairs(faults) do
       it("tries again when write " .. fault[1], function()
