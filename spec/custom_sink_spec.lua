@@ -306,6 +306,40 @@ describe("crier.sink.custom", function()
       assert.equal(first, again)
     end)
 
+    it("loses nothing over reloads that come one upon the other, and writes one batch at a time", function()
+      local text = head .. [[
+        local c = crier.sink.custom { name = "c", timeout = "OPTION", kinds = "log",
+          write = function(self, records)
+            assert(not io.open "busy", "two at a time")
+            io.open("busy", "w"):close()
+            crier.sleep "5ms"
+            for _, r in ipairs(records) do out(r.text) end
+            os.remove "busy"
+            return true
+          end }
+        local n = crier.state("n", { last = 0 })
+        local function tick()
+          for i = 1, 40 do n.last = n.last + 1 crier.log.info("n" .. n.last) crier.sleep "5ms" end
+        end
+        crier.on("start", tick)
+        crier.on("reload", tick)
+      ]]
+      start((text:gsub("OPTION", "10s")))
+      bot:wait_record(function(r) return r.what == "start" end)
+      for i = 1, 24 do
+        bot:write("bot.lua", (text:gsub("OPTION", i % 3 == 0 and "11s" or "10s")) .. "-- " .. i)
+        local r = bot:crier { "reload" }
+        assert.equal(0, r.code, r.out .. r.err)
+      end
+      assert.equal(0, stop())
+      local seen, logged = {}, {}
+      for name in out():gmatch "n%d+" do seen[name] = (seen[name] or 0) + 1 end
+      for _, r in ipairs(bot:records()) do if r.text:find "^n%d+$" then logged[#logged + 1] = r.text end end
+      assert.is_true(#logged > 100)
+      for _, name in ipairs(logged) do assert(seen[name], name .. " is lost") end
+      assert.is_nil(out():find("two at a time", 1, true))
+    end)
+
     it("answers queries with the reason why it cannot", function()
       start(functions([[write = function() return true end]]) .. [[
         crier.on("start", function() local hits, err = c:filter {}:all() crier.log.info(tostring(err)) end)

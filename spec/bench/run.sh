@@ -6,7 +6,7 @@
 # `-`, and said on stderr; so is a target that was missed. README.md here says what is measured.
 set -euo pipefail
 
-groups=(dayfile start memory idle scheduled reload timers record_encode lua_call sink_push sink_lines query embed sql)
+groups=(dayfile start memory idle scheduled reload timers record_encode lua_call sink_push sink_module sink_lines query embed sql)
 
 usage() {
     cat <<END
@@ -64,6 +64,7 @@ declare -A target=(
     [query_csv_text]='<150' [query_csv_number]='<150' [query_csv_time]='<150'
     [sql_sqlite_write]='>40000' [sql_postgres_write]='>30000' [sql_mariadb_write]='>20000'
     [sql_sqlite_filter]='<50'
+    [sink_module_counting]='>700000'
     [reload_lost]='<0' [reload_doubled]='<0'
 )
 
@@ -109,7 +110,7 @@ measure() {
         ;;
     *)
         "$build/bench/${1/#timers/loop_timers}" >"$tmp/ours"
-        if has python3 && [ "$1" != sink_lines ]; then
+        if has python3 && [ "$1" != sink_lines ] && [ "$1" != sink_module ]; then
             python3 "$here/peers.py" "$1" |
                 awk -F'\t' -v OFS='\t' '{ print $1, $2, $1 ~ /^query_memory/ ? "sqlite" : "python" }' >"$tmp/peers"
         fi
