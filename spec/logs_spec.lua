@@ -8,7 +8,7 @@ local proc = require "spec.support.proc"
 -- Records of two loggers and five levels, then lines whenever the file `more` tells how many.
 local script = [[
 local crier = require "crier"
-crier.config { timezone = "Europe/Ljubljana" }
+crier.config { timezone = "Europe/Ljubljana", limits = { callback = "60s" } }
 crier.sink.jsonl { name = "all", path = "all.jsonl" }
 crier.sink.jsonl { name = "bad", path = "bad.jsonl", level = "warning" }
 crier.sink.console { name = "out", level = "warning" }

@@ -9,7 +9,7 @@ local proc = require "spec.support.proc"
 local function script(count, sinks)
   return ([[
 local crier = require "crier"
-crier.config { limits = { stop = "1s" } }
+crier.config { limits = { stop = "1s", callback = "60s" } }
 crier.sink.console { name = "out", level = "warning" }
 %s
 crier.on("start", function()
