@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/read.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "host/logs.h"
 #include "record/match.h"
 #include "record/read.h"
+#include "sink/spool.h"
 #include "state/state.h"
 
 static int say(const struct crier_client *client, const char *text, int code)
@@ -252,6 +254,25 @@ static int read_page(const struct crier_declared_sink *s, void *self, struct cri
     return 0;
 }
 
+/* What its sink has not written yet is not in the store. */
+static void tell_of_spool(const struct crier_client *client, const char *state_folder,
+                          const char *name)
+{
+    const struct crier_spool_config look = {.look = true};
+    struct crier_spool *spool;
+    char *folder = crier_sink_folder(state_folder, name);
+    if (crier_spool_open(folder, &look, &spool, NULL) == 0) {
+        uint64_t n = crier_spool_count(spool);
+        if (n)
+            fprintf(stderr,
+                    "crier %s: sink '%s' has not written %" PRIu64 " more record%s; it does when the "
+                    "host runs (crier sink list)\n",
+                    client->command, name, n, n == 1 ? "" : "s");
+        crier_spool_close(spool);
+    }
+    free(folder);
+}
+
 static int read_stored(const struct crier_client *client, json_t *request,
                        const struct crier_reader_out *out)
 {
@@ -276,8 +297,13 @@ static int read_stored(const struct crier_client *client, json_t *request,
         rc = read_page(s, self, &logs, out, &more, &err);
     if (self)
         s->driver->close(self);
-    if (rc != 0)
+    if (rc != 0) {
         code = say_err(client, &err);
+    } else {
+        char *spools = crier_client_folder(client->state, client->file);
+        tell_of_spool(client, spools, s->name);
+        free(spools);
+    }
     crier_logs_fini(&logs);
     free(folder);
     crier_generation_unref(gen);
