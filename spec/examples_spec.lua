@@ -119,6 +119,20 @@ examples["sql_logging.lua"] = {
   end,
 }
 
+examples["queries.lua"] = {
+  args = { "--for", "7s", "--transcript" },
+  check = function(seen)
+    local told, visits = 0, 0
+    for sales, forgotten in seen.out:gsub("%s+", " "):gmatch
+      "(%d+) sales, the best of them [%a ]+ for %d+; %d+ in milk and cheese %((%d+) visits" do
+      told, visits = told + sales, visits + forgotten
+    end
+    local text = seen.bot:read "examples/shop.jsonl"
+    assert.is_true(told > 10 and visits > 3, seen.out)
+    assert.equal(told, select(2, text:gsub('"told":%d', "")))
+  end,
+}
+
 examples["embed_and_file.lua"] = {
   args = { "--for", "3s", "--transcript" },
   check = function(seen)
