@@ -36,7 +36,7 @@
  * be called in a signal handler, nor in the child of a fork. [owner]: any thread, but one at a
  * time, and not at the same time as the object's _free. [loop]: called by crier on the thread of
  * crier_run, which it must not hold up. Logging never waits for a sink: a full queue spills to the
- * state folder, or drops by the sink's policy, which is counted. A pipeline's own threads block all
+ * state folder (with the policy "block", too), or drops by the sink's policy, which is counted. A pipeline's own threads block all
  * signals. crier_run takes SIGRTMIN+3 for the CPU budget of callbacks and ignores SIGPIPE; it
  * handles SIGTERM, SIGINT, SIGHUP and SIGUSR1 only if asked to.
  *
