@@ -36,9 +36,10 @@
  * be called in a signal handler, nor in the child of a fork. [owner]: any thread, but one at a
  * time, and not at the same time as the object's _free. [loop]: called by crier on the thread of
  * crier_run, which it must not hold up. Logging never waits for a sink: a full queue spills to the
- * state folder (with the policy "block", too), or drops by the sink's policy, which is counted. A pipeline's own threads block all
- * signals. crier_run takes SIGRTMIN+3 for the CPU budget of callbacks and ignores SIGPIPE; it
- * handles SIGTERM, SIGINT, SIGHUP and SIGUSR1 only if asked to.
+ * state folder (with the policy "block", too), or drops by the sink's policy, which is counted. A
+ * pipeline's own threads block all signals. crier_run takes SIGRTMIN+3 for the CPU budget of
+ * callbacks, and ignores SIGPIPE and SIGXFSZ while it runs; it handles SIGTERM, SIGINT, SIGHUP and
+ * SIGUSR1 only if asked to, and leaves these six as they were.
  *
  * Errors. A function that can fail returns 0 or a negative enum crier_code (crier/err.h), or NULL,
  * and fills the struct crier_err that it was given, which may be NULL: `text` says what is wrong
@@ -255,9 +256,10 @@ CRIER_API CRIER_CHECK int crier_pipeline_sink(struct crier_pipeline *pipeline, c
 
 /** [any] Add a rule behind those that are there. rule is a JSON object:
  *      {"match": {"level": {"ge": "error"}, "logger": {"like": "shop.%"}}, "to": ["pager", "log"]}
- *  The members are those of crier.route in Lua: match, unless, to, copy, now, dedupe, sample, rate ("100/1m");
- *  {"otherwise": true, "to": "log"} takes what no rule before it took. A match is written as for
- *  crier_pipeline_query. As long as there is no rule, every sink gets all that it takes. */
+ *  The members are those of crier.route in Lua: match, unless, to, copy, now, dedupe, sample and
+ *  rate ("100/1m"); {"otherwise": true, "to": "log"} takes what no rule before it took. A match is
+ *  written as for crier_pipeline_query. As long as there is no rule, every sink gets all that it
+ *  takes. */
 CRIER_API CRIER_CHECK int crier_pipeline_route(struct crier_pipeline *pipeline, const char *rule,
                                                struct crier_err *err);
 
@@ -314,8 +316,8 @@ CRIER_API CRIER_CHECK int crier_pipeline_counts(struct crier_pipeline *pipeline,
 
 /** [any, but not from within a sink] Stop: what is logged from now on is dropped; what waits is
  *  written, for at most `within` microseconds plus the write that is under way; the rest goes to
- *  the state folder. 0: everything was written, or is kept for the next start; CRIER_ETIMEOUT: there
- *  was more, and it is lost (no state folder, or the sink's policy); err says how many records. A
+ *  the state folder. 0: all was written, or is kept for the next start; CRIER_ETIMEOUT: there was
+ *  more, and it is lost (no state folder, or the sink's policy); err says how many records. A
  *  second call does nothing. */
 CRIER_API int crier_pipeline_stop(struct crier_pipeline *pipeline, int64_t within,
                                   struct crier_err *err);

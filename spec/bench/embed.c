@@ -2,8 +2,8 @@
  *
  * Logging from C through the public interface into a jsonl file: records/s of 1, 2 and 4 threads,
  * from the first call to the last byte in the file; the CPU time that a call costs the thread that
- * logs, and that a record costs all threads; what a call costs that its level turns off. Prints `name value unit`, tab-separated; the best of some
- * rounds.
+ * logs, and that a record costs all threads; what a call costs that its level turns off. Prints
+ * `name value unit`, tab-separated; the best of some rounds.
  */
 #include <pthread.h>
 #include <stdio.h>
