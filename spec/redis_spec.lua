@@ -207,7 +207,7 @@ describe("crier.sink.redis", function()
     local counts, told = {}, 0
     for _, record in ipairs(r.records) do
       if record.text == "count" then counts[record.of] = record.count end
-      if record.kind == "system" and record.text:find("troubled: sink 'redis': normalize: ", 1, true) then
+      if record.kind == "system" and record.text:find("troubled: normalize: ", 1, true) then
         told = told + 1
       end
     end

@@ -762,6 +762,7 @@ const struct crier_sink_driver crier_sink_redis = {
     .kinds = (1u << CRIER_KIND_COUNT) - 1,
     .overflow = "spill",
     .batch = 4096, /* what a batch repeats costs nothing; what it does not, a word of one call */
+    .durable = true,
     .open = redis_open,
     .write = redis_write,
     .close = redis_close,

@@ -71,7 +71,7 @@ static enum crier_overflow read_overflow(const struct crier_sink *s)
 static bool read_durable(const struct crier_sink *s)
 {
     const struct crier_option_value *v = crier_options_get(&s->common, "durable");
-    return v->set ? v->i : s->driver->durable;
+    return v->set ? v->i : s->driver->durable && read_overflow(s) <= CRIER_BLOCK;
 }
 
 static int check_durable(const struct crier_sink *s, struct crier_err *err)
