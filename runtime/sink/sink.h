@@ -6,14 +6,25 @@
  * batch and says what happened. One record's way:
  *
  *   router [loop] -> crier_sink_push -> bounded queue -> worker takes a batch -> driver->write
- *                                          |  full: spill file (in order), or the policy
+ *                                          |  full: spool (in order), or the policy
  *
  * Ownership: the queue holds a reference to each record until the driver has answered for it.
  * The loop is never blocked: a push is a mutex, a store and perhaps a wake-up; a full queue spills
- * to a file in the state folder and the worker reads it back in order.
+ * to a spool in the state folder and the worker reads it back in order. Of a durable sink every
+ * record is in the spool (a mapped file) before the push returns.
+ *
+ * Failing: a write that asks for a retry is tried again after a pause, with the same batch. After
+ * `retry.times` of them in a row the sink is down: what waits moves to the spool, its fallback gets a
+ * copy of each record that is owed, once, and it is tried for ever; when it works again, what waits is
+ * written in order.
+ *
+ * The end: crier_sink_end asks for it and returns; the worker writes what it can in the time given,
+ * saves the rest, closes the driver and says so. A sink that takes another's place goes on with its
+ * queue (crier_sink_succeed).
  *
  * Accounting, true at every moment (a spec checks it):
  *   accepted = written + queued + spilled + rejected + dropped
+ * Copies to a fallback are that one's accepted records; here they are counted apart.
  */
 #ifndef CRIER_SINK_SINK_H
 #define CRIER_SINK_SINK_H
@@ -44,7 +55,7 @@ struct crier_sink_env {
     struct crier_clock *clock;
     const struct crier_zone *zone; /**< the config's time zone */
     const char *folder;            /**< the script's folder: relative paths resolve against it */
-    const char *state_folder;      /**< spill files and the like go to <state_folder>/sinks */
+    const char *state_folder;      /**< spools and the like go to <state_folder>/sinks */
     bool sim;
     const char *const *sim_allow; /**< hosts that may be reached in --sim nevertheless; ends with
                                        NULL; NULL: none */
@@ -158,8 +169,8 @@ extern const size_t crier_sink_common_count;
 
 /** Open a sink. `options` and `common` are taken over (moved), also on failure. Called from the
  *  thread that builds a generation; the worker is started by crier_sink_start. What an earlier run
- *  left in the spill file counts as accepted and is written first. CRIER_ECONFIG: an option is
- *  wrong; CRIER_EVERSION, CRIER_EIO: the spill file cannot be used; else what the driver says. */
+ *  left in the spool counts as accepted and is written first. CRIER_ECONFIG: an option is
+ *  wrong; CRIER_EVERSION, CRIER_EIO: the spool cannot be used; else what the driver says. */
 CRIER_CHECK int crier_sink_open(const struct crier_sink_driver *driver, const char *name,
                                 struct crier_options *common, struct crier_options *options,
                                 const struct crier_sink_env *env, struct crier_sink **out,
@@ -198,7 +209,7 @@ void crier_sink_flush(struct crier_sink *sink, void (*done)(void *arg), void *ar
 /** [loop] Ask for a reopen of files. */
 void crier_sink_reopen(struct crier_sink *sink);
 /** [loop] Flush for at most `within` microseconds of monotonic time, then stop the worker and close
- *  the driver. What is not written goes to the spill file and is written at the next start; where
+ *  the driver. What is not written goes to the spool and is written at the next start; where
  *  the overflow policy is not "spill" it is dropped, counted and told. Waits for a write that is
  *  under way. In virtual time one try is made, whatever `within` is (unless 0). */
 void crier_sink_stop(struct crier_sink *sink, int64_t within);
