@@ -279,6 +279,75 @@ crier.sink.memory { name = "mem" }
   end)
 end)
 
+describe("a state folder that config.state names", function()
+  it("is found by the script", function()
+    local bot = Bot.new((script:gsub('timezone = ', 'state = "elsewhere/state", timezone = ')))
+    bot:start()
+    bot:wait_record(function(r) return r.text == "all is there" end)
+    assert.equal("7", numbers(bot:crier { "logs", "bot.lua", "--json", "n=7" }))
+    assert.equal(0, bot:crier({ "status", "bot.lua" }).code)
+    assert.equal("7", numbers(bot:crier { "logs", "--state", "elsewhere/state", "--json", "n=7" }))
+    bot.process:signal "TERM"
+    bot.process:wait(15)
+    assert.equal("7", numbers(bot:crier { "logs", "bot.lua", "--json", "n=7" }))
+    assert.equal("7", numbers(bot:crier { "logs", "--state", "elsewhere/state", "--json", "n=7" }))
+    bot:close()
+  end)
+end)
+
+describe("every store", function()
+  it("gives crier logs the same answers, and takes what is copied once", function()
+    local bot = Bot.new(([[
+local crier = require "crier"
+crier.sink.console { name = "out", level = "warning" }
+crier.sink.jsonl { name = "l", path = "all.jsonl" }
+crier.sink.csv { name = "c", path = "all.csv" }
+crier.sink.json { name = "j", kinds = { "log" }, level = "debug" }
+crier.sink.memory { name = "m" }
+crier.sink.sql { name = "q", dsn = "Driver=SQLite3;Database=all.db" }
+crier.on("start", function()
+  for i = 1, 300 do
+    crier.log.log(i % 3 == 0 and "debug" or "info", "line " .. i,
+      { n = i, user = "u" .. i % 7, half = i / 2 })
+  end
+  crier.log.warning "all is there"
+end)
+]]))
+    bot:start()
+    bot:wait_record(function(r) return r.text == "all is there" end)
+    local asked = {
+      { "-n", "all", "n>0" }, { "-n", "7", "kind=log" }, { "half>=100", "half<=120.5" },
+      { "user=in(u1,u5)", "level=debug" }, { "text~^line \\d\\d$", "user!=u3" },
+      { "text=like(%7%)" }, { "--since", "1h", "--level", "info", "n<=50" }, { "n=null", "kind=log" },
+    }
+    local function answers(sinks)
+      for _, words in ipairs(asked) do
+        local want
+        for name in sinks:gmatch "." do
+          local r = bot:crier { "logs", "--json", "--sink", name, table.unpack(words) }
+          assert.equal(0, r.code, r.err)
+          want = want or r.out
+          assert.equal(want, r.out, "sink " .. name .. ": " .. table.concat(words, " "))
+        end
+        assert.is_truthy(want:find("\n", 1, true), table.concat(words, " "))
+      end
+    end
+    answers "lcjmq"
+    for from in ("lcjmq"):gmatch "." do
+      for to in ("lcjmq"):gmatch "." do
+        if from ~= to then
+          assert.equal(("0 records moved into '%s', 300 were there already\n"):format(to),
+            bot:crier({ "sink", "copy", from, to, "n>0" }).out)
+        end
+      end
+    end
+    bot.process:signal "TERM"
+    bot.process:wait(15)
+    answers "lcjq"
+    bot:close()
+  end)
+end)
+
 describe("the sink that crier logs reads", function()
   -- Declared sinks, and which one answers while the bot runs and after it.
   local cases = {

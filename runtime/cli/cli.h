@@ -53,8 +53,8 @@ int crier_usage(const char *command, const char *fmt, ...) __attribute__((format
 /** For getopt's '?': an option that is unknown or lacks its argument. Returns 64. */
 int crier_usage_option(const char *command, char **argv);
 /** The state folder that a client command talks to: --state, else beside FILE, else $CRIER_STATE,
- *  else ./.crier; the simulator's, where only that one has a host, or neither has and only that one
- *  had. malloc'ed. */
+ *  else ./.crier; where no host is beside FILE, the one that FILE's config.state names. The
+ *  simulator's, where only that one has a host, or neither has and only that one had. malloc'ed. */
 char *crier_client_folder(const char *state, const char *file);
 
 #endif

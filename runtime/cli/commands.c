@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "cli/load.h"
 #include "script/declare.h"
 
 const struct crier_command crier_commands[] = {
@@ -217,6 +218,19 @@ static bool has_state(const char *folder)
     return yes;
 }
 
+/* The folder of config.state, or the simulator's in it; NULL: the script says nothing of it. */
+static char *told_by_script(const char *file)
+{
+    struct crier_generation *gen;
+    char *folder = NULL;
+    if (access(file, R_OK) != 0 || crier_load_script(file, NULL, &gen) != 0)
+        return NULL;
+    if (gen->config.state)
+        folder = crier_client_folder(gen->config.state, NULL);
+    crier_generation_unref(gen);
+    return folder;
+}
+
 char *crier_client_folder(const char *state, const char *file)
 {
     const char *env = getenv("CRIER_STATE");
@@ -231,10 +245,17 @@ char *crier_client_folder(const char *state, const char *file)
     } else {
         folder = crier_strdup(env && *env ? env : ".crier");
     }
-    char *sim = crier_path_join(folder, "sim");
-    bool simulated = !has_host(folder) && (has_host(sim) || (!has_state(folder) && has_state(sim)));
-    free(simulated ? folder : sim);
-    return simulated ? sim : folder;
+    char *sim = crier_path_join(folder, "sim"), *out = NULL;
+    bool here = has_host(folder), simulated = !here && has_host(sim);
+    if (!here && !simulated && file && !state)
+        out = told_by_script(file);
+    if (!here && !simulated)
+        simulated = !has_state(folder) && has_state(sim);
+    if (!out)
+        out = crier_strdup(simulated ? sim : folder);
+    free(folder);
+    free(sim);
+    return out;
 }
 
 int crier_cmd_version(int argc, char **argv)

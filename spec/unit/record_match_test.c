@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/ulid.h"
 #include "record/match.h"
 #include "record/read.h"
 
@@ -340,6 +341,44 @@ static void test_words_join_what_is_there(void **state)
     crier_record_unref(l);
 }
 
+/* Whatever the words are: a query that can be asked, or an error that says something. */
+static void test_any_words(void **state)
+{
+    static const char *const parts[] = {"kind", "level", "text",  "a.b",  "in(",  "like(", ")",
+                                        ",",    "\"",    "\\",    "=",    "!=",   "!~",    "~",
+                                        ">=",   "<",     "1",     "-1d",  "1e9",  " ",     "(",
+                                        "[",    "*",     "today", "null", "\xff", "x"};
+    struct crier_rng rng;
+    struct crier_record *record = record_of('l');
+    size_t good = 0;
+    (void)state;
+    crier_rng_seed(&rng, 3);
+    for (int i = 0; i < 30000; i++) {
+        char store[3][64];
+        const char *words[3];
+        size_t count = (size_t)crier_rng_range(&rng, 1, 3);
+        for (size_t k = 0; k < count; k++) {
+            store[k][0] = '\0';
+            for (int64_t n = crier_rng_range(&rng, 0, 7); n > 0; n--)
+                strcat(store[k], parts[crier_rng_next(&rng) % CRIER_COUNT(parts)]);
+            words[k] = store[k];
+        }
+        struct crier_query *query = crier_query_new(zone);
+        struct crier_err err = {0};
+        int rc = crier_match_add(query, words, count, zone, now, &err);
+        if (rc == 0) {
+            good++;
+            (void)crier_query_match(query, record);
+        } else {
+            assert_int_equal(rc, CRIER_EINVAL);
+            assert_memory_equal(err.text, "match '", 7);
+        }
+        crier_query_free(query);
+    }
+    assert_true(good > 100);
+    crier_record_unref(record);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -349,6 +388,7 @@ int main(void)
         cmocka_unit_test(test_times),
         cmocka_unit_test(test_yesterday_at_a_change_of_the_clocks),
         cmocka_unit_test(test_words_join_what_is_there),
+        cmocka_unit_test(test_any_words),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
