@@ -520,19 +520,40 @@ static bool begin_file(void *arg, struct crier_lines *lines)
     return true;
 }
 
-/* By the cells of columns that a condition measures. */
+/* The n-th cell, where it stands, with its quotes; false: there is none, or the row is odd. */
+static bool find_cell(struct crier_str row, size_t n, struct crier_str *out)
+{
+    const char *at = row.data, *end = row.data + row.len;
+    for (;; n--) {
+        const char *from = at, *stop;
+        while (at < end && *at == '"') {
+            stop = memchr(at + 1, '"', (size_t)(end - at - 1));
+            if (!stop)
+                return false;
+            at = stop + 1;
+        }
+        stop = memchr(at, ',', (size_t)(end - at));
+        at = stop ? stop : end;
+        if (n == 0) {
+            *out = (struct crier_str){from, (size_t)(at - from)};
+            return true;
+        }
+        if (!stop)
+            return false;
+        at++;
+    }
+}
+
+/* By the cells of columns that a condition measures. A row of several lines may be several rows, the
+ * first of which is broken: that is for others to judge. */
 static bool may_hit_cells(struct csv *self, struct crier_str row)
 {
-    bool quoted, is_split = false;
-    for (size_t i = 0; i < self->filter.member_count; i++) {
+    struct crier_str cell;
+    bool plain = !memchr(row.data, '\n', row.len);
+    for (size_t i = 0; i < self->filter.member_count && plain; i++) {
         int column = self->filter.members[i].column;
-        if (column < 0)
-            continue;
-        if (!is_split && (!split(self, row) || cell_count(self) != self->read.count))
-            return true; /* not for us to judge */
-        is_split = true;
-        struct crier_str s = cell_text(self, (size_t)column, &quoted);
-        if (!quoted && !crier_line_filter_value(&self->filter, i, s))
+        if (column >= 0 && find_cell(row, (size_t)column, &cell) &&
+            !(cell.len && cell.data[0] == '"') && !crier_line_filter_value(&self->filter, i, cell))
             return false;
     }
     return true;
