@@ -411,19 +411,33 @@ static void *log_many(void *arg)
     return NULL;
 }
 
-/* Nothing is lost, and the file has the numbers in order. */
+static void in_order(const char *file)
+{
+    char *at = file_text(file);
+    unsigned long last = 0, lines = 0;
+    while ((at = strstr(at, "\"seq\":"))) {
+        unsigned long seq = strtoul(at + 6, &at, 10);
+        assert_true(seq > last);
+        last = seq;
+        lines++;
+    }
+    assert_int_equal(lines, THREADS * EACH);
+}
+
+/* Nothing is lost, and the files have the numbers in order. */
 static void test_threads(void **state)
 {
     (void)state;
     struct crier_pipeline *p = open_with("state");
     struct crier_err err = {0};
     pthread_t threads[THREADS];
-    add(p, "jsonl", "{\"path\": \"all.jsonl\", \"queue\": 100}");
+    add(p, "jsonl", "{\"path\": \"all.jsonl\", \"queue\": 100, \"durable\": true}");
+    add(p, "jsonl", "{\"name\": \"other\", \"path\": \"other.jsonl\", \"queue\": 100}");
     add(p, "memory", "{\"max\": 100000}");
     struct crier_logger *log = crier_pipeline_logger(p, "x");
     for (int i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, log_many, log);
-    route(p, "{\"to\": [\"jsonl\", \"memory\"]}");
+    route(p, "{\"to\": [\"jsonl\", \"other\", \"memory\"]}");
     crier_pipeline_level(p, "y", CRIER_INFO);
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
@@ -435,15 +449,8 @@ static void test_threads(void **state)
     assert_int_equal(counts.written, THREADS * EACH);
     crier_logger_free(log);
     crier_pipeline_free(p);
-    char *at = file_text("all.jsonl");
-    unsigned long last = 0, lines = 0;
-    while ((at = strstr(at, "\"seq\":"))) {
-        unsigned long seq = strtoul(at + 6, &at, 10);
-        assert_true(seq > last);
-        last = seq;
-        lines++;
-    }
-    assert_int_equal(lines, THREADS * EACH);
+    in_order("all.jsonl");
+    in_order("other.jsonl");
 }
 
 /* A sink that cannot write: what is owed is kept, and written by the next pipeline. */
@@ -493,6 +500,36 @@ static void test_owed(void **state)
     crier_pipeline_free(p);
 }
 
+/* A sink that is down: its fallback, named in JSON, gets copies. */
+static void test_fallback(void **state)
+{
+    (void)state;
+    struct crier_err err = {0};
+    struct crier_sink_counts counts = {.struct_size = sizeof counts};
+    struct crier_pipeline *p = open_with("state");
+    add(p, "jsonl", "{\"name\": \"files\", \"path\": \"copies.jsonl\"}");
+    assert_int_equal(crier_pipeline_sink(p, "redis", "{\"fallback\": \"file\"}", &err),
+                     CRIER_ENOTFOUND);
+    assert_string_equal(err.text, "sink 'redis': option 'fallback': there is no sink 'file' (did "
+                                  "you mean 'files'?)");
+    add(p, "redis",
+        "{\"url\": \"redis://127.0.0.1:1\", \"kinds\": \"log\", \"fallback\": \"files\","
+        " \"retry\": {\"times\": 1, \"delay\": \"20ms\"}}");
+    route(p, "{\"match\": {\"kind\": \"log\"}, \"to\": \"redis\"}");
+    struct crier_logger *log = crier_pipeline_logger(p, "x");
+    CRIER_LOG_INFO(log, "owed");
+    for (int i = 0; i < 1000 && counts.copied == 0; i++) {
+        usleep(10000);
+        assert_int_equal(crier_pipeline_counts(p, "redis", &counts, &err), 0);
+    }
+    assert_int_equal(counts.copied, 1);
+    assert_int_equal(crier_pipeline_flush(p, CRIER_SECOND / 5, &err), CRIER_ETIMEOUT);
+    assert_non_null(strstr(file_text("copies.jsonl"), "\"text\":\"owed\""));
+    crier_logger_free(log);
+    assert_int_equal(crier_pipeline_stop(p, CRIER_SECOND / 5, &err), 0);
+    crier_pipeline_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -505,6 +542,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_errors, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_config, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_threads, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_fallback, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_owed, make_folder, remove_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
