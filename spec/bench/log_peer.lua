@@ -2,7 +2,7 @@
 -- The lines of log_lua.py, written by LuaLogging's file appender.
 -- Debian has it for 5.1 and 5.2; it is plain Lua.
 package.path = package.path .. ";/usr/share/lua/5.2/?.lua"
-local logger = require "logging.file" { filename = os.getenv "OUT", logPattern = "%message\n" }
+local logger = require "logging.file"(os.getenv "OUT", nil, "%message\n")
 local format = string.format
 for i = 1, tonumber(os.getenv "N") do
   logger:info(format(

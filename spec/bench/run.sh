@@ -6,7 +6,7 @@
 # `-`, and said on stderr; so is a target that was missed. README.md here says what is measured.
 set -euo pipefail
 
-groups=(dayfile start memory idle scheduled reload timers record_encode lua_call sink_push sink_module sink_lines query embed sql)
+groups=(dayfile start memory idle scheduled reload timers record_encode lua_call sink_push sink_module sink_lines query embed sql log_lua transform)
 
 usage() {
     cat <<END
@@ -65,7 +65,7 @@ declare -A target=(
     [sql_sqlite_write]='>40000' [sql_postgres_write]='>30000' [sql_mariadb_write]='>20000'
     [sql_sqlite_filter]='<50'
     [sink_module_counting]='>700000'
-    [reload_lost]='<0' [reload_doubled]='<0'
+    [reload_lost]='<0' [reload_doubled]='<0' [log_lua]='>1000000' [transform]='>600000'
 )
 
 # Runs benchmark and peer of one name. $tmp/ours: name value unit; $tmp/peers: name value what.
@@ -95,6 +95,12 @@ measure() {
         else
             echo "spdlog's figures need g++ and libspdlog-dev: they are -" >&2
         fi
+        ;;
+    log_lua | transform)
+        has python3 || { echo "$1 is measured from outside, with python3" >&2; return 0; }
+        python3 "$here/log_lua.py" "$build/crier" "$1" "$tmp" >"$tmp/all"
+        awk -F'\t' -v OFS='\t' '$3 == "peer" { print $1, $2, $4 }' "$tmp/all" >"$tmp/peers"
+        awk -F'\t' '$3 != "peer"' "$tmp/all" >"$tmp/ours"
         ;;
     lua_call)
         "$build/bench/lua_call" >"$tmp/ours"
