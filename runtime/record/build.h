@@ -159,6 +159,8 @@ enum crier_field crier_field_of(const char *name, size_t len);
 /** The calling thread makes most records from now on (or not any more): it gets the memory of freed
  *  ones back. One thread at a time. */
 void crier_record_recycle(bool on);
+/** It will be read in a moment: another thread has made it, so it is fetched from that one's cache. */
+void crier_record_soon(const struct crier_record *record);
 /** crier_record_json, added to b. The text is not kept with a record that nobody else holds. */
 void crier_record_json_append(struct crier_record *record, struct crier_buf *b);
 

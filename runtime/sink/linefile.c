@@ -16,6 +16,7 @@
 
 #include "base/duration.h"
 #include "base/ulid.h"
+#include "record/build.h"
 #include "sink/linefile_lines.h"
 
 enum {
@@ -835,6 +836,8 @@ enum crier_verdict crier_linefile_write(struct crier_linefile *f,
         return CRIER_RETRY_LATER;
     bool *held = f->id_count ? crier_calloc(count + 1, sizeof *held) : NULL;
     for (size_t i = 0; i < count && rc == 0; i++) {
+        if (i + 2 < count)
+            crier_record_soon(records[i + 2]);
         if (held && (held[i] = holds(f, crier_record_id_bytes(records[i]))))
             continue;
         struct crier_str text = line(arg, records[i]);
