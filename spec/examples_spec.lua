@@ -181,6 +181,27 @@ examples["routing.lua"] = {
   end,
 }
 
+examples["logging.lua"] = {
+  args = { "--for", "4s" },
+  check = function(seen)
+    local stored = Bot.parse(seen.bot:read "examples/History/shop.jsonl")
+    local by = { orders = {} }
+    for _, r in ipairs(stored) do
+      assert.is_nil(r.address)
+      assert.is_nil(r.text:find("@", 1, true))
+      assert.is_true(r.logger ~= "shop.search" and r.logger ~= "shop.health", r.logger)
+      assert.equal("shop", r.service)
+      if r.logger == "shop.orders" then by.orders[#by.orders + 1] = r.item end
+    end
+    assert.equal(80, #by.orders)
+    assert.same({ "herring", "bread" }, { by.orders[1], by.orders[2] })
+    assert.equal(10, count(stored, function(r) return r.level == "error" end))
+    local _, faults = seen.out:gsub("payment of order", "")
+    assert.is_true(faults >= 1 and faults <= 4, faults)
+    assert.truthy(seen.out:find "repeated=%d")
+  end,
+}
+
 examples["http_data.lua"] = {
   args = { "--for", "3s" },
   before = function(bot)
