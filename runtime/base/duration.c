@@ -207,6 +207,7 @@ bad:
 
 struct crier_zone {
     atomic_int refs;
+    unsigned serial; /* never given twice in a process, so that a cache can go by it */
     GTimeZone *tz;
     char *name;
 };
@@ -239,8 +240,10 @@ int crier_zone_open(const char *name, struct crier_zone **out, struct crier_err 
                              "unknown time zone \"%.60s\" (expected an IANA name such as "
                              "\"Europe/Ljubljana\", or \"UTC\" or \"local\")",
                              name);
+    static atomic_uint serials;
     struct crier_zone *zone = crier_calloc(1, sizeof *zone);
     zone->refs = 1;
+    zone->serial = atomic_fetch_add(&serials, 1) + 1;
     zone->tz = tz;
     zone->name = crier_strdup(g_time_zone_get_identifier(tz));
     *out = zone;
@@ -268,10 +271,56 @@ const char *crier_zone_name(const struct crier_zone *zone)
     return zone->name;
 }
 
+/* The last instant towards `bound` that is in the same interval as utc. */
+static int64_t reach(GTimeZone *tz, int interval, int64_t utc, int64_t bound)
+{
+    int64_t inside = utc, outside = utc, sign = bound < utc ? -1 : 1;
+    for (int64_t leap = 30 * DAY; outside != bound; leap *= 2) {
+        outside = (bound - inside) * sign > leap ? inside + sign * leap : bound;
+        if (g_time_zone_find_interval(tz, G_TIME_TYPE_UNIVERSAL, outside) != interval)
+            break;
+        inside = outside;
+    }
+    while ((outside - inside) * sign > 1) {
+        int64_t middle = inside + (outside - inside) / 2;
+        if (g_time_zone_find_interval(tz, G_TIME_TYPE_UNIVERSAL, middle) == interval)
+            inside = middle;
+        else
+            outside = middle;
+    }
+    return inside;
+}
+
+/* GLib looks through a zone's intervals one by one, so the last few answers are kept. */
+void crier_zone_span(const struct crier_zone *zone, int64_t utc, struct crier_zone_span *out)
+{
+    enum { KEPT = 16 };
+    static _Thread_local struct {
+        unsigned serial;
+        struct crier_zone_span span;
+    } kept[KEPT];
+    static _Thread_local unsigned oldest;
+    const int64_t first = -62135596800, last = 253402300799; /* years 1 to 9999 */
+    utc = utc < first ? first : utc > last ? last : utc;
+    for (size_t i = 0; i < KEPT; i++) {
+        if (kept[i].serial == zone->serial && utc >= kept[i].span.from && utc < kept[i].span.to) {
+            *out = kept[i].span;
+            return;
+        }
+    }
+    int interval = g_time_zone_find_interval(zone->tz, G_TIME_TYPE_UNIVERSAL, utc);
+    out->offset = g_time_zone_get_offset(zone->tz, interval);
+    out->from = reach(zone->tz, interval, utc, first);
+    out->to = reach(zone->tz, interval, utc, last) + 1;
+    kept[oldest % KEPT].serial = zone->serial;
+    kept[oldest++ % KEPT].span = *out;
+}
+
 static int offset_at(const struct crier_zone *zone, int64_t utc)
 {
-    int interval = g_time_zone_find_interval(zone->tz, G_TIME_TYPE_UNIVERSAL, utc);
-    return g_time_zone_get_offset(zone->tz, interval);
+    struct crier_zone_span span;
+    crier_zone_span(zone, utc, &span);
+    return span.offset;
 }
 
 /* --- civil time ---------------------------------------------------------------------------- */
@@ -282,7 +331,7 @@ static int64_t floor_div(int64_t a, int64_t b)
 }
 
 /* The calendar algorithms are those of https://howardhinnant.github.io/date_algorithms.html */
-static int64_t days_from_civil(int64_t year, int month, int day)
+int64_t crier_days_from_civil(int64_t year, int month, int day)
 {
     year -= month <= 2;
     int64_t era = floor_div(year, 400);
@@ -291,7 +340,7 @@ static int64_t days_from_civil(int64_t year, int month, int day)
     return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
 }
 
-static void civil_from_days(int64_t days, struct crier_civil *out)
+void crier_civil_from_days(int64_t days, struct crier_civil *out)
 {
     days += 719468;
     int64_t era = floor_div(days, 146097);
@@ -317,7 +366,7 @@ static void civil(const struct crier_zone *zone, int64_t wall_us, struct crier_c
     out->minute = rest / 60 % 60;
     out->second = rest % 60;
     out->weekday = (int)((days % 7 + 7 + 3) % 7) + 1; /* 1 January 1970 was a Thursday */
-    civil_from_days(days, out);
+    crier_civil_from_days(days, out);
 }
 
 void crier_civil_at(const struct crier_zone *zone, int64_t wall_us, struct crier_civil *out)
@@ -325,7 +374,7 @@ void crier_civil_at(const struct crier_zone *zone, int64_t wall_us, struct crier
     civil(zone, wall_us, out);
 }
 
-static int month_days(int year, int month)
+int crier_month_days(int64_t year, int month)
 {
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
@@ -340,7 +389,7 @@ static int check_civil(const struct crier_civil *c, struct crier_err *err)
     } fields[] = {
         {"year", c->year, 1, 9999},
         {"month", c->month, 1, 12},
-        {"day", c->day, 1, c->month >= 1 && c->month <= 12 ? month_days(c->year, c->month) : 31},
+        {"day", c->day, 1, c->month >= 1 && c->month <= 12 ? crier_month_days(c->year, c->month) : 31},
         {"hour", c->hour, 0, 23},
         {"minute", c->minute, 0, 59},
         {"second", c->second, 0, 59},
@@ -356,14 +405,14 @@ static int check_civil(const struct crier_civil *c, struct crier_err *err)
 
 static int64_t local_seconds(const struct crier_civil *c)
 {
-    return days_from_civil(c->year, c->month, c->day) * DAY + c->hour * HOUR + c->minute * MINUTE +
+    return crier_days_from_civil(c->year, c->month, c->day) * DAY + c->hour * HOUR + c->minute * MINUTE +
            c->second;
 }
 
 /* Asks the zone only what is never ambiguous, the offset at an instant. (GLib can resolve local
  * times too, but takes a fold's first pass only where that one is marked as daylight saving, which
  * Dublin's or a change of standard time is not.) */
-static int64_t resolve(const struct crier_zone *zone, int64_t local)
+int64_t crier_zone_resolve(const struct crier_zone *zone, int64_t local)
 {
     int earlier = offset_at(zone, local - DAY);
     int later = offset_at(zone, local + DAY);
@@ -391,7 +440,7 @@ int crier_civil_to_wall(const struct crier_zone *zone, const struct crier_civil 
     if (rc)
         return rc;
     int64_t local = local_seconds(c);
-    int64_t utc = resolve(zone, local);
+    int64_t utc = crier_zone_resolve(zone, local);
     bool gap = utc + offset_at(zone, utc) != local;
     *out_us = utc * CRIER_S + (gap ? 0 : c->micros);
     return 0;

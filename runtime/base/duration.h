@@ -35,6 +35,17 @@ struct crier_zone *crier_zone_ref(struct crier_zone *zone);
 void crier_zone_unref(struct crier_zone *zone); /**< NULL is allowed */
 const char *crier_zone_name(const struct crier_zone *zone);
 
+/** A stretch of time in which a zone's clocks keep one offset. Neighbours may have the same one. */
+struct crier_zone_span {
+    int64_t from, to; /**< UTC seconds; to is behind it. Bounded by the years 1 and 9999 */
+    int offset;       /**< seconds east of UTC */
+};
+/** The one that an instant (UTC seconds) is in. */
+void crier_zone_span(const struct crier_zone *zone, int64_t utc, struct crier_zone_span *out);
+/** Local seconds (counted as if the zone were UTC) -> UTC seconds. A local time that does not exist
+ *  gives the first valid instant after it; one that comes twice gives the first. */
+int64_t crier_zone_resolve(const struct crier_zone *zone, int64_t local);
+
 /** Broken-down civil time. */
 struct crier_civil {
     int year, month, day;             /**< month and day from 1 */
@@ -42,6 +53,10 @@ struct crier_civil {
     int weekday;                      /**< Monday 1 .. Sunday 7; filled by crier_civil_at */
     int offset;                       /**< seconds east of UTC; filled by crier_civil_at */
 };
+/** The day's number, 0 being 1 January 1970; and back (year, month and day are filled). */
+int64_t crier_days_from_civil(int64_t year, int month, int day);
+void crier_civil_from_days(int64_t days, struct crier_civil *out);
+int crier_month_days(int64_t year, int month); /**< 28 to 31 */
 /** Wall time -> civil time in a zone. */
 void crier_civil_at(const struct crier_zone *zone, int64_t wall_us, struct crier_civil *out);
 /** Civil time in a zone -> wall time. A local time that does not exist gives the first valid
