@@ -409,7 +409,15 @@ static int read_spec(struct crier_scan *s, struct spec *spec)
         return 0;
     if (read_window(s, spec, spec->cycle, &rc))
         return rc;
-    bool said = crier_scan_word(s, "on") || crier_scan_word(s, "at");
+    bool said = crier_scan_word(s, "on");
+    if (!said && crier_scan_word(s, "at")) {
+        const char *behind = s->at;
+        if (s->loose && (crier_scan_word(s, "least") || crier_scan_word(s, "most"))) {
+            s->at = behind - 2;
+            return 0;
+        }
+        said = true;
+    }
     if (!said && !list_ahead(s, spec->cycle))
         return 0;
     if (spec->cycle < CRIER_WEEKLY) {
@@ -648,7 +656,7 @@ static char *spec_text(const struct spec *spec)
 /* What may follow a period: the end, or what combines conditions. */
 static int expect_end(struct crier_scan *s, const struct spec *spec)
 {
-    if (crier_scan_end(s) || strchr("&|)", *s->at))
+    if (crier_scan_end(s) || strchr("&|)", *s->at) || s->loose)
         return 0;
     bool bare = spec->form == WHOLE && !spec->on_count;
     if (spec->zone)

@@ -17,6 +17,7 @@ struct crier_scan {
     struct crier_err *err;
     int column; /**< of the fault; 0: none yet */
     int depth;  /**< how many brackets and `~` deep */
+    bool loose; /**< behind a period may stand "at least 2 times" and the like */
 };
 
 void crier_scan_begin(struct crier_scan *s, const char *text, struct crier_err *err);
