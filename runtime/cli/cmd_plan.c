@@ -24,9 +24,9 @@ static void stored_times(struct crier_state *state, const struct crier_message *
     const char *text = state ? crier_state_get(state, "message", m->key) : NULL;
     json_t *o = text ? json_loads(text, 0, NULL) : NULL;
     int64_t first = o ? json_integer_value(json_object_get(o, "first")) : now;
-    n->due = o                   ? json_integer_value(json_object_get(o, "due"))
-             : m->start.absolute ? m->start.value
-                                 : now + m->start.value;
+    n->due = o ? json_integer_value(json_object_get(o, "due"))
+               : crier_period_first(&m->period, m->start.absolute ? m->start.value
+                                                                  : now + m->start.value);
     n->end = m->removal.kind == CRIER_REMOVAL_AT      ? m->removal.value
              : m->removal.kind == CRIER_REMOVAL_AFTER ? first + m->removal.value
                                                       : CRIER_NEVER;

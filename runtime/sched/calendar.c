@@ -30,9 +30,9 @@ void crier_calendar_unref(struct crier_calendar *c)
 
 struct crier_calendar *crier_calendar_whole(enum crier_cycle cycle)
 {
-    struct crier_scan s;
+    struct crier_words s;
     struct crier_calendar *c = NULL;
-    crier_scan_begin(&s, "", NULL);
+    crier_words_begin(&s, "", NULL);
     if (crier_calendar_read(&s, cycle, &c) != 0)
         abort();
     return c;

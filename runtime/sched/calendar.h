@@ -28,7 +28,7 @@
 
 #include "base/clock.h"
 #include "base/duration.h"
-#include "sched/scan.h"
+#include "sched/words.h"
 
 struct crier_calendar;
 
@@ -73,9 +73,9 @@ void crier_calendar_unref(struct crier_calendar *c); /**< NULL is allowed */
 
 /** What stands behind "daily" and its like: nothing, "after 18:00", "Mon, Fri at 09:00",
  *  "last Fri", "between 1st and 5th", ..., each with "in ZONE" behind it. */
-CRIER_CHECK int crier_calendar_read(struct crier_scan *s, enum crier_cycle cycle,
+CRIER_CHECK int crier_calendar_read(struct crier_words *s, enum crier_cycle cycle,
                                     struct crier_calendar **out);
 /** What stands behind "cron". */
-CRIER_CHECK int crier_calendar_read_cron(struct crier_scan *s, struct crier_calendar **out);
+CRIER_CHECK int crier_calendar_read_cron(struct crier_words *s, struct crier_calendar **out);
 
 #endif

@@ -38,7 +38,7 @@ static bool digit(char c)
 }
 
 /* Two digits behind the ':' that stands here. */
-static bool colon_two(struct crier_scan *s, int *out)
+static bool colon_two(struct crier_words *s, int *out)
 {
     if (s->at[0] != ':' || !digit(s->at[1]) || !digit(s->at[2]) || digit(s->at[3]))
         return false;
@@ -48,7 +48,7 @@ static bool colon_two(struct crier_scan *s, int *out)
 }
 
 /* ".25" of a second, in microseconds. */
-static int64_t fraction(struct crier_scan *s)
+static int64_t fraction(struct crier_words *s)
 {
     int64_t us = 0;
     if (s->at[0] != '.' || !digit(s->at[1]))
@@ -59,10 +59,10 @@ static int64_t fraction(struct crier_scan *s)
     return us;
 }
 
-static int bad_time(struct crier_scan *s, const char *at, enum crier_cycle cycle)
+static int bad_time(struct crier_words *s, const char *at, enum crier_cycle cycle)
 {
     s->at = at;
-    return crier_scan_expected(s,
+    return crier_words_expected(s,
                                cycle == CRIER_MINUTELY ? "a second of the minute, such as :30"
                                : cycle == CRIER_HOURLY ? "a minute of the hour, such as :15"
                                                        : "a time of day, such as 09:00",
@@ -70,33 +70,33 @@ static int bad_time(struct crier_scan *s, const char *at, enum crier_cycle cycle
 }
 
 /* "9 pm": a clock's twelve hours. */
-static bool half_day(struct crier_scan *s, int *hour)
+static bool half_day(struct crier_words *s, int *hour, bool *unit)
 {
-    bool am = crier_scan_word(s, "am"), pm = !am && crier_scan_word(s, "pm");
-    if ((am || pm) && (*hour < 1 || *hour > 12))
+    bool am = crier_words_match(s, "am"), pm = !am && crier_words_match(s, "pm");
+    if (!am && !pm)
+        return true;
+    if (*hour < 1 || *hour > 12)
         return false;
-    if (am || pm)
-        *hour = *hour % 12 + (pm ? 12 : 0);
+    *hour = *hour % 12 + (pm ? 12 : 0);
+    *unit = false;
     return true;
 }
 
-static int read_day_time(struct crier_scan *s, struct crier_point *p)
+static int read_day_time(struct crier_words *s, struct crier_point *p)
 {
     const char *at = s->at;
     int hour, minute = 0, second = 0;
     int64_t us = 0;
-    int n = crier_scan_number(s, &hour);
+    int n = crier_words_number(s, &hour);
     if (n < 1 || n > 2)
         return bad_time(s, at, CRIER_DAILY);
     p->unit = !colon_two(s, &minute);
     if (!p->unit && colon_two(s, &second))
         us = fraction(s);
-    const char *before = s->at;
-    if (*s->at == ':' || !half_day(s, &hour))
+    if (*s->at == ':' || !half_day(s, &hour, &p->unit))
         return bad_time(s, at, CRIER_DAILY);
-    p->unit = p->unit && s->at == before;
     if (hour > 24 || minute > 59 || second > 59 || (hour == 24 && (p->unit || minute || second)))
-        return crier_scan_fault(s, at, "a day has no time '%.*s' (00:00 to 23:59)",
+        return crier_words_fault(s, at, "a day has no time '%.*s' (00:00 to 23:59)",
                                 (int)(s->at - at < 20 ? s->at - at : 20), at);
     p->timed = true;
     p->time = hour * CRIER_HOUR + minute * CRIER_MINUTE + second * CRIER_S + us;
@@ -104,14 +104,14 @@ static int read_day_time(struct crier_scan *s, struct crier_point *p)
 }
 
 /* ":15", "15" (a unit), "15:30" of an hour; ":30", "30" of a minute. */
-static int read_short_time(struct crier_scan *s, enum crier_cycle cycle, struct crier_point *p)
+static int read_short_time(struct crier_words *s, enum crier_cycle cycle, struct crier_point *p)
 {
     int first, second = 0;
     int64_t us = 0;
-    crier_scan_blanks(s);
+    crier_words_blanks(s);
     const char *at = s->at;
-    bool colon = crier_scan_char(s, ':');
-    int n = colon && !digit(*s->at) ? 0 : crier_scan_number(s, &first);
+    bool colon = crier_words_char(s, ':');
+    int n = colon && !digit(*s->at) ? 0 : crier_words_number(s, &first);
     bool more = n && cycle == CRIER_HOURLY && colon_two(s, &second);
     if (n && (more || cycle == CRIER_MINUTELY))
         us = fraction(s);
@@ -124,58 +124,58 @@ static int read_short_time(struct crier_scan *s, enum crier_cycle cycle, struct 
     return 0;
 }
 
-static int read_time(struct crier_scan *s, enum crier_cycle cycle, struct crier_point *p)
+static int read_time(struct crier_words *s, enum crier_cycle cycle, struct crier_point *p)
 {
-    crier_scan_blanks(s);
+    crier_words_blanks(s);
     return cycle <= CRIER_HOURLY ? read_short_time(s, cycle, p) : read_day_time(s, p);
 }
 
 /* Whether a time of day with its ':' stands here. */
-static bool time_ahead(struct crier_scan *s)
+static bool time_ahead(struct crier_words *s)
 {
-    crier_scan_blanks(s);
+    crier_words_blanks(s);
     return digit(s->at[0]) && (s->at[1] == ':' || (digit(s->at[1]) && s->at[2] == ':'));
 }
 
 /* --- reading days ------------------------------------------------------------------------- */
 
-static bool read_weekday(struct crier_scan *s, struct crier_point *p)
+static bool read_weekday(struct crier_words *s, struct crier_point *p)
 {
-    int i = crier_scan_one_of(s, weekdays, CRIER_COUNT(weekdays));
+    int i = crier_words_one_of(s, weekdays, CRIER_COUNT(weekdays));
     if (i >= 0)
         p->weekday = (signed char)(i % 7 + 1);
     return i >= 0;
 }
 
-static bool read_month(struct crier_scan *s, struct crier_point *p)
+static bool read_month(struct crier_words *s, struct crier_point *p)
 {
-    int i = crier_scan_one_of(s, months, CRIER_COUNT(months));
+    int i = crier_words_one_of(s, months, CRIER_COUNT(months));
     if (i >= 0)
         p->month = (signed char)(i % 12 + 1);
     return i >= 0;
 }
 
 /* "15", "1st", "second": 0 when none stands here. */
-static int read_ordinal(struct crier_scan *s)
+static int read_ordinal(struct crier_words *s)
 {
     static const char *const endings[] = {"st", "nd", "rd", "th"};
     int n;
     if (time_ahead(s))
         return 0;
     const char *at = s->at;
-    if (crier_scan_number(s, &n)) {
+    if (crier_words_number(s, &n)) {
         const char *behind = s->at;
-        crier_scan_one_of(s, endings, *behind == ' ' ? 0 : CRIER_COUNT(endings));
+        crier_words_one_of(s, endings, *behind == ' ' ? 0 : CRIER_COUNT(endings));
         if (n < 1 || n > 99) {
             s->at = at;
             return 0;
         }
         return n;
     }
-    return crier_scan_one_of(s, ordinals, CRIER_COUNT(ordinals)) + 1;
+    return crier_words_one_of(s, ordinals, CRIER_COUNT(ordinals)) + 1;
 }
 
-static int bad_day(struct crier_scan *s, const char *at, enum crier_cycle cycle)
+static int bad_day(struct crier_words *s, const char *at, enum crier_cycle cycle)
 {
     static const char *const what[] = {
         "a day of the week, such as Mon",
@@ -191,14 +191,14 @@ static int bad_day(struct crier_scan *s, const char *at, enum crier_cycle cycle)
     if (cycle != CRIER_WEEKLY)
         words[n++] = "last";
     s->at = at;
-    return crier_scan_expected(s, what[cycle - CRIER_WEEKLY], words, n);
+    return crier_words_expected(s, what[cycle - CRIER_WEEKLY], words, n);
 }
 
 /* "15th", "last [day]", "2nd Mon", "2nd last [day]", each of the month that p names or of any. */
-static bool read_month_day(struct crier_scan *s, struct crier_point *p)
+static bool read_month_day(struct crier_words *s, struct crier_point *p)
 {
     int n = read_ordinal(s);
-    bool last = crier_scan_word(s, "last");
+    bool last = crier_words_match(s, "last");
     if (!n && !last)
         return false;
     if (read_weekday(s, p)) {
@@ -208,19 +208,19 @@ static bool read_month_day(struct crier_scan *s, struct crier_point *p)
         return true;
     }
     if (last)
-        crier_scan_word(s, "day");
+        crier_words_match(s, "day");
     p->day = (signed char)(last ? -(n ? n : 1) : n);
     return n <= 31;
 }
 
 /* "Dec", "Dec 24", "24 Dec", "12-24", "last Fri", "4th Thu of Nov", "last day of Feb". */
-static bool read_year_day(struct crier_scan *s, struct crier_point *p)
+static bool read_year_day(struct crier_words *s, struct crier_point *p)
 {
     int month, day;
     const char *at = s->at;
-    if (crier_scan_number(s, &month) && *s->at == '-') {
+    if (crier_words_number(s, &month) && *s->at == '-') {
         s->at++;
-        if (!crier_scan_number(s, &day) || month < 1 || month > 12 || day < 1 || day > 31)
+        if (!crier_words_number(s, &day) || month < 1 || month > 12 || day < 1 || day > 31)
             return false;
         p->month = (signed char)month;
         p->day = (signed char)day;
@@ -241,10 +241,10 @@ static bool read_year_day(struct crier_scan *s, struct crier_point *p)
     }
     if (!read_month_day(s, p))
         return false;
-    bool of = crier_scan_word(s, "of");
+    bool of = crier_words_match(s, "of");
     if (read_month(s, p))
         return true;
-    if (of && !crier_scan_word(s, "year"))
+    if (of && !crier_words_match(s, "year"))
         return false;
     if (p->day == -1) /* the last day of the year */
         p->month = 12;
@@ -261,9 +261,9 @@ bool crier_point_exists(enum crier_cycle cycle, const struct crier_point *p)
     return p->day <= days && p->day >= -days;
 }
 
-static int read_day(struct crier_scan *s, enum crier_cycle cycle, struct crier_point *p)
+static int read_day(struct crier_words *s, enum crier_cycle cycle, struct crier_point *p)
 {
-    crier_scan_blanks(s);
+    crier_words_blanks(s);
     const char *at = s->at;
     bool ok;
     if (cycle == CRIER_WEEKLY) {
@@ -277,37 +277,37 @@ static int read_day(struct crier_scan *s, enum crier_cycle cycle, struct crier_p
     if (!ok)
         return bad_day(s, at, cycle);
     if (!crier_point_exists(cycle, p))
-        return crier_scan_fault(s, at, "there is no '%.*s' in any %s",
+        return crier_words_fault(s, at, "there is no '%.*s' in any %s",
                                 (int)(s->at - at < 24 ? s->at - at : 24), at,
                                 cycle == CRIER_YEARLY ? "year" : "month");
     return 0;
 }
 
 /* An end of a window of the cycle: a day and perhaps a time of it, or a time. */
-static int read_point(struct crier_scan *s, enum crier_cycle cycle, struct crier_point *p)
+static int read_point(struct crier_words *s, enum crier_cycle cycle, struct crier_point *p)
 {
     if (cycle < CRIER_WEEKLY)
         return read_time(s, cycle, p);
     int rc = read_day(s, cycle, p);
-    if (rc == 0 && (time_ahead(s) || crier_scan_word(s, "at"))) {
+    if (rc == 0 && (time_ahead(s) || crier_words_match(s, "at"))) {
         const char *at = s->at;
         rc = read_time(s, CRIER_DAILY, p);
         p->unit = false;
         if (rc == 0 && cycle == CRIER_YEARLY && !p->day && !p->nth)
-            rc = crier_scan_fault(s, at, "a time of day needs a day, such as 24 Dec 18:00");
+            rc = crier_words_fault(s, at, "a time of day needs a day, such as 24 Dec 18:00");
     }
     return rc;
 }
 
 /* --- reading windows ---------------------------------------------------------------------- */
 
-static int too_many(struct crier_scan *s)
+static int too_many(struct crier_words *s)
 {
-    return crier_scan_fault(s, s->at, "more than %d of them (use |)", MOST);
+    return crier_words_fault(s, s->at, "more than %d of them (use |)", MOST);
 }
 
 /* The times behind "at", or days behind "on". */
-static int read_list(struct crier_scan *s, enum crier_cycle cycle, bool days,
+static int read_list(struct crier_words *s, enum crier_cycle cycle, bool days,
                      struct crier_point *list, size_t *count)
 {
     do {
@@ -315,19 +315,19 @@ static int read_list(struct crier_scan *s, enum crier_cycle cycle, bool days,
             return too_many(s);
         struct crier_point *p = &list[(*count)++];
         *p = (struct crier_point){0};
-        crier_scan_blanks(s);
+        crier_words_blanks(s);
         const char *at = s->at;
         int rc = days ? read_day(s, cycle, p) : read_time(s, cycle, p);
         if (rc == 0 && !days && p->time == CRIER_DAY)
-            rc = crier_scan_fault(s, at, "a day begins at 00:00; 24:00 is only an end");
+            rc = crier_words_fault(s, at, "a day begins at 00:00; 24:00 is only an end");
         if (rc != 0)
             return rc;
-    } while (crier_scan_char(s, ','));
+    } while (crier_words_char(s, ','));
     return 0;
 }
 
 /* "after X", "before X", "between X and Y", "starting X". false: none of these stands here. */
-static bool read_window(struct crier_scan *s, struct spec *spec, enum crier_cycle cycle, int *rc)
+static bool read_window(struct crier_words *s, struct spec *spec, enum crier_cycle cycle, int *rc)
 {
     static const char *const and_word[] = {"and"};
     static const struct {
@@ -336,13 +336,13 @@ static bool read_window(struct crier_scan *s, struct spec *spec, enum crier_cycl
     } words[] = {
         {"after", AFTER}, {"before", BEFORE}, {"between", BETWEEN}, {"starting", STARTING}};
     for (size_t i = 0; i < CRIER_COUNT(words); i++) {
-        if (!crier_scan_word(s, words[i].word))
+        if (!crier_words_match(s, words[i].word))
             continue;
         spec->form = words[i].form;
         *rc = read_point(s, cycle, &spec->points[spec->point_count++]);
         if (*rc == 0 && spec->form == BETWEEN) {
-            if (!crier_scan_word(s, "and"))
-                *rc = crier_scan_expected(s, "'and'", and_word, 1);
+            if (!crier_words_match(s, "and"))
+                *rc = crier_words_expected(s, "'and'", and_word, 1);
             else
                 *rc = read_point(s, cycle, &spec->points[spec->point_count++]);
         }
@@ -351,33 +351,33 @@ static bool read_window(struct crier_scan *s, struct spec *spec, enum crier_cycl
     return false;
 }
 
-static int read_zone(struct crier_scan *s, struct crier_zone **out)
+static int read_zone(struct crier_words *s, struct crier_zone **out)
 {
     struct crier_err err = {0};
-    crier_scan_blanks(s);
+    crier_words_blanks(s);
     const char *at = s->at;
     size_t len = strcspn(at, " \t\r\n&|(),~'\"");
     if (!len)
-        return crier_scan_expected(s, "a time zone, such as Europe/Ljubljana", NULL, 0);
+        return crier_words_expected(s, "a time zone, such as Europe/Ljubljana", NULL, 0);
     char *name = crier_strndup(at, len);
     int rc = crier_zone_open(name, out, &err);
     free(name);
     if (rc != 0)
-        return crier_scan_fault(s, at, "%s", err.text);
+        return crier_words_fault(s, at, "%s", err.text);
     s->at += len;
     return 0;
 }
 
 /* Whether what stands here can begin a list of days or times. */
-static bool list_ahead(struct crier_scan *s, enum crier_cycle cycle)
+static bool list_ahead(struct crier_words *s, enum crier_cycle cycle)
 {
-    crier_scan_blanks(s);
+    crier_words_blanks(s);
     const char *at = s->at;
     struct crier_point p = {0};
     if (digit(*at) || (*at == ':' && cycle < CRIER_DAILY))
         return true;
     bool yes = cycle >= CRIER_WEEKLY &&
-               (read_weekday(s, &p) || crier_scan_word(s, "last") ||
+               (read_weekday(s, &p) || crier_words_match(s, "last") ||
                 (cycle == CRIER_YEARLY && read_month(s, &p)) ||
                 (cycle != CRIER_WEEKLY && read_ordinal(s)));
     s->at = at;
@@ -385,34 +385,34 @@ static bool list_ahead(struct crier_scan *s, enum crier_cycle cycle)
 }
 
 /* The windows within the days of "on". */
-static int read_within(struct crier_scan *s, struct spec *spec)
+static int read_within(struct crier_words *s, struct spec *spec)
 {
     int rc = 0;
     const char *at = s->at;
-    if (crier_scan_word(s, "at") || time_ahead(s)) {
+    if (crier_words_match(s, "at") || time_ahead(s)) {
         spec->form = AT;
         rc = read_list(s, CRIER_DAILY, false, spec->points, &spec->point_count);
     } else if (read_window(s, spec, CRIER_DAILY, &rc) && spec->form == STARTING) {
-        return crier_scan_fault(s, at, "'starting' moves the whole cycle: it goes without days");
+        return crier_words_fault(s, at, "'starting' moves the whole cycle: it goes without days");
     }
     for (size_t i = 0; rc == 0 && spec->form != WHOLE && i < spec->on_count; i++) {
         if (spec->cycle == CRIER_YEARLY && !spec->on[i].day && !spec->on[i].nth)
-            return crier_scan_fault(s, at, "a time of day needs a day, such as 24 Dec 18:00");
+            return crier_words_fault(s, at, "a time of day needs a day, such as 24 Dec 18:00");
     }
     return rc;
 }
 
-static int read_spec(struct crier_scan *s, struct spec *spec)
+static int read_spec(struct crier_words *s, struct spec *spec)
 {
     int rc = 0;
     if (spec->cycle == CRIER_SECONDLY)
         return 0;
     if (read_window(s, spec, spec->cycle, &rc))
         return rc;
-    bool said = crier_scan_word(s, "on");
-    if (!said && crier_scan_word(s, "at")) {
+    bool said = crier_words_match(s, "on");
+    if (!said && crier_words_match(s, "at")) {
         const char *behind = s->at;
-        if (s->loose && (crier_scan_word(s, "least") || crier_scan_word(s, "most"))) {
+        if (s->loose && (crier_words_match(s, "least") || crier_words_match(s, "most"))) {
             s->at = behind - 2;
             return 0;
         }
@@ -654,22 +654,22 @@ static char *spec_text(const struct spec *spec)
 /* --- all ---------------------------------------------------------------------------------- */
 
 /* What may follow a period: the end, or what combines conditions. */
-static int expect_end(struct crier_scan *s, const struct spec *spec)
+static int expect_end(struct crier_words *s, const struct spec *spec)
 {
-    if (crier_scan_end(s) || strchr("&|)", *s->at) || s->loose)
+    if (crier_words_end(s) || strchr("&|)", *s->at) || s->loose)
         return 0;
     bool bare = spec->form == WHOLE && !spec->on_count;
     if (spec->zone)
-        return crier_scan_expected(s, "&, | or the end", NULL, 0);
+        return crier_words_expected(s, "&, | or the end", NULL, 0);
     if (spec->cycle == CRIER_SECONDLY)
-        return crier_scan_expected(s, "&, | or the end (a second has no windows)", forms + 6, 1);
+        return crier_words_expected(s, "&, | or the end (a second has no windows)", forms + 6, 1);
     if (bare)
-        return crier_scan_expected(s, "at, after, before, between, starting, &, | or the end",
+        return crier_words_expected(s, "at, after, before, between, starting, &, | or the end",
                                    forms, CRIER_COUNT(forms));
     if (spec->on_count && spec->form == WHOLE)
-        return crier_scan_expected(s, "a time of day, between, after, before, &, | or the end",
+        return crier_words_expected(s, "a time of day, between, after, before, &, | or the end",
                                    forms, 4);
-    return crier_scan_expected(s, "&, | or the end", forms + 6, 1);
+    return crier_words_expected(s, "&, | or the end", forms + 6, 1);
 }
 
 static struct crier_calendar *new_calendar(enum crier_cycle cycle)
@@ -680,12 +680,12 @@ static struct crier_calendar *new_calendar(enum crier_cycle cycle)
     return c;
 }
 
-int crier_calendar_read(struct crier_scan *s, enum crier_cycle cycle, struct crier_calendar **out)
+int crier_calendar_read(struct crier_words *s, enum crier_cycle cycle, struct crier_calendar **out)
 {
     struct spec *spec = crier_calloc(1, sizeof *spec);
     spec->cycle = cycle;
     int rc = read_spec(s, spec);
-    if (rc == 0 && crier_scan_word(s, "in"))
+    if (rc == 0 && crier_words_match(s, "in"))
         rc = read_zone(s, &spec->zone);
     if (rc == 0)
         rc = expect_end(s, spec);
@@ -705,15 +705,15 @@ out:
     return rc;
 }
 
-int crier_calendar_read_cron(struct crier_scan *s, struct crier_calendar **out)
+int crier_calendar_read_cron(struct crier_words *s, struct crier_calendar **out)
 {
     struct crier_cron cron;
     struct crier_zone *zone = NULL;
     char *fields = NULL, *quoted;
     int rc;
-    crier_scan_blanks(s);
+    crier_words_blanks(s);
     const char *at = s->at;
-    if ((quoted = crier_scan_quoted(s))) {
+    if ((quoted = crier_words_quoted(s))) {
         int column = 0;
         rc = crier_cron_parse(quoted, &cron, &fields, &column, s->err);
         if (rc != 0)
@@ -722,10 +722,10 @@ int crier_calendar_read_cron(struct crier_scan *s, struct crier_calendar **out)
     } else {
         rc = crier_cron_read(s, &cron, &fields);
     }
-    if (rc == 0 && crier_scan_word(s, "in"))
+    if (rc == 0 && crier_words_match(s, "in"))
         rc = read_zone(s, &zone);
-    if (rc == 0 && !crier_scan_end(s) && !strchr("&|)", *s->at))
-        rc = crier_scan_expected(s, "&, |, 'in' or the end (cron has five fields)", NULL, 0);
+    if (rc == 0 && !crier_words_end(s) && !strchr("&|)", *s->at))
+        rc = crier_words_expected(s, "&, |, 'in' or the end (cron has five fields)", NULL, 0);
     if (rc != 0) {
         free(fields);
         crier_zone_unref(zone);

@@ -124,7 +124,7 @@ struct judge {
 
 /* What a part has to say. Its reason is only made where somebody reads it. */
 struct part {
-    struct crier_verdict v;
+    struct crier_judgement v;
     struct crier_why *why; /* NULL: nobody */
 };
 
@@ -145,7 +145,7 @@ static void reason(struct part *p, const char *fmt, ...)
 
 static void set(struct part *p, bool truth, int64_t since, int64_t next)
 {
-    p->v = (struct crier_verdict){.truth = truth, .since = since, .next = next};
+    p->v = (struct crier_judgement){.truth = truth, .since = since, .next = next};
 }
 
 /* "18:00:03" today, else "Sat 21 Nov 18:00:03". */
@@ -613,7 +613,7 @@ static void judge_all(const struct crier_cond *c, const struct crier_facts *fact
 }
 
 void crier_cond_judge(const struct crier_cond *c, const struct crier_facts *facts,
-                      struct crier_verdict *out)
+                      struct crier_judgement *out)
 {
     struct part p = {.why = NULL};
     judge_all(c, facts, &p);
@@ -621,7 +621,7 @@ void crier_cond_judge(const struct crier_cond *c, const struct crier_facts *fact
 }
 
 struct crier_why *crier_cond_why(const struct crier_cond *c, const struct crier_facts *facts,
-                                 struct crier_verdict *out)
+                                 struct crier_judgement *out)
 {
     struct part p = {.why = crier_calloc(1, sizeof *p.why)};
     judge_all(c, facts, &p);
@@ -653,7 +653,7 @@ int64_t crier_cond_next(const struct crier_cond *c, const struct crier_facts *fa
     /* A condition such as `minutely & yearly` changes often before it is true; one that never is
      * must end, too. */
     for (int i = 0; i < 100000; i++) {
-        struct crier_verdict v;
+        struct crier_judgement v;
         crier_cond_judge(c, &f, &v);
         if (v.truth)
             return f.now;

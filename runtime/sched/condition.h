@@ -49,7 +49,7 @@ struct crier_did {
 /** What a task has done so far. */
 struct crier_history {
     struct crier_did last[CRIER_ACTIONS];
-    int64_t due;      /**< when the newest run was due (crier_verdict.since); 0: when it started */
+    int64_t due;      /**< when the newest run was due (crier_judgement.since); 0: when it started */
     uint32_t fails;   /**< fails in a row: without a success, terminate, inaction or crash between */
     uint32_t running; /**< runs that live now */
 };
@@ -73,7 +73,7 @@ struct crier_facts {
     int (*custom)(void *arg, int fn, struct crier_err *err);
 };
 
-struct crier_verdict {
+struct crier_judgement {
     bool truth;
     int64_t since; /**< if true: since when, as far as that is known; else now. A run that is started
                         for it was due then */
@@ -93,10 +93,10 @@ struct crier_why {
 };
 
 void crier_cond_judge(const struct crier_cond *c, const struct crier_facts *facts,
-                      struct crier_verdict *out);
+                      struct crier_judgement *out);
 /** The same with reasons; free with crier_why_free. */
 struct crier_why *crier_cond_why(const struct crier_cond *c, const struct crier_facts *facts,
-                                 struct crier_verdict *out);
+                                 struct crier_judgement *out);
 void crier_why_free(struct crier_why *why);
 /** The first instant at or after facts->now at which it is true, if no task does anything until
  *  then; CRIER_NEVER when there is none up to `until` or none can be foreseen. A scheduler that was

@@ -30,7 +30,7 @@ static const char *const beginnings[] = {
 
 /* --- reading ------------------------------------------------------------------------------ */
 
-static struct crier_cond *read_or(struct crier_scan *s);
+static struct crier_cond *read_or(struct crier_words *s);
 
 /* A leaf that is not one after all. */
 static struct crier_cond *refuse(struct crier_cond *c)
@@ -39,18 +39,18 @@ static struct crier_cond *refuse(struct crier_cond *c)
     return NULL;
 }
 
-static int read_span(struct crier_scan *s, int64_t *out)
+static int read_span(struct crier_words *s, int64_t *out)
 {
-    crier_scan_blanks(s);
+    crier_words_blanks(s);
     const char *at = s->at;
-    if (!crier_scan_duration(s, out))
-        return crier_scan_expected(s, "a duration, such as 10 min or 1h 30m", NULL, 0);
+    if (!crier_words_duration(s, out))
+        return crier_words_expected(s, "a duration, such as 10 min or 1h 30m", NULL, 0);
     if (*out <= 0)
-        return crier_scan_fault(s, at, "a duration must be longer than 0s here");
+        return crier_words_fault(s, at, "a duration must be longer than 0s here");
     return 0;
 }
 
-static struct crier_cond *read_every(struct crier_scan *s)
+static struct crier_cond *read_every(struct crier_words *s)
 {
     static const char *const based[] = {"run", "success", "fail", "finish"};
     static const unsigned actions[] = {CRIER_DID(CRIER_RUN), CRIER_DID(CRIER_SUCCESS),
@@ -60,17 +60,17 @@ static struct crier_cond *read_every(struct crier_scan *s)
     c->actions = actions[0];
     int i, rc = read_span(s, &c->span);
     while (rc == 0) {
-        if (crier_scan_word(s, "based")) {
-            crier_scan_word(s, "on");
-            if ((i = crier_scan_one_of(s, based, 4)) < 0)
-                rc = crier_scan_expected(s, "run, success, fail or finish", based, 4);
+        if (crier_words_match(s, "based")) {
+            crier_words_match(s, "on");
+            if ((i = crier_words_one_of(s, based, 4)) < 0)
+                rc = crier_words_expected(s, "run, success, fail or finish", based, 4);
             else
                 c->actions = actions[i];
-        } else if (crier_scan_word(s, "jitter")) {
+        } else if (crier_words_match(s, "jitter")) {
             rc = read_span(s, &c->jitter);
-        } else if (crier_scan_word(s, "first")) {
-            if ((i = crier_scan_one_of(s, firsts, 2)) < 0)
-                rc = crier_scan_expected(s, "now or wait", firsts, 2);
+        } else if (crier_words_match(s, "first")) {
+            if ((i = crier_words_one_of(s, firsts, 2)) < 0)
+                rc = crier_words_expected(s, "now or wait", firsts, 2);
             else
                 c->wait = i == 1;
         } else {
@@ -80,7 +80,7 @@ static struct crier_cond *read_every(struct crier_scan *s)
     return refuse(c);
 }
 
-static struct crier_cond *read_period(struct crier_scan *s, enum crier_cond_kind kind, int cycle)
+static struct crier_cond *read_period(struct crier_words *s, enum crier_cond_kind kind, int cycle)
 {
     struct crier_cond *c = crier_cond_new(kind);
     int rc = cycle == CRIER_CYCLE_CRON
@@ -89,37 +89,37 @@ static struct crier_cond *read_period(struct crier_scan *s, enum crier_cond_kind
     return rc == 0 ? c : refuse(c);
 }
 
-static int read_unit(struct crier_scan *s)
+static int read_unit(struct crier_words *s)
 {
-    int unit = crier_scan_one_of(s, crier_cycle_nouns, 7);
+    int unit = crier_words_one_of(s, crier_cycle_nouns, 7);
     if (unit < 0)
-        crier_scan_expected(s, "second, minute, hour, day, week, month or year", crier_cycle_nouns,
+        crier_words_expected(s, "second, minute, hour, day, week, month or year", crier_cycle_nouns,
                             7);
     return unit;
 }
 
-static int read_names(struct crier_scan *s, struct crier_cond *c)
+static int read_names(struct crier_words *s, struct crier_cond *c)
 {
     do {
-        char *name = crier_scan_quoted(s);
+        char *name = crier_words_quoted(s);
         if (!name)
-            return crier_scan_expected(s, "a task's name in quotes, such as 'fetch'", NULL, 0);
+            return crier_words_expected(s, "a task's name in quotes, such as 'fetch'", NULL, 0);
         crier_cond_add_task(c, name);
-    } while (crier_scan_char(s, ','));
+    } while (crier_words_char(s, ','));
     return 0;
 }
 
-static struct crier_cond *read_after(struct crier_scan *s)
+static struct crier_cond *read_after(struct crier_words *s)
 {
     static const char *const words[] = {"task", "tasks", "any", "all"};
     struct crier_cond *c = crier_cond_new(CRIER_COND_AFTER);
-    c->any = crier_scan_word(s, "any");
-    if (c->any || crier_scan_word(s, "all"))
-        crier_scan_word(s, "of");
-    bool said = crier_scan_one_of(s, words, 2) >= 0;
-    crier_scan_blanks(s);
+    c->any = crier_words_match(s, "any");
+    if (c->any || crier_words_match(s, "all"))
+        crier_words_match(s, "of");
+    bool said = crier_words_one_of(s, words, 2) >= 0;
+    crier_words_blanks(s);
     if (!said && !c->any && *s->at != '\'' && *s->at != '"') {
-        crier_scan_expected(s, "task 'NAME' (after a time of day: daily after 18:00)", words, 4);
+        crier_words_expected(s, "task 'NAME' (after a time of day: daily after 18:00)", words, 4);
         return refuse(c);
     }
     int rc = read_names(s, c);
@@ -127,7 +127,7 @@ static struct crier_cond *read_after(struct crier_scan *s)
         return refuse(c);
     c->actions = verbs[0].actions;
     for (size_t i = 0; i < 3; i++) {
-        if (crier_scan_word(s, verbs[i].word))
+        if (crier_words_match(s, verbs[i].word))
             c->actions = verbs[i].actions;
     }
     c->any = c->any && c->task_count > 1;
@@ -135,64 +135,64 @@ static struct crier_cond *read_after(struct crier_scan *s)
 }
 
 /* "at least 2 times", "2 to 5 times", "never". 1: read; 0: none stands here. */
-static int read_count(struct crier_scan *s, struct crier_cond *c)
+static int read_count(struct crier_words *s, struct crier_cond *c)
 {
     int n, m;
-    crier_scan_blanks(s);
+    crier_words_blanks(s);
     const char *at = s->at;
     enum { LEAST, MOST, EXACT, MORE, LESS, RANGE } kind;
-    if (crier_scan_word(s, "never")) {
+    if (crier_words_match(s, "never")) {
         c->min = c->max = 0;
         return 1;
     }
-    if (crier_scan_word(s, "at"))
-        kind = crier_scan_word(s, "least") ? LEAST : crier_scan_word(s, "most") ? MOST : RANGE;
-    else if (crier_scan_word(s, "exactly"))
+    if (crier_words_match(s, "at"))
+        kind = crier_words_match(s, "least") ? LEAST : crier_words_match(s, "most") ? MOST : RANGE;
+    else if (crier_words_match(s, "exactly"))
         kind = EXACT;
-    else if (crier_scan_word(s, "more"))
-        kind = crier_scan_word(s, "than") ? MORE : RANGE;
-    else if (crier_scan_word(s, "less"))
-        kind = crier_scan_word(s, "than") ? LESS : RANGE;
+    else if (crier_words_match(s, "more"))
+        kind = crier_words_match(s, "than") ? MORE : RANGE;
+    else if (crier_words_match(s, "less"))
+        kind = crier_words_match(s, "than") ? LESS : RANGE;
     else if (*at >= '0' && *at <= '9')
         kind = EXACT;
     else
         return 0;
-    if (kind == RANGE || !crier_scan_number(s, &n)) {
+    if (kind == RANGE || !crier_words_number(s, &n)) {
         static const char *const words[] = {"least", "most", "than"};
-        crier_scan_expected(s, "a count, such as at least 2 times", words, 3);
+        crier_words_expected(s, "a count, such as at least 2 times", words, 3);
         return CRIER_EINVAL;
     }
-    if (kind == EXACT && crier_scan_word(s, "to")) {
-        if (!crier_scan_number(s, &m) || m < n)
-            return crier_scan_expected(s, "a larger number", NULL, 0);
+    if (kind == EXACT && crier_words_match(s, "to")) {
+        if (!crier_words_number(s, &m) || m < n)
+            return crier_words_expected(s, "a larger number", NULL, 0);
         c->min = (uint32_t)n;
         c->max = (uint32_t)m;
     } else if (kind == LESS && n == 0) {
-        return crier_scan_fault(s, at, "nothing happens less than 0 times");
+        return crier_words_fault(s, at, "nothing happens less than 0 times");
     } else {
         c->min = kind == LEAST || kind == EXACT ? (uint32_t)n : kind == MORE ? (uint32_t)n + 1 : 0;
         c->max = kind == MOST || kind == EXACT ? (uint32_t)n
                  : kind == LESS                ? (uint32_t)n - 1
                                                : UINT32_MAX;
     }
-    if (!crier_scan_word(s, "times"))
-        crier_scan_word(s, "time");
+    if (!crier_words_match(s, "times"))
+        crier_words_match(s, "time");
     return 1;
 }
 
 /* "in 1d", "today after 10:00", "this week". 1: read; 0: none stands here. */
-static int read_since(struct crier_scan *s, struct crier_cond *c)
+static int read_since(struct crier_words *s, struct crier_cond *c)
 {
     int unit;
-    if (crier_scan_word(s, "in") || crier_scan_word(s, "within")) {
-        if (crier_scan_word(s, "the"))
-            crier_scan_word(s, "last");
+    if (crier_words_match(s, "in") || crier_words_match(s, "within")) {
+        if (crier_words_match(s, "the"))
+            crier_words_match(s, "last");
         int rc = read_span(s, &c->span);
         return rc == 0 ? 1 : rc;
     }
-    if (crier_scan_word(s, "today"))
+    if (crier_words_match(s, "today"))
         unit = CRIER_DAILY;
-    else if (!crier_scan_word(s, "this"))
+    else if (!crier_words_match(s, "this"))
         return 0;
     else if ((unit = read_unit(s)) < 0)
         return CRIER_EINVAL;
@@ -202,7 +202,7 @@ static int read_since(struct crier_scan *s, struct crier_cond *c)
     return rc == 0 ? 1 : rc;
 }
 
-static struct crier_cond *read_history(struct crier_scan *s, unsigned actions, char *task)
+static struct crier_cond *read_history(struct crier_words *s, unsigned actions, char *task)
 {
     struct crier_cond *c = crier_cond_new(CRIER_COND_HISTORY);
     c->actions = actions;
@@ -217,11 +217,11 @@ static struct crier_cond *read_history(struct crier_scan *s, unsigned actions, c
         if (rc == 0) {
             rc = read_since(s, c);
             if (rc > 0 && spanned)
-                rc = crier_scan_fault(s, at + strspn(at, " "), "one span of time is enough");
+                rc = crier_words_fault(s, at + strspn(at, " "), "one span of time is enough");
             spanned = true;
         } else if (rc > 0) {
             if (counted)
-                rc = crier_scan_fault(s, at + strspn(at, " "), "one count is enough");
+                rc = crier_words_fault(s, at + strspn(at, " "), "one count is enough");
             counted = true;
         }
         if (rc == 0)
@@ -231,7 +231,7 @@ static struct crier_cond *read_history(struct crier_scan *s, unsigned actions, c
     }
 }
 
-static struct crier_cond *read_running(struct crier_scan *s, char *task)
+static struct crier_cond *read_running(struct crier_words *s, char *task)
 {
     static const char *const words[] = {"than"};
     struct crier_cond *c = crier_cond_new(CRIER_COND_RUNNING);
@@ -240,11 +240,11 @@ static struct crier_cond *read_running(struct crier_scan *s, char *task)
     if (task)
         crier_cond_add_task(c, task);
     for (;;) {
-        bool longer = crier_scan_word(s, "longer");
+        bool longer = crier_words_match(s, "longer");
         int rc;
-        if (longer || crier_scan_word(s, "shorter")) {
-            rc = crier_scan_word(s, "than") ? read_span(s, longer ? &c->longer : &c->shorter)
-                                            : crier_scan_expected(s, "'than'", words, 1);
+        if (longer || crier_words_match(s, "shorter")) {
+            rc = crier_words_match(s, "than") ? read_span(s, longer ? &c->longer : &c->shorter)
+                                            : crier_words_expected(s, "'than'", words, 1);
             rc = rc == 0 ? 1 : rc;
         } else {
             rc = read_count(s, c);
@@ -256,35 +256,35 @@ static struct crier_cond *read_running(struct crier_scan *s, char *task)
     }
 }
 
-static int read_factor(struct crier_scan *s, double *out)
+static int read_factor(struct crier_words *s, double *out)
 {
     char *end;
-    crier_scan_blanks(s);
+    crier_words_blanks(s);
     double v = g_ascii_strtod(s->at, &end);
     if (end == s->at || !(v >= 1 && v <= 1000))
-        return crier_scan_expected(s, "a factor from 1 to 1000", NULL, 0);
+        return crier_words_expected(s, "a factor from 1 to 1000", NULL, 0);
     s->at = end;
     *out = v;
     return 0;
 }
 
-static struct crier_cond *read_retry(struct crier_scan *s)
+static struct crier_cond *read_retry(struct crier_words *s)
 {
     struct crier_cond *c = crier_cond_new(CRIER_COND_RETRY);
     int n, rc = 0;
     c->max = UINT32_MAX;
     c->factor = 1;
-    if (crier_scan_number(s, &n)) {
+    if (crier_words_number(s, &n)) {
         c->max = (uint32_t)n;
-        if (!crier_scan_word(s, "times"))
-            crier_scan_word(s, "time");
+        if (!crier_words_match(s, "times"))
+            crier_words_match(s, "time");
     }
     while (rc == 0) {
-        if (crier_scan_word(s, "delay"))
+        if (crier_words_match(s, "delay"))
             rc = read_span(s, &c->delay);
-        else if (crier_scan_word(s, "factor"))
+        else if (crier_words_match(s, "factor"))
             rc = read_factor(s, &c->factor);
-        else if (crier_scan_word(s, "max"))
+        else if (crier_words_match(s, "max"))
             rc = read_span(s, &c->most);
         else
             return c;
@@ -293,120 +293,120 @@ static struct crier_cond *read_retry(struct crier_scan *s)
 }
 
 /* "task 'x' has failed ...", "failed ...", "is running". */
-static struct crier_cond *read_subject(struct crier_scan *s)
+static struct crier_cond *read_subject(struct crier_words *s)
 {
     static const char *const words[] = {"succeeded", "failed",     "finished", "started",
                                         "inacted",   "terminated", "crashed",  "running"};
     char *task = NULL;
-    bool named = crier_scan_word(s, "task");
-    crier_scan_blanks(s);
+    bool named = crier_words_match(s, "task");
+    crier_words_blanks(s);
     if (named || *s->at == '\'' || *s->at == '"') {
-        task = crier_scan_quoted(s);
+        task = crier_words_quoted(s);
         if (!task) {
-            crier_scan_expected(s, "a task's name in quotes, such as 'fetch'", NULL, 0);
+            crier_words_expected(s, "a task's name in quotes, such as 'fetch'", NULL, 0);
             return NULL;
         }
     }
-    bool has = crier_scan_word(s, "has"), is = !has && crier_scan_word(s, "is");
+    bool has = crier_words_match(s, "has"), is = !has && crier_words_match(s, "is");
     for (size_t i = 0; !is && i < CRIER_COUNT(verbs); i++) {
-        if (crier_scan_word(s, verbs[i].word))
+        if (crier_words_match(s, verbs[i].word))
             return read_history(s, verbs[i].actions, task);
     }
-    if (!has && crier_scan_word(s, "running"))
+    if (!has && crier_words_match(s, "running"))
         return read_running(s, task);
     if (task || has || is)
-        crier_scan_expected(s, is ? "running" : "succeeded, failed, finished, started, terminated, "
+        crier_words_expected(s, is ? "running" : "succeeded, failed, finished, started, terminated, "
                                                 "inacted or running",
                             words, CRIER_COUNT(words));
     else
-        crier_scan_expected(s, "a period (daily, every 10m, cron ...), after task, running, retry, "
+        crier_words_expected(s, "a period (daily, every 10m, cron ...), after task, running, retry, "
                                "~ or (",
                             beginnings, CRIER_COUNT(beginnings));
     free(task);
     return NULL;
 }
 
-static struct crier_cond *read_leaf(struct crier_scan *s)
+static struct crier_cond *read_leaf(struct crier_words *s)
 {
     int unit;
-    if (crier_scan_word(s, "true") || crier_scan_word(s, "always"))
+    if (crier_words_match(s, "true") || crier_words_match(s, "always"))
         return crier_cond_new(CRIER_COND_TRUE);
-    if (crier_scan_word(s, "false") || crier_scan_word(s, "never"))
+    if (crier_words_match(s, "false") || crier_words_match(s, "never"))
         return crier_cond_new(CRIER_COND_FALSE);
-    if (crier_scan_word(s, "every"))
+    if (crier_words_match(s, "every"))
         return read_every(s);
-    if ((unit = crier_scan_one_of(s, crier_cycle_adverbs, 7)) >= 0)
+    if ((unit = crier_words_one_of(s, crier_cycle_adverbs, 7)) >= 0)
         return read_period(s, CRIER_COND_PERIOD, unit);
-    if (crier_scan_word(s, "time")) {
+    if (crier_words_match(s, "time")) {
         static const char *const of[] = {"of"};
-        if (!crier_scan_word(s, "of")) {
-            crier_scan_expected(s, "'of'", of, 1);
+        if (!crier_words_match(s, "of")) {
+            crier_words_expected(s, "'of'", of, 1);
             return NULL;
         }
         return (unit = read_unit(s)) < 0 ? NULL : read_period(s, CRIER_COND_TIME_OF, unit);
     }
-    if (crier_scan_word(s, "cron"))
+    if (crier_words_match(s, "cron"))
         return read_period(s, CRIER_COND_PERIOD, CRIER_CYCLE_CRON);
-    if (crier_scan_word(s, "crontime"))
+    if (crier_words_match(s, "crontime"))
         return read_period(s, CRIER_COND_TIME_OF, CRIER_CYCLE_CRON);
-    if (crier_scan_word(s, "after"))
+    if (crier_words_match(s, "after"))
         return read_after(s);
-    if (crier_scan_word(s, "retry"))
+    if (crier_words_match(s, "retry"))
         return read_retry(s);
     return read_subject(s);
 }
 
-static bool too_deep(struct crier_scan *s)
+static bool too_deep(struct crier_words *s)
 {
     if (++s->depth <= CRIER_COND_DEPTH)
         return false;
-    crier_scan_fault(s, s->at, "more than %d brackets and ~ deep", CRIER_COND_DEPTH);
+    crier_words_fault(s, s->at, "more than %d brackets and ~ deep", CRIER_COND_DEPTH);
     return true;
 }
 
 /* Joining can only fail by its depth. */
-static struct crier_cond *joined(struct crier_scan *s, const char *at, struct crier_cond *c)
+static struct crier_cond *joined(struct crier_words *s, const char *at, struct crier_cond *c)
 {
     if (!c)
-        crier_scan_fault(s, at, "a condition is at most %d levels deep", CRIER_COND_DEPTH);
+        crier_words_fault(s, at, "a condition is at most %d levels deep", CRIER_COND_DEPTH);
     return c;
 }
 
-static struct crier_cond *read_not(struct crier_scan *s)
+static struct crier_cond *read_not(struct crier_words *s)
 {
     struct crier_cond *c = NULL;
-    crier_scan_blanks(s);
+    crier_words_blanks(s);
     const char *at = s->at;
-    if (crier_scan_char(s, '~')) {
+    if (crier_words_char(s, '~')) {
         if (too_deep(s))
             return NULL;
         c = read_not(s);
         if (c)
             c = joined(s, at, crier_cond_not(c, NULL));
         s->depth--;
-    } else if (crier_scan_char(s, '(')) {
+    } else if (crier_words_char(s, '(')) {
         if (too_deep(s))
             return NULL;
         c = read_or(s);
-        if (c && !crier_scan_char(s, ')')) {
-            crier_scan_expected(s, "&, | or ')'", NULL, 0);
+        if (c && !crier_words_char(s, ')')) {
+            crier_words_expected(s, "&, | or ')'", NULL, 0);
             crier_cond_unref(c);
             c = NULL;
         }
         s->depth--;
-    } else if (crier_scan_word(s, "not")) {
-        crier_scan_fault(s, at, "write ~ for not: ~running");
+    } else if (crier_words_match(s, "not")) {
+        crier_words_fault(s, at, "write ~ for not: ~running");
     } else {
         c = read_leaf(s);
     }
     return c;
 }
 
-static struct crier_cond *read_and(struct crier_scan *s)
+static struct crier_cond *read_and(struct crier_words *s)
 {
     struct crier_cond *c = read_not(s);
     const char *at = s->at;
-    while (c && crier_scan_char(s, '&')) {
+    while (c && crier_words_char(s, '&')) {
         struct crier_cond *d = read_not(s);
         if (!d)
             crier_cond_unref(c);
@@ -415,11 +415,11 @@ static struct crier_cond *read_and(struct crier_scan *s)
     return c;
 }
 
-static struct crier_cond *read_or(struct crier_scan *s)
+static struct crier_cond *read_or(struct crier_words *s)
 {
     struct crier_cond *c = read_and(s);
     const char *at = s->at;
-    while (c && crier_scan_char(s, '|')) {
+    while (c && crier_words_char(s, '|')) {
         struct crier_cond *d = read_and(s);
         if (!d)
             crier_cond_unref(c);
@@ -430,8 +430,8 @@ static struct crier_cond *read_or(struct crier_scan *s)
 
 int crier_cond_parse(const char *text, struct crier_cond **out, int *column, struct crier_err *err)
 {
-    struct crier_scan s;
-    crier_scan_begin(&s, text, err);
+    struct crier_words s;
+    crier_words_begin(&s, text, err);
     *out = NULL;
     *column = 0;
     if (strlen(text) > LONGEST) {
@@ -439,12 +439,12 @@ int crier_cond_parse(const char *text, struct crier_cond **out, int *column, str
         return crier_err_set(err, CRIER_EINVAL, "a condition's text has at most %d bytes", LONGEST);
     }
     struct crier_cond *c = read_or(&s);
-    if (c && !crier_scan_end(&s)) {
+    if (c && !crier_words_end(&s)) {
         const char *at = s.at;
-        if (crier_scan_word(&s, "and") || crier_scan_word(&s, "or"))
-            crier_scan_fault(&s, at, "write & for and, | for or");
+        if (crier_words_match(&s, "and") || crier_words_match(&s, "or"))
+            crier_words_fault(&s, at, "write & for and, | for or");
         else
-            crier_scan_expected(&s, "&, | or the end", NULL, 0);
+            crier_words_expected(&s, "&, | or the end", NULL, 0);
         crier_cond_unref(c);
         c = NULL;
     }
@@ -455,9 +455,9 @@ int crier_cond_parse(const char *text, struct crier_cond **out, int *column, str
 
 int crier_cond_duration(const char *text, int64_t *out_us, struct crier_err *err)
 {
-    struct crier_scan s;
-    crier_scan_begin(&s, text, err);
-    if (crier_scan_duration(&s, out_us) && crier_scan_end(&s))
+    struct crier_words s;
+    crier_words_begin(&s, text, err);
+    if (crier_words_duration(&s, out_us) && crier_words_end(&s))
         return 0;
     return crier_duration_parse(text, out_us, err); /* says what is wrong */
 }

@@ -25,9 +25,9 @@ static const struct field {
 
 /* --- reading ------------------------------------------------------------------------------ */
 
-static int bad_field(struct crier_scan *s, const struct field *f, const char *at, const char *end)
+static int bad_field(struct crier_words *s, const struct field *f, const char *at, const char *end)
 {
-    return crier_scan_fault(s, at, "cron: the %s is a number from %d to %d%s%s, got '%.*s'",
+    return crier_words_fault(s, at, "cron: the %s is a number from %d to %d%s%s, got '%.*s'",
                             f->name, f->lo, f->hi, *f->names ? ", or a name such as " : "",
                             f == &fields[MONTH]     ? "jan"
                             : f == &fields[WEEKDAY] ? "mon"
@@ -129,7 +129,7 @@ static uint64_t item_bits(int index, const struct item *it)
     return bits;
 }
 
-static int read_field(struct crier_scan *s, int index, const char *at, const char *end,
+static int read_field(struct crier_words *s, int index, const char *at, const char *end,
                       struct crier_cron *out)
 {
     uint64_t bits = 0;
@@ -174,16 +174,16 @@ static size_t field_length(const char *at)
     return strcspn(at, " \t\r\n&|()'\"");
 }
 
-static int read_shorthand(struct crier_scan *s, struct crier_cron *out, char **text)
+static int read_shorthand(struct crier_words *s, struct crier_cron *out, char **text)
 {
     const char *names[CRIER_COUNT(shorthands)];
     size_t len = field_length(s->at);
     for (size_t i = 0; i < CRIER_COUNT(shorthands); i++) {
         names[i] = shorthands[i].name;
         if (strlen(names[i]) == len && strncasecmp(s->at, names[i], len) == 0) {
-            struct crier_scan inner;
+            struct crier_words inner;
             char *expanded;
-            crier_scan_begin(&inner, shorthands[i].fields, NULL);
+            crier_words_begin(&inner, shorthands[i].fields, NULL);
             if (crier_cron_read(&inner, out, &expanded) != 0)
                 abort();
             free(expanded);
@@ -195,31 +195,31 @@ static int read_shorthand(struct crier_scan *s, struct crier_cron *out, char **t
     char word[16];
     snprintf(word, sizeof word, "%.*s", (int)(len < 15 ? len : 15), s->at);
     if (strcasecmp(word, "@reboot") == 0)
-        return crier_scan_fault(s, s->at, "cron: @reboot is no time (a task has on_startup = true)");
+        return crier_words_fault(s, s->at, "cron: @reboot is no time (a task has on_startup = true)");
     const char *near = crier_nearest(word, names, CRIER_COUNT(names));
-    return crier_scan_fault(s, s->at,
+    return crier_words_fault(s, s->at,
                             "cron: expected @yearly, @monthly, @weekly, @daily or @hourly, got "
                             "'%s'%s%s%s",
                             word, near ? " (did you mean '" : "", near ? near : "",
                             near ? "'?)" : "");
 }
 
-int crier_cron_read(struct crier_scan *s, struct crier_cron *out, char **text)
+int crier_cron_read(struct crier_words *s, struct crier_cron *out, char **text)
 {
     struct crier_buf b = {0};
     int rc = 0;
     bool star[FIELDS];
     *out = (struct crier_cron){0};
     *text = NULL;
-    crier_scan_blanks(s);
+    crier_words_blanks(s);
     const char *begin = s->at;
     if (*begin == '@')
         return read_shorthand(s, out, text);
     for (int i = 0; i < FIELDS && rc == 0; i++) {
-        crier_scan_blanks(s);
+        crier_words_blanks(s);
         size_t len = field_length(s->at);
         if (!len) {
-            rc = crier_scan_fault(s, s->at,
+            rc = crier_words_fault(s, s->at,
                                   "cron: expected five fields (minute hour day month weekday), such "
                                   "as 15 3 * * *: the %s is missing",
                                   fields[i].name);
@@ -234,7 +234,7 @@ int crier_cron_read(struct crier_scan *s, struct crier_cron *out, char **text)
         out->either_day = !star[DAY] && !star[WEEKDAY];
         out->every_hour = out->hours == (1U << 24) - 1;
         if (crier_cron_find(out, 0, true) == CRIER_NEVER)
-            rc = crier_scan_fault(s, begin, "cron: '%s' never happens: none of its months has its day",
+            rc = crier_words_fault(s, begin, "cron: '%s' never happens: none of its months has its day",
                                   b.data);
     }
     if (rc == 0)
@@ -246,11 +246,11 @@ int crier_cron_read(struct crier_scan *s, struct crier_cron *out, char **text)
 int crier_cron_parse(const char *expression, struct crier_cron *out, char **text, int *column,
                      struct crier_err *err)
 {
-    struct crier_scan s;
-    crier_scan_begin(&s, expression, err);
+    struct crier_words s;
+    crier_words_begin(&s, expression, err);
     int rc = crier_cron_read(&s, out, text);
-    if (rc == 0 && !crier_scan_end(&s))
-        rc = crier_scan_fault(&s, s.at, "cron: expected five fields (minute hour day month weekday),"
+    if (rc == 0 && !crier_words_end(&s))
+        rc = crier_words_fault(&s, s.at, "cron: expected five fields (minute hour day month weekday),"
                                         " such as 15 3 * * *: there are more");
     if (rc != 0) {
         free(*text);

@@ -14,7 +14,7 @@
 #ifndef CRIER_SCHED_CRON_H
 #define CRIER_SCHED_CRON_H
 
-#include "sched/scan.h"
+#include "sched/words.h"
 
 struct crier_cron {
     uint64_t minutes;
@@ -29,7 +29,7 @@ struct crier_cron {
 
 /** The next five blank-separated fields, or one @name. *text gets the fields with one blank
  *  between them; the caller frees. */
-CRIER_CHECK int crier_cron_read(struct crier_scan *s, struct crier_cron *out, char **text);
+CRIER_CHECK int crier_cron_read(struct crier_words *s, struct crier_cron *out, char **text);
 /** All of the text is one expression; *text as above, NULL when it is wrong, with the column. */
 CRIER_CHECK int crier_cron_parse(const char *expression, struct crier_cron *out, char **text,
                                  int *column, struct crier_err *err);

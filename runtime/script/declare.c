@@ -9,7 +9,7 @@
 #include "script/budget.h"
 
 #define SNOWFLAKE_TYPE "string|integer"
-#define PERIOD_TYPE "string|number|(string|number)[]"
+#define PERIOD_TYPE "string|number|(string|number)[]|crier.Condition"
 
 const struct crier_option crier_limits_options[] = {
     {"callback", CRIER_OPT_DURATION, CRIER_OPT_OR_FALSE, "250ms", NULL, 1000, 0, NULL,
@@ -97,7 +97,36 @@ static const struct crier_option guild_options[] = {
          0,                                                                                        \
          0,                                                                                        \
          PERIOD_TYPE,                                                                              \
-         "period = \"10s\", or { \"45m\", \"75m\" } for a random one between the two"},            \
+         "period = \"10s\", { \"45m\", \"75m\" } for a random one between the two, or "               \
+         "crier.daily:at \"09:00\""},                                                              \
+        {"catch_up",                                                                               \
+         CRIER_OPT_ENUM,                                                                           \
+         0,                                                                                        \
+         NULL,                                                                                     \
+         "none one all",                                                                           \
+         0,                                                                                        \
+         0,                                                                                        \
+         NULL,                                                                                     \
+         "which of the times that were missed are made up for; default: none for durations, one "  \
+         "for calendars"},                                                                         \
+        {"grace",                                                                                  \
+         CRIER_OPT_DURATION,                                                                       \
+         0,                                                                                        \
+         "10m",                                                                                    \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         0,                                                                                        \
+         NULL,                                                                                     \
+         "how long after its time a missed one is still made up for"},                             \
+        {"tz",                                                                                     \
+         CRIER_OPT_STRING,                                                                         \
+         0,                                                                                        \
+         NULL,                                                                                     \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         0,                                                                                        \
+         NULL,                                                                                     \
+         "IANA time zone of its times and dates; default: the config's"},                          \
         {"start_in",                                                                               \
          CRIER_OPT_OBJECT,                                                                         \
          0,                                                                                        \
@@ -409,18 +438,38 @@ static int l_bot(lua_State *L)
 
 /* --- messages ---------------------------------------------------------------------------- */
 
-static bool read_period(struct crier_decl *d, struct crier_period *out)
+/* A duration, or a text that begins as one does. */
+static bool is_duration(lua_State *L, int idx)
+{
+    if (lua_type(L, idx) != LUA_TSTRING)
+        return !crier_to_cond(L, idx);
+    const char *text = lua_tostring(L, idx) + strspn(lua_tostring(L, idx), " ");
+    return !*text || strchr("0123456789.+-", *text);
+}
+
+/* "weekly Mon, Fri at 09:00", crier.weekly {...}, crier.every "10m", ... */
+static bool read_calendar(struct crier_decl *d, int idx, struct crier_zone *zone,
+                          struct crier_period *out)
+{
+    struct crier_err err = {0};
+    struct crier_cond *cond = crier_to_cond(d->L, idx);
+    int rc = cond ? crier_period_from_cond(cond, zone, out, &err)
+                  : crier_period_parse(lua_tostring(d->L, idx), zone, out, &err);
+    if (rc != 0)
+        crier_decl_problem(d, CRIER_ERROR, "period", NULL, "option 'period': %s", err.text);
+    return rc == 0;
+}
+
+static bool read_durations(struct crier_decl *d, int idx, struct crier_period *out)
 {
     lua_State *L = d->L;
-    bool ok = false;
-    int type = crier_decl_field(d, "period");
-    int idx = lua_gettop(L);
     int64_t lo = 0, hi = 0;
-    if (type == LUA_TTABLE) {
+    bool ok;
+    if (lua_istable(L, idx)) {
         if (lua_rawlen(L, idx) != 2) {
             crier_decl_problem(d, CRIER_ERROR, "period", "period = { \"45m\", \"75m\" }",
                                "option 'period' takes one duration or a list of exactly two");
-            goto out;
+            return false;
         }
         lua_rawgeti(L, idx, 1);
         lua_rawgeti(L, idx, 2);
@@ -431,29 +480,50 @@ static bool read_period(struct crier_decl *d, struct crier_period *out)
                                "option 'period': the first duration is longer than the second");
             ok = false;
         }
-    } else if (type != LUA_TNIL) {
+    } else {
         ok = crier_read_duration(d, idx, "period", &lo);
         hi = lo;
-    }
-    if (ok && lo < 100 * CRIER_MS) {
-        crier_decl_problem(d, CRIER_ERROR, "period", NULL,
-                           "option 'period' must be at least 100ms");
-        ok = false;
     }
     if (ok)
         *out = (struct crier_period){
             .kind = lo == hi ? CRIER_PERIOD_FIXED : CRIER_PERIOD_RANDOM, .lo = lo, .hi = hi};
-out:
-    lua_settop(L, idx - 1);
     return ok;
 }
 
-static void read_start(struct crier_decl *d, struct crier_start *out)
+static bool read_period(struct crier_decl *d, struct crier_zone *zone, struct crier_period *out)
+{
+    bool ok = false;
+    int type = crier_decl_field(d, "period"), idx = lua_gettop(d->L);
+    if (type == LUA_TNIL)
+        goto out;
+    ok = is_duration(d->L, idx) ? read_durations(d, idx, out) : read_calendar(d, idx, zone, out);
+    if (ok && out->kind != CRIER_PERIOD_CALENDAR && out->lo < 100 * CRIER_MS) {
+        crier_decl_problem(d, CRIER_ERROR, "period", NULL,
+                           "option 'period' must be at least 100ms");
+        *out = (struct crier_period){0};
+        ok = false;
+    }
+out:
+    lua_settop(d->L, idx - 1);
+    return ok;
+}
+
+/* The message's own zone (a new reference), or the config's. */
+static struct crier_zone *read_zone(struct crier_decl *d, const struct crier_option_value *tz)
+{
+    struct crier_err err = {0};
+    struct crier_zone *zone = NULL;
+    if (tz->set && crier_zone_open(tz->s, &zone, &err) != 0)
+        crier_decl_problem(d, CRIER_ERROR, "tz", NULL, "option 'tz': %s", err.text);
+    return zone ? zone : crier_zone_ref(d->gen->zone);
+}
+
+static void read_start(struct crier_decl *d, struct crier_zone *zone, struct crier_start *out)
 {
     struct crier_err err = {0};
     int type = crier_decl_field(d, "start_in");
     if (type == LUA_TSTRING) {
-        if (crier_start_parse(lua_tostring(d->L, -1), d->gen->zone, out, &err) != 0)
+        if (crier_start_parse(lua_tostring(d->L, -1), zone, out, &err) != 0)
             crier_decl_problem(d, CRIER_ERROR, "start_in", NULL, "option 'start_in': %s", err.text);
     } else if (type != LUA_TNIL) {
         int64_t delay = 0;
@@ -463,7 +533,8 @@ static void read_start(struct crier_decl *d, struct crier_start *out)
     lua_pop(d->L, 1);
 }
 
-static void read_removal(struct crier_decl *d, struct crier_removal *out)
+static void read_removal(struct crier_decl *d, struct crier_zone *zone,
+                         struct crier_removal *out)
 {
     struct crier_err err = {0};
     lua_State *L = d->L;
@@ -473,7 +544,7 @@ static void read_removal(struct crier_decl *d, struct crier_removal *out)
             crier_decl_problem(d, CRIER_ERROR, "remove_after", NULL, "option 'remove_after': %s",
                                err.text);
     } else if (type == LUA_TSTRING) {
-        if (crier_removal_parse(lua_tostring(L, -1), d->gen->zone, out, &err) != 0)
+        if (crier_removal_parse(lua_tostring(L, -1), zone, out, &err) != 0)
             crier_decl_problem(d, CRIER_ERROR, "remove_after", NULL, "option 'remove_after': %s",
                                err.text);
     } else if (type != LUA_TNIL) {
@@ -482,6 +553,20 @@ static void read_removal(struct crier_decl *d, struct crier_removal *out)
                            "option 'remove_after' must be a count, a duration or a date-time");
     }
     lua_pop(L, 1);
+}
+
+static void read_times(struct crier_decl *d, const struct crier_options *o, struct crier_message *m)
+{
+    struct crier_zone *zone = read_zone(d, opt(o, "tz"));
+    if (read_period(d, zone, &m->period))
+        m->period.zone_given = opt(o, "tz")->set;
+    m->misfire = crier_misfire_default(&m->period);
+    if (opt(o, "catch_up")->set)
+        m->misfire.catch_up = (enum crier_catch_up)opt(o, "catch_up")->i;
+    m->misfire.grace = opt(o, "grace")->i;
+    read_start(d, zone, &m->start);
+    read_removal(d, zone, &m->removal);
+    crier_zone_unref(zone);
 }
 
 static uint64_t *read_ids(struct crier_decl *d, int idx, const char *key, size_t *count)
@@ -629,9 +714,7 @@ static int declare_message(lua_State *L, enum crier_message_type type)
         v->ids = NULL;
         v->count = 0;
     }
-    read_period(&d, &m->period);
-    read_start(&d, &m->start);
-    read_removal(&d, &m->removal);
+    read_times(&d, &o, m);
     read_data(&d, m);
     m->mentions = read_mentions(&d);
     crier_options_fini(&o);

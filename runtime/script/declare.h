@@ -23,6 +23,7 @@
 #define CRIER_MT_SINK "crier.sink"
 #define CRIER_MT_RECORD "crier.record"
 #define CRIER_MT_OP "crier.operator"
+#define CRIER_MT_CONDITION "crier.condition"
 
 void crier_open_declare(lua_State *L); /**< config bot secret GUILD USER TextMESSAGE ... on */
 void crier_open_content(lua_State *L); /**< EMBED FILE data_function */
@@ -36,6 +37,7 @@ void crier_push_sink_index(lua_State *L);
 void crier_open_route(lua_State *L);   /**< route otherwise transform */
 void crier_open_state(lua_State *L);   /**< state */
 void crier_open_app(lua_State *L);     /**< app */
+void crier_open_condition(lua_State *L); /**< every daily cron after succeeded retry ... */
 
 /** A declaration's option table, for `crier help` and the stubs. */
 struct crier_topic {
@@ -57,6 +59,9 @@ CRIER_CHECK int crier_content_from_lua(lua_State *L, int idx, const char *folder
 
 /** Whether idx is what crier.data_function returns, not yet called with its arguments. */
 bool crier_is_data_maker(lua_State *L, int idx);
+
+/** The condition at idx (what crier.every and its like return), or NULL. Borrowed. */
+struct crier_cond *crier_to_cond(lua_State *L, int idx);
 
 /** The declared sink at idx, or NULL. */
 struct crier_declared_sink *crier_to_sink(lua_State *L, int idx);

@@ -203,6 +203,7 @@ static void free_message(void *p)
     free(m->was);
     free(m->key);
     free(m->channels);
+    crier_period_fini(&m->period);
     crier_content_unref(m->content);
     if (m->mentions) {
         free(m->mentions->role_ids);
@@ -825,7 +826,7 @@ char *crier_generation_stored_state(struct crier_generation *gen, const char *ke
 /* A name that is not there, in `crier` or a table of it: upvalue 1 is the table's name. */
 static int l_no_such(lua_State *L)
 {
-    const char *names[64];
+    const char *names[256];
     size_t n = 0;
     const char *table = lua_tostring(L, lua_upvalueindex(1));
     if (lua_type(L, 2) != LUA_TSTRING)
@@ -873,6 +874,7 @@ static int l_open_all(lua_State *L)
     crier_open_route(L);
     crier_open_event(L);
     crier_open_state(L);
+    crier_open_condition(L);
     crier_open_wait(L);
     crier_open_app(L);
     if (luaL_loadbufferx(L, crier_sugar_init, crier_sugar_init_len, "=crier", "t") != LUA_OK)
@@ -1035,10 +1037,18 @@ static void describe_changes(const struct crier_message *a, const struct crier_m
                              struct crier_buf *out)
 {
     char from[128], to[128];
-    crier_period_text(&a->period, from);
-    crier_period_text(&b->period, to);
-    if (strcmp(from, to) != 0)
-        crier_buf_printf(out, "%s%s -> %s", out->len ? ", " : "", from, to);
+    char *was = crier_period_identity(&a->period), *is = crier_period_identity(&b->period);
+    if (strcmp(was, is) != 0)
+        crier_buf_printf(out, "%s%s -> %s", out->len ? ", " : "",
+                         crier_period_text(&a->period, from), crier_period_text(&b->period, to));
+    free(was);
+    free(is);
+    if (a->misfire.catch_up != b->misfire.catch_up)
+        crier_buf_printf(out, "%scatch_up %s -> %s", out->len ? ", " : "",
+                         crier_catch_up_name(a->misfire.catch_up),
+                         crier_catch_up_name(b->misfire.catch_up));
+    if (a->misfire.grace != b->misfire.grace)
+        crier_buf_printf(out, "%sgrace", out->len ? ", " : "");
     if (a->mode != b->mode)
         crier_buf_printf(out, "%smode %s -> %s", out->len ? ", " : "", crier_mode_name(a->mode),
                          crier_mode_name(b->mode));

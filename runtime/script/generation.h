@@ -110,6 +110,7 @@ struct crier_message {
     uint64_t *channels;
     size_t channel_count;
     struct crier_period period;
+    struct crier_misfire misfire;
     struct crier_start start;
     struct crier_removal removal;
     struct crier_content *content; /**< constant data, or */

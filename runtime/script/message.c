@@ -206,6 +206,10 @@ void crier_message_skip(struct crier_poster *p, struct crier_message *m, const c
 static void arm(struct crier_message *m)
 {
     struct crier_loop *loop = crier_host_loop(m->gen->host);
+    if (m->state->due == CRIER_NEVER) { /* a calendar that has come to its end */
+        crier_timer_stop(loop, &m->timer);
+        return;
+    }
     int64_t delay = m->state->due - crier_loop_wall(loop);
     crier_timer_at(loop, &m->timer, crier_loop_now(loop) + delay);
 }
@@ -269,15 +273,26 @@ static void on_due(struct crier_timer *timer)
         crier_message_end(p, m);
         return;
     }
+    if (st->send && m->misfire.catch_up != CRIER_CATCH_NONE) {
+        st->held = true;
+        return;
+    }
     uint64_t skipped;
-    int64_t next;
-    int64_t due =
-        crier_period_catch(&m->period, crier_host_rng(p->host), st->due, now, &next, &skipped);
-    st->last = due;
+    int64_t next, due = crier_period_take(&m->period, &m->misfire, crier_host_rng(p->host), st->due,
+                                          now, &next, &skipped);
+    st->last = due != CRIER_NEVER ? due : now;
     st->due = next;
     arm(m);
     if (skipped)
-        crier_message_skip(p, m, "late: the next one was due already", skipped);
+        crier_message_skip(p, m,
+                           m->misfire.catch_up == CRIER_CATCH_NONE && due != CRIER_NEVER
+                               ? "late: the next one was due already"
+                               : "missed: too long ago to catch up",
+                           skipped);
+    if (due == CRIER_NEVER) {
+        crier_msgstate_save(p, st, NULL, NULL);
+        return;
+    }
     if (st->send) {
         crier_message_skip(p, m,
                            crier_host_bot_ready(p->host, m->target->bot->name)
@@ -289,6 +304,14 @@ static void on_due(struct crier_timer *timer)
     }
     count_late(p, now - due);
     crier_send_begin(p, m, due, now);
+}
+
+void crier_message_resume(struct crier_msgstate *st)
+{
+    bool held = st->held;
+    st->held = false;
+    if (held && st->message && !st->ended)
+        arm(st->message);
 }
 
 /* --- generations ------------------------------------------------------------------------- */
@@ -337,7 +360,8 @@ static struct crier_msgstate *find_state(struct crier_poster *p, struct crier_me
 
 static int64_t start_due(const struct crier_message *m, int64_t first)
 {
-    return m->start.absolute ? m->start.value : first + m->start.value;
+    return crier_period_first(&m->period, m->start.absolute ? m->start.value
+                                                            : first + m->start.value);
 }
 
 static void begin_state(struct crier_poster *p, struct crier_message *m, int64_t now)
@@ -370,8 +394,8 @@ static void resume_state(struct crier_poster *p, struct crier_message *m, bool n
         /* Never sent: the script's present start counts. */
         st->due = start_due(m, st->first);
         if (st->due < now)
-            st->due = now;
-    } else if (restarted && st->due <= now) {
+            st->due = crier_period_first(&m->period, now);
+    } else if (restarted && st->due <= now && m->misfire.catch_up == CRIER_CATCH_NONE) {
         st->due = crier_period_after(&m->period, rng, st->due, now, &skipped);
         if (skipped && !st->ended)
             crier_message_skip(p, m, "the host was down", skipped);
@@ -384,7 +408,7 @@ static void resume_state(struct crier_poster *p, struct crier_message *m, bool n
 static void adopt_message(struct crier_poster *p, struct crier_message *m, bool restarted,
                           int64_t now)
 {
-    char period[128], removal[32];
+    char removal[32];
     struct crier_msgstate *st = m->state = find_state(p, m);
     bool begun = !st;
     if (begun) {
@@ -393,7 +417,11 @@ static void adopt_message(struct crier_poster *p, struct crier_message *m, bool 
     }
     int64_t due = st->due;
     bool ended = st->ended;
-    bool new_period = differs(&st->period, crier_period_text(&m->period, period));
+    char *period = crier_period_identity(&m->period);
+    bool new_period = differs(&st->period, period);
+    free(period);
+    st->message = m;
+    st->held = false; /* if it still waits, its timer says so again */
     bool new_removal = differs(&st->removal, removal_text(&m->removal, removal));
     if (!begun)
         resume_state(p, m, new_period, new_removal, restarted, now);
@@ -424,7 +452,20 @@ void crier_poster_retire(struct crier_poster *p, struct crier_generation *gen)
     for (guint i = 0; i < gen->messages->len; i++) {
         struct crier_message *m = gen->messages->pdata[i];
         crier_timer_stop(loop, &m->timer);
+        if (m->state && m->state->message == m)
+            m->state->message = NULL;
     }
+}
+
+/* The wall shows an earlier time, perhaps by years: what was due in between comes again, but not
+ * what has been sent within the last day of that. */
+static void set_back(struct crier_message *m, int64_t now)
+{
+    const int64_t day = 86400 * CRIER_S;
+    int64_t last = m->state->last, from = last > now && last - now <= day ? last : now;
+    int64_t next = crier_period_next(&m->period, NULL, from);
+    if (m->state->last && next < m->state->due)
+        m->state->due = next;
 }
 
 void crier_poster_clock_set(struct crier_poster *p, struct crier_generation *gen, int64_t jump_us)
@@ -434,8 +475,10 @@ void crier_poster_clock_set(struct crier_poster *p, struct crier_generation *gen
         struct crier_message *m = gen->messages->pdata[i];
         if (!m->state || m->state->ended)
             continue;
-        /* A duration does not care what the wall says; a start at a date-time does. */
-        if (!(m->start.absolute && !m->state->last))
+        /* A duration does not care what the wall says; a calendar and a start at a date-time do. */
+        if (m->period.kind == CRIER_PERIOD_CALENDAR)
+            set_back(m, crier_loop_wall(crier_host_loop(p->host)));
+        else if (!(m->start.absolute && !m->state->last))
             m->state->due += jump_us;
         arm(m);
     }

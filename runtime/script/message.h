@@ -37,6 +37,8 @@ struct crier_msgstate {
     size_t channel_count;
     int64_t intent_due, intent_at; /**< a create that was under way: due time, first attempt */
     struct crier_send *send;       /**< under way now */
+    bool held;                     /**< something is due and waits for that to end (catch_up) */
+    struct crier_message *message; /**< whose timer fires; NULL: none declares it now */
 };
 
 struct crier_poster; /* opaque; one a host */

@@ -79,6 +79,8 @@ void crier_message_skip(struct crier_poster *p, struct crier_message *m, const c
 bool crier_message_channel_open(const struct crier_message *m,
                                 const struct crier_channel_state *at);
 bool crier_message_used_up(const struct crier_message *m);
+/** A send has ended: what waited for that is due now. */
+void crier_message_resume(struct crier_msgstate *st);
 /** remove_after is reached. */
 void crier_message_end(struct crier_poster *p, struct crier_message *m);
 

@@ -95,6 +95,7 @@ static void drop_send(struct crier_send *s)
     struct crier_poster *p = s->poster;
     struct crier_generation *gen = s->m->gen;
     s->st->send = NULL;
+    crier_message_resume(s->st);
     struct crier_send *last = p->sends->pdata[p->sends->len - 1];
     last->index = s->index;
     g_ptr_array_remove_index_fast(p->sends, s->index);

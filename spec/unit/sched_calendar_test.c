@@ -30,14 +30,14 @@ static struct crier_zone *zone(const char *name)
 /* "daily after 18:00", "cron ..." */
 static struct crier_calendar *parse(const char *text, struct crier_err *err, int *column)
 {
-    struct crier_scan s;
+    struct crier_words s;
     struct crier_calendar *c = NULL;
-    crier_scan_begin(&s, text, err);
+    crier_words_begin(&s, text, err);
     int rc;
-    if (crier_scan_word(&s, "cron")) {
+    if (crier_words_match(&s, "cron")) {
         rc = crier_calendar_read_cron(&s, &c);
     } else {
-        int cycle = crier_scan_one_of(&s, crier_cycle_adverbs, 7);
+        int cycle = crier_words_one_of(&s, crier_cycle_adverbs, 7);
         assert_true(cycle >= 0);
         rc = crier_calendar_read(&s, (enum crier_cycle)cycle, &c);
     }
@@ -477,6 +477,8 @@ static void texts(void **state)
         {"daily at 12 am, 12:30pm", "00:00, 12:30"},
         {"daily at 09:00, 18:00:30.25", "09:00, 18:00:30.25"},
         {"daily between 10 and 12", "between 10:00 and 13:00"},
+        {"daily between 10 and 12  in UTC", "between 10:00 and 13:00 in UTC"},
+        {"daily between 9 am and 5 pm", "between 09:00 and 17:00"},
         {"daily between 10:00 and 24:00", "after 10:00"},
         {"daily between 10 and 23", "after 10:00"},
         {"daily between 00:00 and 10:00", "before 10:00"},

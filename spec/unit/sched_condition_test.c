@@ -441,7 +441,7 @@ static void truths(void **state)
     };
     for (size_t i = 0; i < CRIER_COUNT(cases); i++) {
         static struct log log;
-        struct crier_verdict v;
+        struct crier_judgement v;
         char now[40], next[40] = "", got[32];
         snprintf(now, sizeof now, strchr(cases[i].now, '-') ? "%s" : "2026-11-21T%s", cases[i].now);
         if (cases[i].next)
@@ -458,7 +458,7 @@ static void truths(void **state)
             fail_msg("%s, [%s] at %s: next %s", cases[i].text, cases[i].story, now,
                      v.next == CRIER_NEVER ? "never" : crier_time_rfc3339(v.next, got));
         assert_true(v.since <= f.now && v.next > f.now);
-        struct crier_verdict same;
+        struct crier_judgement same;
         struct crier_why *why = crier_cond_why(c, &f, &same);
         assert_true(same.truth == v.truth && same.next == v.next && why->truth == v.truth);
         crier_why_free(why);
@@ -490,7 +490,7 @@ static void due_times(void **state)
     };
     for (size_t i = 0; i < CRIER_COUNT(cases); i++) {
         static struct log log;
-        struct crier_verdict v;
+        struct crier_judgement v;
         char got[32];
         fill(&log, cases[i].story);
         struct crier_facts f = facts(&log, at(cases[i].now));
@@ -545,7 +545,7 @@ static void nothing_before_next(void **state)
         }
         struct crier_cond *c = random_cond(&rng, 3);
         struct crier_facts f = facts(&log, t + crier_rng_range(&rng, 0, 300) * MINUTE / 2);
-        struct crier_verdict v, w;
+        struct crier_judgement v, w;
         crier_cond_judge(c, &f, &v);
         assert_true(v.next > f.now && v.since <= f.now);
         int64_t until = v.next == CRIER_NEVER ? f.now + 3 * DAY : v.next;
@@ -619,7 +619,7 @@ static void custom(void **state)
     static struct log log;
     fill(&log, "");
     struct crier_facts f = facts(&log, at("2026-11-21T12:00"));
-    struct crier_verdict v;
+    struct crier_judgement v;
     struct crier_cond *c = crier_cond_custom(7, "bot.lua:3", 5 * CRIER_S);
     crier_cond_judge(c, &f, &v);
     assert_false(v.truth);
@@ -662,7 +662,7 @@ static void assumed(void **state)
     fill(&log, "");
     for (size_t i = 0; i < CRIER_COUNT(texts_); i++) {
         struct crier_facts f = facts(&log, at("2026-11-21T12:00"));
-        struct crier_verdict v;
+        struct crier_judgement v;
         f.assume = true;
         struct crier_cond *c = parse(texts_[i]);
         crier_cond_judge(c, &f, &v);

@@ -7,12 +7,12 @@
  *
  * Thread: [any]; one owner.
  */
-#ifndef CRIER_SCHED_SCAN_H
-#define CRIER_SCHED_SCAN_H
+#ifndef CRIER_SCHED_WORDS_H
+#define CRIER_SCHED_WORDS_H
 
 #include "base/buf.h"
 
-struct crier_scan {
+struct crier_words {
     const char *text, *at;
     struct crier_err *err;
     int column; /**< of the fault; 0: none yet */
@@ -20,31 +20,31 @@ struct crier_scan {
     bool loose; /**< behind a period may stand "at least 2 times" and the like */
 };
 
-void crier_scan_begin(struct crier_scan *s, const char *text, struct crier_err *err);
+void crier_words_begin(struct crier_words *s, const char *text, struct crier_err *err);
 /** Past blanks. */
-void crier_scan_blanks(struct crier_scan *s);
+void crier_words_blanks(struct crier_words *s);
 /** Whether nothing but blanks is left. */
-bool crier_scan_end(struct crier_scan *s);
+bool crier_words_end(struct crier_words *s);
 /** Past this word, in any case; false and nothing is read when another stands there. */
-bool crier_scan_word(struct crier_scan *s, const char *word);
+bool crier_words_match(struct crier_words *s, const char *word);
 /** Past one of these words; its index, or -1. */
-int crier_scan_one_of(struct crier_scan *s, const char *const *words, size_t n);
-bool crier_scan_char(struct crier_scan *s, char c);
+int crier_words_one_of(struct crier_words *s, const char *const *words, size_t n);
+bool crier_words_char(struct crier_words *s, char c);
 /** Past a number of up to 9 digits; the count of its digits, 0: none. */
-int crier_scan_number(struct crier_scan *s, int *out);
+int crier_words_number(struct crier_words *s, int *out);
 /** "10 min", "1h 30m", "1.5 hours": false and nothing is read when it is none. */
-bool crier_scan_duration(struct crier_scan *s, int64_t *out_us);
+bool crier_words_duration(struct crier_words *s, int64_t *out_us);
 /** 'fetch', "fetch": a name in quotes, a quote in it doubled. NULL when it is none; the caller
  *  frees. */
-char *crier_scan_quoted(struct crier_scan *s);
+char *crier_words_quoted(struct crier_words *s);
 
 /** What was expected at the present place, and the words that may stand there (n may be 0).
  *  Returns CRIER_EINVAL. */
-int crier_scan_expected(struct crier_scan *s, const char *what, const char *const *words, size_t n);
+int crier_words_expected(struct crier_words *s, const char *what, const char *const *words, size_t n);
 /** A fault of what stands at `at`. Returns CRIER_EINVAL. */
-int crier_scan_fault(struct crier_scan *s, const char *at, const char *fmt, ...) CRIER_PRINTF(3, 4);
+int crier_words_fault(struct crier_words *s, const char *at, const char *fmt, ...) CRIER_PRINTF(3, 4);
 
-/** Put a name between quotes, so that crier_scan_quoted reads it again. */
+/** Put a name between quotes, so that crier_words_quoted reads it again. */
 void crier_put_quoted(struct crier_buf *b, const char *name);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sched/scan.h"
+#include "sched/words.h"
 
 #include <glib.h>
 #include <stdio.h>
@@ -19,19 +19,19 @@ static bool digit(char c)
     return c >= '0' && c <= '9';
 }
 
-void crier_scan_begin(struct crier_scan *s, const char *text, struct crier_err *err)
+void crier_words_begin(struct crier_words *s, const char *text, struct crier_err *err)
 {
-    *s = (struct crier_scan){.text = text, .at = text, .err = err};
+    *s = (struct crier_words){.text = text, .at = text, .err = err};
 }
 
-void crier_scan_blanks(struct crier_scan *s)
+void crier_words_blanks(struct crier_words *s)
 {
     s->at += strspn(s->at, " \t\r\n");
 }
 
-bool crier_scan_end(struct crier_scan *s)
+bool crier_words_end(struct crier_words *s)
 {
-    crier_scan_blanks(s);
+    crier_words_blanks(s);
     return !*s->at;
 }
 
@@ -43,9 +43,9 @@ static size_t word_length(const char *at)
     return n;
 }
 
-bool crier_scan_word(struct crier_scan *s, const char *word)
+bool crier_words_match(struct crier_words *s, const char *word)
 {
-    crier_scan_blanks(s);
+    crier_words_blanks(s);
     size_t n = word_length(s->at);
     if (!n || strlen(word) != n || strncasecmp(s->at, word, n) != 0)
         return false;
@@ -53,27 +53,27 @@ bool crier_scan_word(struct crier_scan *s, const char *word)
     return true;
 }
 
-int crier_scan_one_of(struct crier_scan *s, const char *const *words, size_t n)
+int crier_words_one_of(struct crier_words *s, const char *const *words, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (crier_scan_word(s, words[i]))
+        if (crier_words_match(s, words[i]))
             return (int)i;
     }
     return -1;
 }
 
-bool crier_scan_char(struct crier_scan *s, char c)
+bool crier_words_char(struct crier_words *s, char c)
 {
-    crier_scan_blanks(s);
+    crier_words_blanks(s);
     if (!c || *s->at != c)
         return false;
     s->at++;
     return true;
 }
 
-int crier_scan_number(struct crier_scan *s, int *out)
+int crier_words_number(struct crier_words *s, int *out)
 {
-    crier_scan_blanks(s);
+    crier_words_blanks(s);
     int n = 0, value = 0;
     for (; digit(s->at[n]) && n < 9; n++)
         value = value * 10 + (s->at[n] - '0');
@@ -84,7 +84,7 @@ int crier_scan_number(struct crier_scan *s, int *out)
     return n;
 }
 
-bool crier_scan_duration(struct crier_scan *s, int64_t *out_us)
+bool crier_words_duration(struct crier_words *s, int64_t *out_us)
 {
     static const struct {
         const char *words, *unit; /* words are separated by blanks */
@@ -119,9 +119,9 @@ bool crier_scan_duration(struct crier_scan *s, int64_t *out_us)
     return true;
 }
 
-char *crier_scan_quoted(struct crier_scan *s)
+char *crier_words_quoted(struct crier_words *s)
 {
-    crier_scan_blanks(s);
+    crier_words_blanks(s);
     char quote = *s->at;
     if (quote != '\'' && quote != '"')
         return NULL;
@@ -160,7 +160,7 @@ static size_t token_length(const char *at)
     return n ? n : *at != '\0';
 }
 
-int crier_scan_fault(struct crier_scan *s, const char *at, const char *fmt, ...)
+int crier_words_fault(struct crier_words *s, const char *at, const char *fmt, ...)
 {
     if (s->column)
         return CRIER_EINVAL;
@@ -173,18 +173,18 @@ int crier_scan_fault(struct crier_scan *s, const char *at, const char *fmt, ...)
     return crier_err_set(s->err, CRIER_EINVAL, "%s", text);
 }
 
-int crier_scan_expected(struct crier_scan *s, const char *what, const char *const *words, size_t n)
+int crier_words_expected(struct crier_words *s, const char *what, const char *const *words, size_t n)
 {
     char word[64], near_text[80] = "";
-    crier_scan_blanks(s);
+    crier_words_blanks(s);
     size_t len = token_length(s->at);
     if (!len)
-        return crier_scan_fault(s, s->at, "expected %s, but the text ends here", what);
+        return crier_words_fault(s, s->at, "expected %s, but the text ends here", what);
     snprintf(word, sizeof word, "%.*s", (int)(len < 40 ? len : 40), s->at);
     char *lower = g_ascii_strdown(word, -1);
     const char *near = n ? crier_nearest(lower, words, n) : NULL;
     g_free(lower);
     if (near)
         snprintf(near_text, sizeof near_text, " (did you mean '%s'?)", near);
-    return crier_scan_fault(s, s->at, "expected %s, got '%s'%s", what, word, near_text);
+    return crier_words_fault(s, s->at, "expected %s, got '%s'%s", what, word, near_text);
 }
