@@ -35,6 +35,15 @@ const struct crier_command crier_commands[] = {
      "  --next N           how many sends (default 10)\n"
      "  --state DIR        state folder: due times are those of the stopped or running bot\n"
      "  --json             one send a line as JSON\n"},
+    {"when", crier_cmd_when, "[--from T] [--tz ZONE] [--next N] \"CONDITION\"",
+     "the next times of a period or condition, and why",
+     "  --from T           from this date-time on (default: now)\n"
+     "  --tz ZONE          IANA time zone, such as Europe/Ljubljana (default: the machine's)\n"
+     "  --next N           how many (default 5)\n"
+     "  --json             one time a line as JSON\n"
+     "crier when \"daily after 18:00 & after task 'fetch'\"; crier when \"cron 15 3 * * MON-FRI\"\n"
+     "The task is taken to run whenever it may; what other tasks do is not known, and is told "
+     "behind \"if\". Exit code 1 when no time makes it true.\n"},
     {"logs", crier_cmd_logs, "[FILE] [-f] [-n N] [MATCH...]", "the records that match",
      "  --follow, -f       and go on with what comes\n"
      "  --lines, -n N      the last N (default 100; all with --since, --after or -n all)\n"

@@ -255,7 +255,7 @@ static int l_call(lua_State *L)
         lua_pop(L, 1);
     }
     if (lua_rawlen(L, 2))
-        append_list(L, 2, strchr(function, ' ') ? ", " : " ", function);
+        append_list(L, 2, strchr(function, ' ') ? ", " : " on ", function);
     for (size_t i = 0; i < CRIER_COUNT(keys); i++) {
         lua_pushstring(L, keys[i]);
         if (lua_rawget(L, 2) == LUA_TNIL) {

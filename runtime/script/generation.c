@@ -1005,6 +1005,7 @@ struct crier_generation *crier_generation_build(const struct crier_build *build)
         crier_lua_error_fini(&error);
     }
     hash_files(gen);
+    crier_judge_operators(gen);
     choose_bots(gen);
     crier_message_keys(gen);
     judge_targets(gen, build->sim);

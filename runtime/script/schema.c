@@ -93,6 +93,43 @@ static struct crier_srcmap *srcmap_for(struct crier_generation *gen, const char 
     return map;
 }
 
+/* What Lua's operators do to a condition, which is neither nil nor false. */
+static void operator_problem(void *arg, int line, int column, const char *word)
+{
+    static const struct {
+        const char *word;
+        enum crier_severity severity;
+        const char *text, *help;
+    } kinds[] = {
+        {"and", CRIER_ERROR, "Lua's 'and' drops the condition before it", "write & between conditions"},
+        {"or", CRIER_WARNING, "Lua's 'or' drops the condition behind it", "write | between conditions"},
+        {"not", CRIER_ERROR, "Lua's 'not' makes false of a condition", "write ~ before a condition"},
+    };
+    struct crier_diags *diags = ((void **)arg)[0];
+    const char *file = ((void **)arg)[1];
+    for (size_t i = 0; i < CRIER_COUNT(kinds); i++) {
+        if (strcmp(kinds[i].word, word) == 0)
+            crier_diags_add(diags, kinds[i].severity, file, line, column, NULL, kinds[i].text,
+                            kinds[i].help);
+    }
+}
+
+void crier_judge_operators(struct crier_generation *gen)
+{
+    size_t folder = strlen(gen->folder);
+    for (size_t i = 0; i < gen->vm->file_count; i++) {
+        const char *file = gen->vm->files[i];
+        if (strcmp(file, gen->path) == 0)
+            file = gen->file;
+        else if (strncmp(file, gen->folder, folder) == 0 && file[folder] == '/')
+            file += folder + 1;
+        struct crier_srcmap *map = srcmap_for(gen, file);
+        void *arg[] = {&gen->diags, (void *)file};
+        if (map)
+            crier_srcmap_conditions(map, operator_problem, arg);
+    }
+}
+
 static void label(struct crier_decl *d, const char *noun)
 {
     lua_State *L = d->L;

@@ -37,6 +37,8 @@ void crier_decl_problem(struct crier_decl *d, enum crier_severity severity, cons
 void crier_place_problem(struct crier_generation *gen, enum crier_severity severity,
                          const char *file, int line, const char *callee, const char *key,
                          const char *object, const char *text, const char *help);
+/** Report Lua's and, or and not between conditions in the files that were loaded. */
+void crier_judge_operators(struct crier_generation *gen);
 /** Read all options; unknown keys, wrong types, missing ones are reported. `out` is initialised
  *  here. Positional items (1..n) are reported unless allow_list. */
 void crier_decl_read(struct crier_decl *d, const struct crier_option *table, size_t count,

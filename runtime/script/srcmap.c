@@ -516,3 +516,170 @@ bool crier_srcmap_key(const struct crier_srcmap *map, int line, const char *call
     *out_column = map->tokens[best_place].column;
     return true;
 }
+
+/* --- and, or, not between conditions ------------------------------------------------------ */
+
+/* Names that stand for the module, and locals that hold conditions. */
+struct names {
+    uint32_t *tokens;
+    size_t count;
+};
+
+static void add_name(struct names *n, uint32_t token)
+{
+    if (n->count == 256)
+        return; /* each name of the file is looked up among these */
+    n->tokens = crier_realloc(n->tokens, (n->count + 1) * sizeof *n->tokens);
+    n->tokens[n->count++] = token;
+}
+
+static bool has_name(const struct crier_srcmap *map, const struct names *n, uint32_t i)
+{
+    const struct token *t = &map->tokens[i];
+    for (size_t k = 0; k < n->count; k++) {
+        const struct token *known = &map->tokens[n->tokens[k]];
+        if (token_is(map, i, map->text + known->at, t->len) && known->len == t->len)
+            return true;
+    }
+    return false;
+}
+
+static bool word_at(const struct crier_srcmap *map, uint32_t i, const char *word)
+{
+    return i < map->count && token_is(map, i, word, strlen(word)) &&
+           map->tokens[i].kind != STRING;
+}
+
+static bool makes_condition(const struct crier_srcmap *map, uint32_t i)
+{
+    static const char *const makers[] = {
+        "every",   "cron",    "crontime", "after",   "succeeded",  "failed",  "finished",
+        "started", "inacted", "terminated", "crashed", "running",  "retry",   "condition",
+        "always",  "never",   "secondly", "minutely", "hourly",    "daily",   "weekly",
+        "monthly", "yearly",
+    };
+    const struct token *t = &map->tokens[i];
+    for (size_t k = 0; k < CRIER_COUNT(makers); k++) {
+        if (word_at(map, i, makers[k]))
+            return true;
+    }
+    return t->len > 8 && memcmp(map->text + t->at, "time_of_", 8) == 0;
+}
+
+struct conditions {
+    const struct crier_srcmap *map;
+    struct names modules, locals;
+};
+
+static bool begins_condition(const struct conditions *c, uint32_t i)
+{
+    unsigned before = i ? kind_at(c->map, i - 1) : END;
+    if (kind_at(c->map, i) != NAME || before == '.' || before == ':')
+        return false;
+    if (has_name(c->map, &c->locals, i))
+        return kind_at(c->map, i + 1) != '=';
+    return has_name(c->map, &c->modules, i) && kind_at(c->map, i + 1) == '.' &&
+           kind_at(c->map, i + 2) == NAME && makes_condition(c->map, i + 2);
+}
+
+/* Behind a name with its members, methods and arguments. */
+static uint32_t chain_end(const struct crier_srcmap *map, uint32_t i)
+{
+    for (i++; i < map->count;) {
+        unsigned kind = kind_at(map, i);
+        if ((kind == '.' || kind == ':') && kind_at(map, i + 1) == NAME)
+            i += 2;
+        else if (opens_arguments(kind) && behind(map, i) != NONE)
+            i = behind(map, i);
+        else
+            break;
+    }
+    return i;
+}
+
+/* Whether the '(' at i only groups. */
+static bool groups(const struct crier_srcmap *map, uint32_t i)
+{
+    unsigned before = i ? kind_at(map, i - 1) : END;
+    return kind_at(map, i) == '(' && before != NAME && before != STRING && before != ')' &&
+           before != ']' && before != '}';
+}
+
+/* The '(' that only groups and that the ')' at `close` ends; NONE: that one ends a call. */
+static uint32_t group_of(const struct crier_srcmap *map, uint32_t from, uint32_t close)
+{
+    enum { FAR = 2000 };
+    for (uint32_t i = from, n = 0; i-- > 0 && n < FAR; n++) {
+        if (map->tokens[i].kind == '(' && map->tokens[i].match == close)
+            return groups(map, i) ? i : NONE;
+    }
+    return NONE;
+}
+
+static bool compares(const struct crier_srcmap *map, uint32_t i)
+{
+    static const char *const signs[] = {"==", "~=", "<", ">", "<=", ">="};
+    for (size_t k = 0; k < CRIER_COUNT(signs); k++) {
+        if (word_at(map, i, signs[k]))
+            return true;
+    }
+    return false;
+}
+
+/* Names of the module, and locals that are set to a condition. A local stays one to the file's
+ * end: a false alarm would need one name for two things. */
+static void collect(struct conditions *c)
+{
+    const struct crier_srcmap *map = c->map;
+    for (uint32_t i = 0; i + 2 < map->count; i++) {
+        if (kind_at(map, i) != NAME || kind_at(map, i + 1) != '=')
+            continue;
+        uint32_t value = i + 2;
+        if (word_at(map, value, "require")) {
+            value += kind_at(map, value + 1) == '(' ? 2 : 1;
+            if (kind_at(map, value) == STRING && token_is(map, value, "crier", 5))
+                add_name(&c->modules, i);
+            continue;
+        }
+        while (groups(map, value) || word_at(map, value, "~"))
+            value++;
+        if (i && word_at(map, i - 1, "local") && begins_condition(c, value))
+            add_name(&c->locals, i);
+    }
+}
+
+void crier_srcmap_conditions(const struct crier_srcmap *map,
+                             void (*found)(void *arg, int line, int column, const char *word),
+                             void *arg)
+{
+    struct conditions c = {.map = map};
+    collect(&c);
+    for (uint32_t i = 0; i < map->count; i++) {
+        if (!begins_condition(&c, i))
+            continue;
+        uint32_t first = i, end = chain_end(map, i);
+        /* Out of the brackets around it. */
+        while (first && (groups(map, first - 1) || word_at(map, first - 1, "~")))
+            first--;
+        if (first && compares(map, first - 1))
+            continue;
+        for (uint32_t open = first; kind_at(map, end) == ')'; end++) {
+            open = group_of(map, open, end);
+            if (open == NONE)
+                break;
+        }
+        const struct token *op = &map->tokens[end];
+        if (first && word_at(map, first - 1, "not"))
+            found(arg, map->tokens[first - 1].line, map->tokens[first - 1].column, "not");
+        if (word_at(map, end, "and"))
+            found(arg, op->line, op->column, "and");
+        uint32_t right = end + 1;
+        while (groups(map, right) || word_at(map, right, "~") || word_at(map, right, "not"))
+            right++;
+        bool chosen = first && word_at(map, first - 1, "and"); /* test and this or that */
+        if (word_at(map, end, "or") && right < map->count && begins_condition(&c, right) && !chosen)
+            found(arg, op->line, op->column, "or");
+    }
+    free(c.modules.tokens);
+    free(c.locals.tokens);
+}

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -141,6 +142,87 @@ static void calls_are_found(void **state)
     }
 }
 
+struct marks {
+    char text[256];
+};
+
+static void put_mark(void *arg, int line, int column, const char *word)
+{
+    struct marks *m = arg;
+    size_t len = strlen(m->text);
+    snprintf(m->text + len, sizeof m->text - len, "%d:%d %s; ", line, column, word);
+}
+
+static void operators_are_found(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *found;
+    } cases[] = {
+        {"x = crier.daily and crier.hourly", "1:17 and; "},
+        {"x = crier.daily and y", "1:17 and; "},
+        {"x = crier.daily:after '18:00'\n  and crier.after.success 'x'", "2:3 and; "},
+        {"x = crier.daily or crier.hourly", "1:17 or; "},
+        {"x = not crier.running('x')", "1:5 not; "},
+        {"x = not (~crier.running('x') & y)", "1:5 not; "},
+        {"x = (crier.daily | crier.hourly) and y", "1:34 and; "},
+        {"x = ((y | crier.hourly)) and z", "1:26 and; "},
+        {"local d = crier.daily; x = d and y; z = not d", "1:30 and; 1:41 not; "},
+        {"local d = ~(crier.daily | y); x = y | d or crier.hourly", "1:41 or; "},
+        {"local c = require 'crier'; x = c.daily and y", "1:40 and; "},
+        {"local c = require('crier'); x = c.time_of_day and y", "1:47 and; "},
+        {"local crier = require 'crier' x = crier.weekly { 'Mon', at = '9:00' } and y", "1:71 and; "},
+        /* what is meant so, and what is no condition */
+        {"x = test and crier.daily or crier.hourly", ""},
+        {"x = opts.start or crier.daily", ""},
+        {"x = crier.daily or nil", ""},
+        {"x = test and crier.daily", ""},
+        {"x = crier.daily & ~crier.running() | crier.hourly", ""},
+        {"x = f(crier.daily) and y", ""},
+        {"x = f(y, crier.daily) and y", ""},
+        {"x = { crier.daily } and y", ""},
+        {"x = (y == crier.daily) and z", ""},
+        {"x = crier.daily == y and z", ""},
+        {"x = crier.log and y", ""},
+        {"x = other.daily and y", ""},
+        {"x = a.crier.daily and y", ""},
+        {"x = 'crier.daily and y' -- crier.daily and y", ""},
+        {"t = { d = crier.daily }; x = d and y", ""},
+        {"local d = f(crier.daily); x = d and y", ""},
+        {"crier.daily", ""},
+        {"crier.daily (", ""},
+        {"crier.daily ) ) and", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct marks marks = {""};
+        char *text = NULL;
+        bool own = strstr(cases[i].text, "require") != NULL;
+        assert_true(asprintf(&text, "%s%s", own ? "" : "crier = require 'crier' --[[\n]] ",
+                             cases[i].text) > 0);
+        struct crier_srcmap *map = crier_srcmap_new(text, strlen(text));
+        crier_srcmap_conditions(map, put_mark, &marks);
+        /* Places count from the case's own first line. */
+        char want[256] = "", *save = NULL, copy[256];
+        snprintf(copy, sizeof copy, "%s", cases[i].found);
+        for (char *one = strtok_r(copy, ";", &save); one && strlen(one) > 1;
+             one = strtok_r(NULL, ";", &save)) {
+            int line, column;
+            char word[8];
+            assert_int_equal(sscanf(one, " %d:%d %7s", &line, &column, word), 3);
+            if (!own) {
+                column += line == 1 ? 3 : 0;
+                line++;
+            }
+            size_t len = strlen(want);
+            snprintf(want + len, sizeof want - len, "%d:%d %s; ", line, column, word);
+        }
+        if (strcmp(marks.text, want) != 0)
+            fail_msg("%s: %s, not %s", cases[i].text, marks.text, want);
+        crier_srcmap_free(map);
+        free(text);
+    }
+}
+
 static void files_are_loaded(void **state)
 {
     (void)state;
@@ -166,17 +248,20 @@ static void a_long_file_is_read_in_linear_time(void **state)
 {
     (void)state;
     static const char *const units[] = {"f { a = { 1, 'x' }, k = 2 }\n", "]", "[=", "{", "\"\\z \n",
+                                        "x(crier.daily) ", "(crier.daily ", "local d = crier.daily ",
                                         "--[[", "]=", "a.", "function "};
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         size_t n = strlen(units[i]), count = 4000000 / n;
         char *text = malloc(n * count);
         for (size_t j = 0; j < count; j++)
             memcpy(text + j * n, units[i], n);
+        memcpy(text, "crier = require 'crier' ", strchr(units[i], 'd') ? 24 : 0);
         clock_t began = clock();
         struct crier_srcmap *map = crier_srcmap_new(text, n * count);
         int line = 0, column = 0;
         for (int at = 1; at < 1000; at++)
             crier_srcmap_key(map, at, "f", "k", &line, &column);
+        crier_srcmap_conditions(map, put_mark, &(struct marks){""});
         /* Its square would take days; a sanitizer on a busy machine takes seconds. */
         if ((double)(clock() - began) / CLOCKS_PER_SEC > 30)
             fail_msg("%s: too slow", units[i]);
@@ -223,6 +308,8 @@ static void mutated_files_do_no_harm(void **state)
             assert_in_range(line, 1, 40);
             assert_in_range(column, 1, len);
         }
+        struct marks marks = {""};
+        crier_srcmap_conditions(map, put_mark, &marks);
         crier_srcmap_free(map);
         free(copy);
     }
@@ -233,6 +320,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_are_found),
         cmocka_unit_test(calls_are_found),
+        cmocka_unit_test(operators_are_found),
         cmocka_unit_test(files_are_loaded),
         cmocka_unit_test(a_long_file_is_read_in_linear_time),
         cmocka_unit_test(mutated_files_do_no_harm),
