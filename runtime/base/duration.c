@@ -291,20 +291,22 @@ static int64_t reach(GTimeZone *tz, int interval, int64_t utc, int64_t bound)
     return inside;
 }
 
-/* GLib looks through a zone's intervals one by one, so the last few answers are kept. */
+/* GLib looks through a zone's intervals one by one, so answers are kept, each thread its own: some 48
+ * days of a zone have a slot, with room for what is before and behind a change of its clocks. */
 void crier_zone_span(const struct crier_zone *zone, int64_t utc, struct crier_zone_span *out)
 {
-    enum { KEPT = 16 };
-    static _Thread_local struct {
-        unsigned serial;
+    enum { SLOTS = 128, SLOT_BITS = 22 };
+    struct kept {
+        unsigned serial, turn; /* turn: of the slot's first one, which is to go next */
         struct crier_zone_span span;
-    } kept[KEPT];
-    static _Thread_local unsigned oldest;
+    };
+    static _Thread_local struct kept slots[SLOTS][2];
     const int64_t first = -62135596800, last = 253402300799; /* years 1 to 9999 */
     utc = utc < first ? first : utc > last ? last : utc;
-    for (size_t i = 0; i < KEPT; i++) {
-        if (kept[i].serial == zone->serial && utc >= kept[i].span.from && utc < kept[i].span.to) {
-            *out = kept[i].span;
+    struct kept *slot = slots[((size_t)((utc - first) >> SLOT_BITS) + zone->serial * 97U) % SLOTS];
+    for (int i = 0; i < 2; i++) {
+        if (slot[i].serial == zone->serial && utc >= slot[i].span.from && utc < slot[i].span.to) {
+            *out = slot[i].span;
             return;
         }
     }
@@ -312,8 +314,9 @@ void crier_zone_span(const struct crier_zone *zone, int64_t utc, struct crier_zo
     out->offset = g_time_zone_get_offset(zone->tz, interval);
     out->from = reach(zone->tz, interval, utc, first);
     out->to = reach(zone->tz, interval, utc, last) + 1;
-    kept[oldest % KEPT].serial = zone->serial;
-    kept[oldest++ % KEPT].span = *out;
+    struct kept *old = &slot[slot[0].turn++ % 2];
+    old->serial = zone->serial;
+    old->span = *out;
 }
 
 static int offset_at(const struct crier_zone *zone, int64_t utc)

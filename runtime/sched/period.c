@@ -229,7 +229,7 @@ static int64_t oldest_owed(const struct crier_period *period, const struct crier
                            struct crier_rng *rng, int64_t due, int64_t now, uint64_t *skipped)
 {
     int64_t bound = now - misfire->grace - 1; /* at or before it: older than the grace */
-    int64_t most, ring[CRIER_CATCH_MOST];
+    int64_t most;
     *skipped = 0;
     if (period->kind == CRIER_PERIOD_CALENDAR) {
         int64_t back = now + 1;
@@ -243,15 +243,14 @@ static int64_t oldest_owed(const struct crier_period *period, const struct crier
         due = crier_period_after(period, rng, due, bound, skipped);
     if (period->kind != CRIER_PERIOD_RANDOM)
         return due;
-    /* Draws below the longest leave more than there may be. */
+    /* Draws below the longest leave more than there may be: they are drawn twice, to count. */
     struct crier_rng copy = *rng;
-    size_t n = 0;
+    uint64_t n = 0;
     for (int64_t at = due; at <= now; at = crier_period_next(period, &copy, at))
-        ring[n++ % CRIER_CATCH_MOST] = at;
-    if (n <= CRIER_CATCH_MOST)
-        return due;
-    *skipped += n - CRIER_CATCH_MOST;
-    return ring[n % CRIER_CATCH_MOST];
+        n++;
+    for (; n > CRIER_CATCH_MOST; n--, ++*skipped)
+        due = crier_period_next(period, rng, due);
+    return due;
 }
 
 int64_t crier_period_take(const struct crier_period *period, const struct crier_misfire *misfire,

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The same small works in Python's own library: peers.py timers|record_encode|sink_push|query.
+"""The same small works in Python's own library: peers.py timers|sched|record_encode|
+sink_push|query.
 
 Prints `name value`, tab-separated, in the units of the benchmark of that name."""
 
@@ -44,6 +45,23 @@ def timers():
     while heap:
         heapq.heappop(heap)
     print(f"timer_fire\t{(time.perf_counter() - start):.4g}")
+
+
+def sched():
+    try:
+        import croniter
+    except ImportError:
+        print("python3-croniter is not installed: its figures are -", file=sys.stderr)
+        return
+    for name, text in (("cron_workdays", "0 9 * * 1-5"), ("cron_five_minutes", "*/5 * * * *"),
+                       ("cron_monthly", "15 3 1 * *")):
+        times = [1500000000 + random.random() * 315360000 for _ in range(2000)]
+
+        def work():
+            for t in times:
+                croniter.croniter(text, t).get_next(float)
+
+        print(f"{name}\t{timed(work, len(times), 1e9):.4g}")
 
 
 def record_encode():
@@ -121,4 +139,5 @@ def query():
                 print(f"query_{store}_{which}\t{timed(lambda: ask(which), 1, 1e3):.4g}")
 
 
-{"query": query, "timers": timers, "record_encode": record_encode, "sink_push": sink_push}[sys.argv[1]]()
+{"query": query, "timers": timers, "sched": sched,
+ "record_encode": record_encode, "sink_push": sink_push}[sys.argv[1]]()

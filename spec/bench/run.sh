@@ -6,7 +6,7 @@
 # `-`, and said on stderr; so is a target that was missed. README.md here says what is measured.
 set -euo pipefail
 
-groups=(dayfile start memory idle scheduled reload timers record_encode lua_call sink_push sink_module sink_lines query embed sql log_lua transform)
+groups=(dayfile start memory idle scheduled reload timers sched record_encode lua_call sink_push sink_module sink_lines query embed sql log_lua transform)
 
 usage() {
     cat <<END

@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -307,6 +309,190 @@ static void test_start(void **state)
     crier_zone_unref(zone);
 }
 
+static struct crier_zone *zone(const char *name)
+{
+    struct crier_zone *z = NULL;
+    assert_int_equal(crier_zone_open(name, &z, NULL), 0);
+    return z;
+}
+
+static int64_t at(const char *text)
+{
+    struct crier_zone *utc = zone("UTC");
+    int64_t t = 0;
+    assert_int_equal(crier_datetime_parse(text, utc, &t, NULL), 0);
+    crier_zone_unref(utc);
+    return t;
+}
+
+static struct crier_period parse(const char *text)
+{
+    struct crier_zone *z = zone("Europe/Ljubljana");
+    struct crier_period p = {0};
+    struct crier_err err = {0};
+    if (crier_period_parse(text, z, &p, &err) != 0)
+        fail_msg("%s: %s", text, err.text);
+    crier_zone_unref(z);
+    return p;
+}
+
+static void test_calendars(void **state)
+{
+    (void)state;
+    char out[128];
+    struct crier_period p = parse("weekly on Mon, Fri at 09:00 | daily 21:00");
+    assert_int_equal(p.kind, CRIER_PERIOD_CALENDAR);
+    /* Wednesday; local time is an hour ahead. */
+    int64_t t = at("2026-11-18T12:00"), next;
+    t = crier_period_next(&p, NULL, t);
+    assert_int_equal(t, at("2026-11-18T20:00"));
+    t = crier_period_next(&p, NULL, at("2026-11-19T20:00"));
+    assert_int_equal(t, at("2026-11-20T08:00"));
+    assert_int_equal(crier_period_first(&p, t), t);
+    assert_int_equal(crier_period_first(&p, t + 1), at("2026-11-20T20:00"));
+    uint64_t skipped;
+    assert_int_equal(crier_period_catch(&p, NULL, t, at("2026-11-22T20:30"), &next, &skipped),
+                     at("2026-11-22T20:00"));
+    assert_int_equal(next, at("2026-11-23T08:00"));
+    assert_int_equal(skipped, 3);
+    assert_int_equal(crier_period_after(&p, NULL, t, at("2026-11-22T20:30"), &skipped), next);
+    assert_int_equal(skipped, 4);
+    assert_string_equal(crier_period_text(&p, out), "weekly Mon, Fri 09:00 | daily 21:00");
+    char *whole = crier_period_identity(&p);
+    assert_string_equal(whole, "weekly Mon, Fri 09:00 | daily 21:00 (Europe/Ljubljana)");
+    free(whole);
+    crier_period_fini(&p);
+    crier_period_fini(&p);
+
+    /* Thirty years of seconds are not counted one by one. */
+    p = parse("secondly");
+    int64_t now = at("2026-11-22T20:30") + 5;
+    assert_int_equal(crier_period_catch(&p, NULL, at("1996-11-22"), now, &next, &skipped), now - 5);
+    assert_int_equal(next, now - 5 + CRIER_S);
+    assert_true(skipped >= 100000);
+    crier_period_fini(&p);
+
+    p = parse("cron 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,"
+              "31,32,33,34,35,36,37,38,39,40,41,42,43,44,45,46,47,48,49,50 * * * *");
+    assert_int_equal(strlen(crier_period_text(&p, out)), 127);
+    assert_string_equal(out + 124, "...");
+    crier_period_fini(&p);
+
+    p = parse("every 10 min");
+    assert_int_equal(p.kind, CRIER_PERIOD_FIXED);
+    p = parse("every 10m jitter 5m");
+    assert_int_equal(p.kind, CRIER_PERIOD_RANDOM);
+    assert_int_equal(p.hi, 900 * CRIER_S);
+    p = parse("10s");
+    assert_int_equal(p.lo, 10 * CRIER_S);
+}
+
+static void test_bad_calendars(void **state)
+{
+    (void)state;
+    static const char *const bad[][2] = {
+        {"", "expected a duration"},
+        {"10", "units are ms s m h d w"},
+        {"dayly", "\"dayly\", column 1: expected a period"},
+        {"after task 'x'", "'after task 'x'' is for tasks"},
+        {"daily & hourly", "'daily & hourly' is for tasks"},
+        {"daily | (hourly & minutely)", "'hourly & minutely' is for tasks"},
+        {"daily | every 10m", "'every 10m' is for tasks"},
+        {"~daily", "'~daily' is for tasks"},
+        {"every 1h based on fail", "are for tasks"},
+    };
+    struct crier_zone *z = zone("UTC");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct crier_period p;
+        struct crier_err err = {0};
+        assert_int_equal(crier_period_parse(bad[i][0], z, &p, &err), CRIER_EINVAL);
+        if (!strstr(err.text, bad[i][1]))
+            fail_msg("%s: %s", bad[i][0], err.text);
+    }
+    crier_zone_unref(z);
+}
+
+static void test_take(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *period;
+        enum crier_catch_up catch_up;
+        const char *grace, *due, *now;
+        const char *take, *next; /* take NULL: nothing */
+        uint64_t skipped;
+    } rows[] = {
+        /* not due yet */
+        {"1h", CRIER_CATCH_ONE, "10m", "12:00", "11:59", NULL, "12:00", 0},
+        /* on time, and late by less than a period */
+        {"1h", CRIER_CATCH_NONE, "10m", "12:00", "12:00", "12:00", "13:00", 0},
+        {"1h", CRIER_CATCH_NONE, "10m", "12:00", "12:50", "12:00", "13:00", 0},
+        {"1h", CRIER_CATCH_NONE, "10m", "12:00", "14:50", "14:00", "15:00", 2},
+        {"hourly", CRIER_CATCH_NONE, "10m", "12:00", "12:00:50", "12:00", "13:00", 0},
+        {"hourly", CRIER_CATCH_NONE, "10m", "12:00", "12:02", NULL, "13:00", 1},
+        {"hourly", CRIER_CATCH_NONE, "10m", "12:00", "14:02", NULL, "15:00", 3},
+        {"hourly", CRIER_CATCH_ONE, "10m", "12:00", "12:10", "12:00", "13:00", 0},
+        {"hourly", CRIER_CATCH_ONE, "10m", "12:00", "12:10:00.000001", NULL, "13:00", 1},
+        {"hourly", CRIER_CATCH_ONE, "10m", "12:00", "15:05", "15:00", "16:00", 3},
+        {"1h", CRIER_CATCH_ONE, "10m", "12:00", "15:05", "15:00", "16:00", 3},
+        {"1h", CRIER_CATCH_ONE, "10m", "12:00", "15:15", NULL, "16:00", 4},
+        {"hourly", CRIER_CATCH_ALL, "1d", "12:00", "15:05", "12:00", "13:00", 0},
+        {"hourly", CRIER_CATCH_ALL, "2h", "12:00", "15:05", "14:00", "15:00", 2},
+        {"hourly", CRIER_CATCH_ALL, "1m", "12:00", "15:05", NULL, "16:00", 4},
+        {"1h", CRIER_CATCH_ALL, "2h", "12:00", "15:00", "13:00", "14:00", 1},
+        /* never more than a hundred */
+        {"10s", CRIER_CATCH_ALL, "1w", "10:00:00", "12:00:00", "11:43:30", "11:43:40", 621},
+        {"secondly", CRIER_CATCH_ALL, "1w", "10:00:00", "12:00:00", "11:58:21", "11:58:22", 7101},
+        {"hourly", CRIER_CATCH_ALL, "0s", "12:00", "12:00", "12:00", "13:00", 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char due[40], now[40], want[40], got[32];
+        snprintf(due, sizeof due, "2026-11-21T%s", rows[i].due);
+        snprintf(now, sizeof now, "2026-11-21T%s", rows[i].now);
+        struct crier_period p = parse(rows[i].period);
+        struct crier_misfire m = {.catch_up = rows[i].catch_up};
+        assert_int_equal(crier_duration_parse(rows[i].grace, &m.grace, NULL), 0);
+        uint64_t skipped;
+        int64_t next, take = crier_period_take(&p, &m, NULL, at(due), at(now), &next, &skipped);
+        snprintf(want, sizeof want, "2026-11-21T%s", rows[i].take ? rows[i].take : "00:00");
+        if (take != (rows[i].take ? at(want) : CRIER_NEVER))
+            fail_msg("row %zu: took %s", i,
+                     take == CRIER_NEVER ? "nothing" : crier_time_rfc3339(take, got));
+        snprintf(want, sizeof want, "2026-11-21T%s", rows[i].next);
+        if (next != at(want) || skipped != rows[i].skipped)
+            fail_msg("row %zu: next %s, %d skipped", i, crier_time_rfc3339(next, got), (int)skipped);
+        crier_period_fini(&p);
+    }
+    /* A random period: never more than a hundred either, whatever is drawn. */
+    struct crier_rng rng;
+    crier_rng_seed(&rng, 5);
+    struct crier_period p = make(CRIER_MS, 10 * CRIER_S);
+    struct crier_misfire m = {.catch_up = CRIER_CATCH_ALL, .grace = 7 * DAY};
+    for (int round = 0; round < 20; round++) {
+        int64_t now = at("2026-11-21"), due = now - 3600 * CRIER_S, next;
+        uint64_t skipped, all = 0;
+        int sent = 0;
+        for (; due <= now; due = next) {
+            sent += crier_period_take(&p, &m, &rng, due, now, &next, &skipped) != CRIER_NEVER;
+            all += skipped;
+        }
+        assert_in_range(sent, 30, 100);
+        assert_true(all > 300);
+    }
+}
+
+static void test_misfire_defaults(void **state)
+{
+    (void)state;
+    struct crier_period p = make(10, 10);
+    assert_int_equal(crier_misfire_default(&p).catch_up, CRIER_CATCH_NONE);
+    p = parse("daily");
+    assert_int_equal(crier_misfire_default(&p).catch_up, CRIER_CATCH_ONE);
+    assert_int_equal(crier_misfire_default(&p).grace, 600 * CRIER_S);
+    crier_period_fini(&p);
+    assert_string_equal(crier_catch_up_name(CRIER_CATCH_ALL), "all");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +502,8 @@ int main(void)
         cmocka_unit_test(test_random_uniform), cmocka_unit_test(test_years),
         cmocka_unit_test(test_overflow),      cmocka_unit_test(test_text),
         cmocka_unit_test(test_removal),       cmocka_unit_test(test_start),
+        cmocka_unit_test(test_calendars),     cmocka_unit_test(test_bad_calendars),
+        cmocka_unit_test(test_take),          cmocka_unit_test(test_misfire_defaults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
