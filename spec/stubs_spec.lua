@@ -73,8 +73,8 @@ local function cats(type, name)
     type = "crier.Snowflake"
   elseif type == "(string|integer)[]" then
     type = "crier.Snowflake|crier.Snowflake[]"
-  elseif type == "string|number|(string|number)[]" then
-    type = "crier.Duration|crier.Duration[]"
+  elseif type == "string|number|(string|number)[]|crier.Condition" then
+    type = "crier.Duration|crier.Duration[]|crier.Condition"
   end
   return (plain[type] or type) .. off
 end
@@ -196,6 +196,25 @@ describe("stubs", function()
     end
     assert.same(methods, classes["crier.Query"].methods)
     assert.same({ filter = true }, classes["crier.Sink"].methods)
+  end)
+
+  it("have the methods of conditions", function()
+    local known = {}
+    for _, method in ipairs(sorted(classes["crier.Condition"].methods)) do known[#known + 1] = method end
+    assert.is_true(#known > 20)
+    local records = ask(([[
+      for _, name in ipairs { "%s" } do
+        crier.log.info("method", { name = name, is = select(2, pcall(function() return type(crier.daily[name]) end)) })
+      end
+    ]]):format(table.concat(known, '", "')))
+    local seen = 0
+    for _, r in ipairs(records) do
+      if r.text == "method" then
+        assert.equal("function", r.is, r.name)
+        seen = seen + 1
+      end
+    end
+    assert.equal(#known, seen)
   end)
 
   it("have the events of crier.on", function()

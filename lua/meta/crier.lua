@@ -143,7 +143,10 @@ function crier.USER(options) end
 ---@field was? string the former name, whose state is carried over
 ---@field channels crier.Snowflake|crier.Snowflake[]
 ---@field mode? "send"|"edit"|"clear-send" default "send"
----@field period crier.Duration|crier.Duration[] one, or a list of two: drawn anew between the two each time
+---@field period crier.Duration|crier.Duration[]|crier.Condition one, a list of two (drawn anew between the two each time), a calendar, or the text of one
+---@field catch_up? "none"|"one"|"all" which of the times that were missed are made up for; default "none" for durations, "one" for calendars
+---@field grace? crier.Duration how long after its time a missed one is still made up for; default "10m"
+---@field tz? string IANA time zone of its times and dates; default: the config's
 ---@field start_in? string|number first send: after a duration, or at a date-time; default "0s"
 ---@field remove_after? integer|string end: after a count of successful sends a channel, a duration, or at a date-time
 ---@field data crier.Data
@@ -158,7 +161,10 @@ function crier.TextMESSAGE(options) end
 ---@field name? string identity: state and history follow it through reloads; unique in its USER
 ---@field was? string the former name, whose state is carried over
 ---@field mode? "send"|"edit"|"clear-send" default "send"
----@field period crier.Duration|crier.Duration[] one, or a list of two: drawn anew between the two each time
+---@field period crier.Duration|crier.Duration[]|crier.Condition one, a list of two (drawn anew between the two each time), a calendar, or the text of one
+---@field catch_up? "none"|"one"|"all" which of the times that were missed are made up for; default "none" for durations, "one" for calendars
+---@field grace? crier.Duration how long after its time a missed one is still made up for; default "10m"
+---@field tz? string IANA time zone of its times and dates; default: the config's
 ---@field start_in? string|number first send: after a duration, or at a date-time; default "0s"
 ---@field remove_after? integer|string end: after a count of successful sends, a duration, or at a date-time
 ---@field data crier.Data
@@ -261,6 +267,351 @@ function crier.state(key, initial) end
 ---@param event crier.Hook
 ---@param fn fun(e: table)
 function crier.on(event, fn) end
+
+-- Periods and conditions ---------------------------------------------------------------------------
+
+---When something is sent or may start: a value. Two combine with & and |, ~ turns one round; a text
+---stands for one everywhere. tostring gives the text. A bare unit takes a table:
+---`crier.weekly { "Mon", "Fri", at = "09:00" }`.
+---@class crier.Condition
+---@operator band(crier.Condition|string): crier.Condition
+---@operator bor(crier.Condition|string): crier.Condition
+---@operator bnot: crier.Condition
+---@operator call(crier.PeriodOptions): crier.Condition
+local condition = {}
+
+---@class crier.PeriodOptions
+---@field on? string|integer|(string|integer)[] days, as the items without a name
+---@field at? string|integer|(string|integer)[] times
+---@field after? string|integer
+---@field before? string|integer
+---@field between? (string|integer)[] two
+---@field starting? string|integer
+---@field tz? string
+
+---From there to the end of each unit.
+---@param from string|integer
+---@return crier.Condition
+function condition:after(from) end
+
+---From the begin of each unit to there.
+---@param to string|integer
+---@return crier.Condition
+function condition:before(to) end
+
+---@param from string|integer
+---@param to string|integer a whole number or a day is included
+---@return crier.Condition
+function condition:between(from, to) end
+
+---The whole unit, moved to begin there.
+---@param from string|integer
+---@return crier.Condition
+function condition:starting(from) end
+
+---At these times (or days): each lasts one smaller unit.
+---@param ... string|integer
+---@return crier.Condition
+function condition:at(...) end
+
+---On these days.
+---@param ... string|integer
+---@return crier.Condition
+function condition:on(...) end
+
+---In this time zone.
+---@param zone string
+---@return crier.Condition
+function condition:tz(zone) end
+
+---Of a history: counted since midnight.
+---@return crier.Condition
+function condition:today() end
+
+---Of a history: counted since this second began.
+---@return crier.Condition
+function condition:this_second() end
+
+---Of a history: counted since this minute began.
+---@return crier.Condition
+function condition:this_minute() end
+
+---Of a history: counted since this hour began.
+---@return crier.Condition
+function condition:this_hour() end
+
+---Of a history: counted since this day began.
+---@return crier.Condition
+function condition:this_day() end
+
+---Of a history: counted since this week began.
+---@return crier.Condition
+function condition:this_week() end
+
+---Of a history: counted since this month began.
+---@return crier.Condition
+function condition:this_month() end
+
+---Of a history: counted since this year began.
+---@return crier.Condition
+function condition:this_year() end
+
+---Of a history: counted in the last so long.
+---@param span crier.Duration
+---@return crier.Condition
+function condition:within(span) end
+
+---Of running: only runs of this age.
+---@param age crier.Duration
+---@return crier.Condition
+function condition:longer_than(age) end
+
+---@param age crier.Duration
+---@return crier.Condition
+function condition:shorter_than(age) end
+
+---@param times integer
+---@return crier.Condition
+function condition:at_least(times) end
+
+---@param times integer
+---@return crier.Condition
+function condition:at_most(times) end
+
+---@param times integer
+---@return crier.Condition
+function condition:exactly(times) end
+
+---@param times integer
+---@return crier.Condition
+function condition:more_than(times) end
+
+---@param times integer
+---@return crier.Condition
+function condition:less_than(times) end
+
+---Not once.
+---@return crier.Condition
+function condition:none() end
+
+---@class crier.EveryOptions
+---@field based? "run"|"success"|"fail"|"finish" what it counts from; default "run"
+---@field jitter? crier.Duration up to so much later, drawn anew each time
+---@field first? "now"|"wait" whether a task that never ran starts at once; default "now"
+
+---So long after the last run began.
+---@param interval crier.Duration
+---@param options? crier.EveryOptions
+---@return crier.Condition
+function crier.every(interval, options) end
+
+---@class crier.CronOptions
+---@field minute? string|integer default "*", as the others
+---@field hour? string|integer
+---@field day? string|integer of the month
+---@field month? string|integer
+---@field weekday? string|integer
+---@field tz? string
+
+---A cron expression, "@daily" and its like, or its fields by name.
+---@param expression string|crier.CronOptions
+---@param options? { tz: string }
+---@return crier.Condition
+function crier.cron(expression, options) end
+
+---As crier.cron, but says nothing of whether the task has run in that minute.
+---@param expression string|crier.CronOptions
+---@param options? { tz: string }
+---@return crier.Condition
+function crier.crontime(expression, options) end
+
+---Once in each second.
+---@type crier.Condition
+crier.secondly = {}
+
+---Once in each minute.
+---@type crier.Condition
+crier.minutely = {}
+
+---Once in each hour.
+---@type crier.Condition
+crier.hourly = {}
+
+---Once in each day.
+---@type crier.Condition
+crier.daily = {}
+
+---Once in each week.
+---@type crier.Condition
+crier.weekly = {}
+
+---Once in each month.
+---@type crier.Condition
+crier.monthly = {}
+
+---Once in each year.
+---@type crier.Condition
+crier.yearly = {}
+
+---Within these times of each second, whatever the task has done.
+---@type crier.Condition
+crier.time_of_second = {}
+
+---Within these times of each minute, whatever the task has done.
+---@type crier.Condition
+crier.time_of_minute = {}
+
+---Within these times of each hour, whatever the task has done.
+---@type crier.Condition
+crier.time_of_hour = {}
+
+---Within these times of each day, whatever the task has done.
+---@type crier.Condition
+crier.time_of_day = {}
+
+---Within these times of each week, whatever the task has done.
+---@type crier.Condition
+crier.time_of_week = {}
+
+---Within these times of each month, whatever the task has done.
+---@type crier.Condition
+crier.time_of_month = {}
+
+---Within these times of each year, whatever the task has done.
+---@type crier.Condition
+crier.time_of_year = {}
+
+---@type crier.Condition
+crier.always = {}
+
+---@type crier.Condition
+crier.never = {}
+
+---Another task has done something since this one last began.
+---@class crier.after
+crier.after = {}
+
+---All of them succeeded.
+---@param ... string|string[] names of tasks
+---@return crier.Condition
+function crier.after.success(...) end
+
+---All of them failed.
+---@param ... string|string[] names of tasks
+---@return crier.Condition
+function crier.after.fail(...) end
+
+---All of them ended in any way.
+---@param ... string|string[] names of tasks
+---@return crier.Condition
+function crier.after.finish(...) end
+
+---All of them succeeded.
+---@param ... string|string[] names of tasks
+---@return crier.Condition
+function crier.after.all_success(...) end
+
+---All of them failed.
+---@param ... string|string[] names of tasks
+---@return crier.Condition
+function crier.after.all_fail(...) end
+
+---All of them ended in any way.
+---@param ... string|string[] names of tasks
+---@return crier.Condition
+function crier.after.all_finish(...) end
+
+---One of them succeeded.
+---@param ... string|string[] names of tasks
+---@return crier.Condition
+function crier.after.any_success(...) end
+
+---One of them failed.
+---@param ... string|string[] names of tasks
+---@return crier.Condition
+function crier.after.any_fail(...) end
+
+---One of them ended in any way.
+---@param ... string|string[] names of tasks
+---@return crier.Condition
+function crier.after.any_finish(...) end
+
+---@class crier.CountOptions
+---@field min? integer default 1
+---@field max? integer default: no bound
+---@field within? crier.Duration counted in the last so long; default: ever
+
+---A task has succeeded; without a name the task itself.
+---@param task? string
+---@param within? crier.Duration|crier.CountOptions
+---@param options? crier.CountOptions
+---@return crier.Condition
+function crier.succeeded(task, within, options) end
+
+---A task has failed; without a name the task itself.
+---@param task? string
+---@param within? crier.Duration|crier.CountOptions
+---@param options? crier.CountOptions
+---@return crier.Condition
+function crier.failed(task, within, options) end
+
+---A task has ended in any way; without a name the task itself.
+---@param task? string
+---@param within? crier.Duration|crier.CountOptions
+---@param options? crier.CountOptions
+---@return crier.Condition
+function crier.finished(task, within, options) end
+
+---A task has begun; without a name the task itself.
+---@param task? string
+---@param within? crier.Duration|crier.CountOptions
+---@param options? crier.CountOptions
+---@return crier.Condition
+function crier.started(task, within, options) end
+
+---A task found nothing to do; without a name the task itself.
+---@param task? string
+---@param within? crier.Duration|crier.CountOptions
+---@param options? crier.CountOptions
+---@return crier.Condition
+function crier.inacted(task, within, options) end
+
+---A task was terminated; without a name the task itself.
+---@param task? string
+---@param within? crier.Duration|crier.CountOptions
+---@param options? crier.CountOptions
+---@return crier.Condition
+function crier.terminated(task, within, options) end
+
+---A task was running when the host died; without a name the task itself.
+---@param task? string
+---@param within? crier.Duration|crier.CountOptions
+---@param options? crier.CountOptions
+---@return crier.Condition
+function crier.crashed(task, within, options) end
+
+---A run of the task lives now; without a name of the task itself.
+---@param task? string
+---@return crier.Condition
+function crier.running(task) end
+
+---@class crier.RetryOptions
+---@field [1]? integer how many times; default: for ever
+---@field delay? crier.Duration before it is tried again; default at once
+---@field factor? number the delay grows by it each time; default 1
+---@field max? crier.Duration the longest delay
+
+---The task's last run failed, and no more than so many in a row.
+---@param times? integer|crier.RetryOptions
+---@param options? crier.RetryOptions
+---@return crier.Condition
+function crier.retry(times, options) end
+
+---A condition of one's own: a function, asked every second unless told otherwise; or the text of one.
+---@param what (fun(ctx: table): boolean)|string|crier.Condition
+---@param options? { every: crier.Duration }
+---@return crier.Condition
+function crier.condition(what, options) end
 
 -- Waiting: in callbacks only (data functions, hooks, not while the script loads or in a match) -------
 

@@ -77,8 +77,8 @@ static void local_time(const struct crier_zone *zone, int64_t t, bool iso, char 
     int offset = abs(c.offset) / 60;
     char sign = c.offset < 0 ? '-' : '+';
     if (iso) {
-        snprintf(out, 64, "%04d-%02d-%02dT%02d:%02d:%02d%c%02d:%02d", c.year, c.month, c.day, c.hour,
-                 c.minute, c.second, sign, offset / 60, offset % 60);
+        snprintf(out, 64, "%04d-%02d-%02dT%02d:%02d:%02d%c%02d:%02d", c.year, c.month, c.day,
+                 c.hour, c.minute, c.second, sign, offset / 60, offset % 60);
         return;
     }
     crier_time_human(zone, t, human);
@@ -133,8 +133,12 @@ static void print_time(const struct crier_cond *c, const struct dry_run *d, int6
 static int print_times(const struct crier_cond *c, const struct crier_zone *zone, int64_t from,
                        long count, bool json)
 {
-    struct dry_run d = {.facts = {.now = from, .zone = zone, .since = from, .assume = true,
-                                  .history = own_history, .when = own_records}};
+    struct dry_run d = {.facts = {.now = from,
+                                  .zone = zone,
+                                  .since = from,
+                                  .assume = true,
+                                  .history = own_history,
+                                  .when = own_records}};
     struct crier_judgement v;
     char text[64];
     long printed = 0;

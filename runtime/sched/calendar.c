@@ -194,9 +194,12 @@ static int64_t cycle_at(enum crier_cycle cycle, int64_t day)
 {
     struct crier_civil d;
     switch (cycle) {
-    case CRIER_DAILY: return day;
-    case CRIER_WEEKLY: return floor_div(day + 3, 7); /* 1 January 1970 was a Thursday */
-    default: break;
+    case CRIER_DAILY:
+        return day;
+    case CRIER_WEEKLY:
+        return floor_div(day + 3, 7); /* 1 January 1970 was a Thursday */
+    default:
+        break;
     }
     crier_civil_from_days(day, &d);
     return cycle == CRIER_MONTHLY ? d.year * 12LL + d.month - 1 : d.year;

@@ -16,8 +16,9 @@
  * month does not have begins no window; as an end it is the month's end.
  *
  * Clocks that are set: a local time that does not exist is the first instant after the gap, one
- * that comes twice is the first of the two. Cycles of an hour or less (and cron in every hour) go by
- * elapsed time: they go on through a repeated hour, and an hour that is left out has none of them.
+ * that comes twice is the first of the two. Cycles of an hour or less (and cron in every hour) go
+ * by elapsed time: they go on through a repeated hour, and an hour that is left out has none of
+ * them.
  *
  * Times are microseconds of wall time. Calendars are immutable and refcounted.
  *

@@ -20,13 +20,13 @@ struct spec {
     struct crier_zone *zone;
 };
 
-static const char *const weekdays[] = {"mon", "tue", "wed", "thu", "fri", "sat", "sun",
-                                       "monday", "tuesday", "wednesday", "thursday", "friday",
-                                       "saturday", "sunday"};
-static const char *const months[] = {"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep",
-                                     "oct", "nov", "dec", "january", "february", "march", "april",
-                                     "may", "june", "july", "august", "september", "october",
-                                     "november", "december"};
+static const char *const weekdays[] = {"mon",      "tue",    "wed",      "thu",     "fri",
+                                       "sat",      "sun",    "monday",   "tuesday", "wednesday",
+                                       "thursday", "friday", "saturday", "sunday"};
+static const char *const months[] = {
+    "jan", "feb",  "mar",  "apr",    "may",       "jun",      "jul",      "aug",
+    "sep", "oct",  "nov",  "dec",    "january",   "february", "march",    "april",
+    "may", "june", "july", "august", "september", "october",  "november", "december"};
 static const char *const ordinals[] = {"first", "second", "third", "fourth", "fifth"};
 static const char *const forms[] = {"at", "after", "before", "between", "starting", "on", "in"};
 
@@ -63,10 +63,10 @@ static int bad_time(struct crier_words *s, const char *at, enum crier_cycle cycl
 {
     s->at = at;
     return crier_words_expected(s,
-                               cycle == CRIER_MINUTELY ? "a second of the minute, such as :30"
-                               : cycle == CRIER_HOURLY ? "a minute of the hour, such as :15"
-                                                       : "a time of day, such as 09:00",
-                               NULL, 0);
+                                cycle == CRIER_MINUTELY ? "a second of the minute, such as :30"
+                                : cycle == CRIER_HOURLY ? "a minute of the hour, such as :15"
+                                                        : "a time of day, such as 09:00",
+                                NULL, 0);
 }
 
 /* "9 pm": a clock's twelve hours. */
@@ -97,7 +97,7 @@ static int read_day_time(struct crier_words *s, struct crier_point *p)
         return bad_time(s, at, CRIER_DAILY);
     if (hour > 24 || minute > 59 || second > 59 || (hour == 24 && (p->unit || minute || second)))
         return crier_words_fault(s, at, "a day has no time '%.*s' (00:00 to 23:59)",
-                                (int)(s->at - at < 20 ? s->at - at : 20), at);
+                                 (int)(s->at - at < 20 ? s->at - at : 20), at);
     p->timed = true;
     p->time = hour * CRIER_HOUR + minute * CRIER_MINUTE + second * CRIER_S + us;
     return 0;
@@ -278,8 +278,8 @@ static int read_day(struct crier_words *s, enum crier_cycle cycle, struct crier_
         return bad_day(s, at, cycle);
     if (!crier_point_exists(cycle, p))
         return crier_words_fault(s, at, "there is no '%.*s' in any %s",
-                                (int)(s->at - at < 24 ? s->at - at : 24), at,
-                                cycle == CRIER_YEARLY ? "year" : "month");
+                                 (int)(s->at - at < 24 ? s->at - at : 24), at,
+                                 cycle == CRIER_YEARLY ? "year" : "month");
     return 0;
 }
 
@@ -376,10 +376,9 @@ static bool list_ahead(struct crier_words *s, enum crier_cycle cycle)
     struct crier_point p = {0};
     if (digit(*at) || (*at == ':' && cycle < CRIER_DAILY))
         return true;
-    bool yes = cycle >= CRIER_WEEKLY &&
-               (read_weekday(s, &p) || crier_words_match(s, "last") ||
-                (cycle == CRIER_YEARLY && read_month(s, &p)) ||
-                (cycle != CRIER_WEEKLY && read_ordinal(s)));
+    bool yes = cycle >= CRIER_WEEKLY && (read_weekday(s, &p) || crier_words_match(s, "last") ||
+                                         (cycle == CRIER_YEARLY && read_month(s, &p)) ||
+                                         (cycle != CRIER_WEEKLY && read_ordinal(s)));
     s->at = at;
     return yes;
 }
@@ -464,12 +463,23 @@ static void clock_window(const struct spec *spec, enum crier_cycle cycle, size_t
     *begin = a;
     *length = whole;
     switch (spec->form) {
-    case WHOLE: *begin = 0; break;
-    case AT: *length = smaller_unit(cycle); break;
-    case BETWEEN: *length = b > a ? b - a : b - a + whole; break;
-    case BEFORE: *begin = 0, *length = a; break;
-    case AFTER: *length = whole - a; break;
-    case STARTING: break;
+    case WHOLE:
+        *begin = 0;
+        break;
+    case AT:
+        *length = smaller_unit(cycle);
+        break;
+    case BETWEEN:
+        *length = b > a ? b - a : b - a + whole;
+        break;
+    case BEFORE:
+        *begin = 0, *length = a;
+        break;
+    case AFTER:
+        *length = whole - a;
+        break;
+    case STARTING:
+        break;
     }
 }
 
@@ -525,8 +535,8 @@ static void make_rules(struct crier_calendar *c, struct spec *spec)
     if (spec->on_count)
         return;
     struct crier_window_rule *rule = add_rule(c);
-    rule->from = spec->form == WHOLE || spec->form == BEFORE ? (struct crier_point){0}
-                                                             : spec->points[0];
+    rule->from =
+        spec->form == WHOLE || spec->form == BEFORE ? (struct crier_point){0} : spec->points[0];
     rule->end = spec->form == WHOLE || spec->form == AFTER ? CRIER_END_CYCLE : CRIER_END_POINT;
     rule->to = spec->form == BETWEEN ? inclusive(spec->points[1]) : spec->points[0];
 }
@@ -558,8 +568,7 @@ static void put_time(struct crier_buf *b, enum crier_cycle cycle, int64_t time)
     else if (cycle == CRIER_HOURLY)
         crier_buf_printf(b, ":%02d", (int)(time / CRIER_MINUTE));
     else
-        crier_buf_printf(b, "%02d:%02d", (int)(time / CRIER_HOUR),
-                         (int)(time / CRIER_MINUTE % 60));
+        crier_buf_printf(b, "%02d:%02d", (int)(time / CRIER_HOUR), (int)(time / CRIER_MINUTE % 60));
     if (cycle != CRIER_MINUTELY)
         put_seconds(b, time);
     put_fraction(b, time);
@@ -665,10 +674,10 @@ static int expect_end(struct crier_words *s, const struct spec *spec)
         return crier_words_expected(s, "&, | or the end (a second has no windows)", forms + 6, 1);
     if (bare)
         return crier_words_expected(s, "at, after, before, between, starting, &, | or the end",
-                                   forms, CRIER_COUNT(forms));
+                                    forms, CRIER_COUNT(forms));
     if (spec->on_count && spec->form == WHOLE)
         return crier_words_expected(s, "a time of day, between, after, before, &, | or the end",
-                                   forms, 4);
+                                    forms, 4);
     return crier_words_expected(s, "&, | or the end", forms + 6, 1);
 }
 
@@ -734,8 +743,8 @@ int crier_calendar_read_cron(struct crier_words *s, struct crier_calendar **out)
     struct crier_calendar *c = new_calendar(CRIER_CYCLE_CRON);
     c->cron = cron;
     c->zone = zone;
-    c->text = zone ? crier_asprintf("%s in %s", fields, crier_zone_name(zone))
-                   : crier_strdup(fields);
+    c->text =
+        zone ? crier_asprintf("%s in %s", fields, crier_zone_name(zone)) : crier_strdup(fields);
     free(fields);
     *out = c;
     return 0;

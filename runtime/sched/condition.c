@@ -44,6 +44,7 @@ void crier_cond_unref(struct crier_cond *c)
     for (size_t i = 0; i < c->task_count; i++)
         free(c->tasks[i]);
     crier_calendar_unref(c->calendar);
+    crier_calendar_unref(c->unit);
     free(c->items);
     free(c->tasks);
     free(c->name);
@@ -270,8 +271,8 @@ static void judge_period(const struct judge *j, const struct crier_cond *c, stru
     }
     history_of(j, NULL, &h, p);
     const struct crier_did *run = &h.last[CRIER_RUN];
-    bool crashed = h.last[CRIER_CRASH].seq > run->seq &&
-                   crier_calendar_cycle(c->calendar) != CRIER_CYCLE_CRON;
+    bool crashed =
+        h.last[CRIER_CRASH].seq > run->seq && crier_calendar_cycle(c->calendar) != CRIER_CYCLE_CRON;
     int64_t next = crier_calendar_next(c->calendar, f->zone, f->now);
     if (run->seq && run_due(&h) >= w.from && !crashed) {
         set(p, false, f->now, next);
@@ -301,8 +302,8 @@ static void judge_every(const struct judge *j, const struct crier_cond *c, struc
     history_of(j, NULL, &h, p);
     struct crier_did last = newest(&h, c->actions, &which);
     int64_t first = f->since ? f->since : f->now;
-    int64_t due = last.seq    ? plus(which == CRIER_RUN ? run_due(&h) : last.time,
-                                     c->span + jitter(c->jitter, last.seq))
+    int64_t due = last.seq ? plus(which == CRIER_RUN ? run_due(&h) : last.time,
+                                  c->span + jitter(c->jitter, last.seq))
                   : c->wait ? plus(first, c->span)
                             : least(first, f->now);
     if (f->now < due) {
@@ -315,8 +316,9 @@ static void judge_every(const struct judge *j, const struct crier_cond *c, struc
     if (!p->why)
         return;
     if (!last.seq)
-        reason(p, "no %s yet", c->actions == CRIER_DID_FINISH ? "finish"
-                               : crier_action_names[__builtin_ctz(c->actions)]);
+        reason(p, "no %s yet",
+               c->actions == CRIER_DID_FINISH ? "finish"
+                                              : crier_action_names[__builtin_ctz(c->actions)]);
     else
         reason(p, "last %s %s", crier_action_names[which], clock_text(f, last.time, text));
 }
@@ -383,12 +385,9 @@ static bool counted_span(const struct crier_facts *f, const struct crier_cond *c
     if (!c->calendar)
         return true;
     struct crier_window unit, w;
-    struct crier_calendar *whole = crier_calendar_whole(crier_calendar_cycle(c->calendar));
     const struct crier_zone *zone = crier_calendar_zone(c->calendar);
     zone = zone ? zone : f->zone;
-    bool in = crier_calendar_contains(whole, zone, f->now, &unit);
-    crier_calendar_unref(whole);
-    if (!in)
+    if (!crier_calendar_contains(c->unit, zone, f->now, &unit))
         return false;
     *changes = least(unit.to, crier_calendar_next(c->calendar, zone, f->now));
     if (!crier_calendar_last(c->calendar, zone, f->now, &w) || w.from < unit.from)
@@ -584,19 +583,43 @@ static void judge_part(const struct judge *j, const struct crier_cond *c, struct
         p->why->reason = crier_strdup("");
     }
     switch (c->kind) {
-    case CRIER_COND_TRUE: set(p, true, LONG_SINCE, CRIER_NEVER); break;
-    case CRIER_COND_FALSE: set(p, false, j->facts->now, CRIER_NEVER); break;
+    case CRIER_COND_TRUE:
+        set(p, true, LONG_SINCE, CRIER_NEVER);
+        break;
+    case CRIER_COND_FALSE:
+        set(p, false, j->facts->now, CRIER_NEVER);
+        break;
     case CRIER_COND_AND:
-    case CRIER_COND_OR: judge_group(j, c, p); break;
-    case CRIER_COND_NOT: judge_not(j, c, p); break;
-    case CRIER_COND_PERIOD: judge_period(j, c, p); break;
-    case CRIER_COND_TIME_OF: judge_time_of(j, c, p); break;
-    case CRIER_COND_EVERY: judge_every(j, c, p); break;
-    case CRIER_COND_AFTER: judge_after(j, c, p); break;
-    case CRIER_COND_HISTORY: judge_history(j, c, p); break;
-    case CRIER_COND_RUNNING: judge_running(j, c, p); break;
-    case CRIER_COND_RETRY: judge_retry(j, c, p); break;
-    case CRIER_COND_CUSTOM: judge_custom(j, c, p); break;
+    case CRIER_COND_OR:
+        judge_group(j, c, p);
+        break;
+    case CRIER_COND_NOT:
+        judge_not(j, c, p);
+        break;
+    case CRIER_COND_PERIOD:
+        judge_period(j, c, p);
+        break;
+    case CRIER_COND_TIME_OF:
+        judge_time_of(j, c, p);
+        break;
+    case CRIER_COND_EVERY:
+        judge_every(j, c, p);
+        break;
+    case CRIER_COND_AFTER:
+        judge_after(j, c, p);
+        break;
+    case CRIER_COND_HISTORY:
+        judge_history(j, c, p);
+        break;
+    case CRIER_COND_RUNNING:
+        judge_running(j, c, p);
+        break;
+    case CRIER_COND_RETRY:
+        judge_retry(j, c, p);
+        break;
+    case CRIER_COND_CUSTOM:
+        judge_custom(j, c, p);
+        break;
     }
     if (p->why) {
         p->why->truth = p->v.truth;
@@ -686,7 +709,9 @@ void crier_cond_needs(const struct crier_cond *c,
         if (c->calendar) /* a part of a unit: what came later in it must be stepped over */
             span = units[crier_calendar_cycle(c->calendar)] * CRIER_S;
         need(arg, task, c->actions,
-             c->calendar && *crier_calendar_text(c->calendar) ? UINT32_MAX : depth ? depth : 1,
+             c->calendar && *crier_calendar_text(c->calendar) ? UINT32_MAX
+             : depth                                          ? depth
+                                                              : 1,
              span);
         break;
     }

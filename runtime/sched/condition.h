@@ -49,8 +49,8 @@ struct crier_did {
 /** What a task has done so far. */
 struct crier_history {
     struct crier_did last[CRIER_ACTIONS];
-    int64_t due;      /**< when the newest run was due (crier_judgement.since); 0: when it started */
-    uint32_t fails;   /**< fails in a row: without a success, terminate, inaction or crash between */
+    int64_t due;    /**< when the newest run was due (crier_judgement.since); 0: when it started */
+    uint32_t fails; /**< fails in a row: without a success, terminate, inaction or crash between */
     uint32_t running; /**< runs that live now */
 };
 
@@ -58,8 +58,8 @@ struct crier_history {
 struct crier_facts {
     int64_t now;
     const struct crier_zone *zone; /**< of periods that name none */
-    const char *task;              /**< whose condition it is: what a condition without a name means */
-    int64_t since;                 /**< when that task was first known; 0: now */
+    const char *task; /**< whose condition it is: what a condition without a name means */
+    int64_t since;    /**< when that task was first known; 0: now */
     bool assume; /**< what is not known of other tasks and functions is taken to fit (crier when) */
     void *arg;
     /** A task's history; false: there is no such task. */
@@ -75,8 +75,8 @@ struct crier_facts {
 
 struct crier_judgement {
     bool truth;
-    int64_t since; /**< if true: since when, as far as that is known; else now. A run that is started
-                        for it was due then */
+    int64_t since; /**< if true: since when, as far as that is known; else now. A run that is
+                      started for it was due then */
     int64_t next;  /**< the truth cannot change before, unless a task does something; > now, or
                         CRIER_NEVER */
 };

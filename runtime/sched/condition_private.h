@@ -31,17 +31,18 @@ enum crier_cond_kind {
 struct crier_cond {
     atomic_int refs;
     enum crier_cond_kind kind;
-    int depth; /**< of the tree below and with it */
+    int depth;                 /**< of the tree below and with it */
     struct crier_cond **items; /**< AND, OR: two or more, none of the same kind; NOT: one */
     size_t count;
     struct crier_calendar *calendar; /**< PERIOD, TIME_OF; HISTORY: the unit and windows, or NULL */
+    struct crier_calendar *unit;     /**< HISTORY: that unit as a whole, or NULL */
     char **tasks; /**< AFTER: one or more; HISTORY, RUNNING: one, or none: its own */
     size_t task_count;
-    unsigned actions; /**< EVERY, AFTER, HISTORY */
-    bool any;         /**< AFTER */
-    bool wait;        /**< EVERY: the first time after the interval, too */
-    int64_t span;     /**< EVERY: the interval; HISTORY: of the last so long, 0: ever */
-    int64_t jitter;   /**< EVERY */
+    unsigned actions;  /**< EVERY, AFTER, HISTORY */
+    bool any;          /**< AFTER */
+    bool wait;         /**< EVERY: the first time after the interval, too */
+    int64_t span;      /**< EVERY: the interval; HISTORY: of the last so long, 0: ever */
+    int64_t jitter;    /**< EVERY */
     uint32_t min, max; /**< HISTORY, RUNNING: how many; UINT32_MAX: no bound. RETRY: max attempts */
     int64_t longer, shorter; /**< RUNNING: ages that count; 0: any */
     int64_t delay, most;     /**< RETRY: before the first, and at most (0: no bound) */

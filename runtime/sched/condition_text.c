@@ -14,18 +14,21 @@ static const struct {
     const char *word;
     unsigned actions;
 } verbs[] = {
-    {"succeeded", CRIER_DID(CRIER_SUCCESS)},    {"failed", CRIER_DID(CRIER_FAIL)},
-    {"finished", CRIER_DID_FINISH},             {"started", CRIER_DID(CRIER_RUN)},
-    {"terminated", CRIER_DID(CRIER_TERMINATE)}, {"inacted", CRIER_DID(CRIER_INACTION)},
+    {"succeeded", CRIER_DID(CRIER_SUCCESS)},
+    {"failed", CRIER_DID(CRIER_FAIL)},
+    {"finished", CRIER_DID_FINISH},
+    {"started", CRIER_DID(CRIER_RUN)},
+    {"terminated", CRIER_DID(CRIER_TERMINATE)},
+    {"inacted", CRIER_DID(CRIER_INACTION)},
     {"crashed", CRIER_DID(CRIER_CRASH)},
 };
 
 /* What a leaf may begin with, for "did you mean". */
 static const char *const beginnings[] = {
-    "every",   "secondly", "minutely", "hourly", "daily",   "weekly",     "monthly",
-    "yearly",  "time",     "cron",     "after",  "task",    "succeeded",  "failed",
-    "finished", "started", "inacted",  "crontime", "terminated", "crashed", "running",
-    "retry",   "true",     "false",    "always", "never",   "has", "is",
+    "every",    "secondly", "minutely", "hourly",   "daily",      "weekly",    "monthly",
+    "yearly",   "time",     "cron",     "after",    "task",       "succeeded", "failed",
+    "finished", "started",  "inacted",  "crontime", "terminated", "crashed",   "running",
+    "retry",    "true",     "false",    "always",   "never",      "has",       "is",
 };
 
 /* --- reading ------------------------------------------------------------------------------ */
@@ -94,7 +97,7 @@ static int read_unit(struct crier_words *s)
     int unit = crier_words_one_of(s, crier_cycle_nouns, 7);
     if (unit < 0)
         crier_words_expected(s, "second, minute, hour, day, week, month or year", crier_cycle_nouns,
-                            7);
+                             7);
     return unit;
 }
 
@@ -196,9 +199,14 @@ static int read_since(struct crier_words *s, struct crier_cond *c)
         return 0;
     else if ((unit = read_unit(s)) < 0)
         return CRIER_EINVAL;
+    crier_calendar_unref(c->calendar); /* one too many is told by the caller */
+    crier_calendar_unref(c->unit);
+    c->calendar = c->unit = NULL;
     s->loose = true;
     int rc = crier_calendar_read(s, (enum crier_cycle)unit, &c->calendar);
     s->loose = false;
+    if (rc == 0)
+        c->unit = crier_calendar_whole((enum crier_cycle)unit);
     return rc == 0 ? 1 : rc;
 }
 
@@ -244,7 +252,7 @@ static struct crier_cond *read_running(struct crier_words *s, char *task)
         int rc;
         if (longer || crier_words_match(s, "shorter")) {
             rc = crier_words_match(s, "than") ? read_span(s, longer ? &c->longer : &c->shorter)
-                                            : crier_words_expected(s, "'than'", words, 1);
+                                              : crier_words_expected(s, "'than'", words, 1);
             rc = rc == 0 ? 1 : rc;
         } else {
             rc = read_count(s, c);
@@ -315,13 +323,16 @@ static struct crier_cond *read_subject(struct crier_words *s)
     if (!has && crier_words_match(s, "running"))
         return read_running(s, task);
     if (task || has || is)
-        crier_words_expected(s, is ? "running" : "succeeded, failed, finished, started, terminated, "
-                                                "inacted or running",
-                            words, CRIER_COUNT(words));
+        crier_words_expected(s,
+                             is ? "running"
+                                : "succeeded, failed, finished, started, terminated, "
+                                  "inacted or running",
+                             words, CRIER_COUNT(words));
     else
-        crier_words_expected(s, "a period (daily, every 10m, cron ...), after task, running, retry, "
-                               "~ or (",
-                            beginnings, CRIER_COUNT(beginnings));
+        crier_words_expected(s,
+                             "a period (daily, every 10m, cron ...), after task, running, retry, "
+                             "~ or (",
+                             beginnings, CRIER_COUNT(beginnings));
     free(task);
     return NULL;
 }
@@ -580,8 +591,8 @@ static void put_retry(struct crier_buf *b, const struct crier_cond *c)
     if (c->delay)
         put_duration(b, " delay ", c->delay);
     if (c->factor > 1)
-        crier_buf_printf(b, " factor %s", g_ascii_formatd(factor, sizeof factor, "%.15g",
-                                                          c->factor));
+        crier_buf_printf(b, " factor %s",
+                         g_ascii_formatd(factor, sizeof factor, "%.15g", c->factor));
     if (c->most)
         put_duration(b, " max ", c->most);
 }
@@ -602,10 +613,16 @@ static void put_group(struct crier_buf *b, const struct crier_cond *c)
 static void put(struct crier_buf *b, const struct crier_cond *c)
 {
     switch (c->kind) {
-    case CRIER_COND_TRUE: crier_buf_puts(b, "true"); break;
-    case CRIER_COND_FALSE: crier_buf_puts(b, "false"); break;
+    case CRIER_COND_TRUE:
+        crier_buf_puts(b, "true");
+        break;
+    case CRIER_COND_FALSE:
+        crier_buf_puts(b, "false");
+        break;
     case CRIER_COND_AND:
-    case CRIER_COND_OR: put_group(b, c); break;
+    case CRIER_COND_OR:
+        put_group(b, c);
+        break;
     case CRIER_COND_NOT: {
         bool wrap = c->items[0]->count > 1;
         crier_buf_puts(b, wrap ? "~(" : "~");
@@ -625,12 +642,24 @@ static void put(struct crier_buf *b, const struct crier_cond *c)
         put_calendar(b, of ? crier_cycle_nouns[cycle] : crier_cycle_adverbs[cycle], c->calendar);
         break;
     }
-    case CRIER_COND_EVERY: put_every(b, c); break;
-    case CRIER_COND_AFTER: put_after(b, c); break;
-    case CRIER_COND_HISTORY: put_history(b, c); break;
-    case CRIER_COND_RUNNING: put_running(b, c); break;
-    case CRIER_COND_RETRY: put_retry(b, c); break;
-    case CRIER_COND_CUSTOM: crier_buf_printf(b, "condition %s", c->name); break;
+    case CRIER_COND_EVERY:
+        put_every(b, c);
+        break;
+    case CRIER_COND_AFTER:
+        put_after(b, c);
+        break;
+    case CRIER_COND_HISTORY:
+        put_history(b, c);
+        break;
+    case CRIER_COND_RUNNING:
+        put_running(b, c);
+        break;
+    case CRIER_COND_RETRY:
+        put_retry(b, c);
+        break;
+    case CRIER_COND_CUSTOM:
+        crier_buf_printf(b, "condition %s", c->name);
+        break;
     }
 }
 

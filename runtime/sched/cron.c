@@ -28,11 +28,11 @@ static const struct field {
 static int bad_field(struct crier_words *s, const struct field *f, const char *at, const char *end)
 {
     return crier_words_fault(s, at, "cron: the %s is a number from %d to %d%s%s, got '%.*s'",
-                            f->name, f->lo, f->hi, *f->names ? ", or a name such as " : "",
-                            f == &fields[MONTH]     ? "jan"
-                            : f == &fields[WEEKDAY] ? "mon"
-                                                    : "",
-                            (int)(end - at < 24 ? end - at : 24), at);
+                             f->name, f->lo, f->hi, *f->names ? ", or a name such as " : "",
+                             f == &fields[MONTH]     ? "jan"
+                             : f == &fields[WEEKDAY] ? "mon"
+                                                     : "",
+                             (int)(end - at < 24 ? end - at : 24), at);
 }
 
 /* A number or a name; false when it is neither or out of range. */
@@ -152,11 +152,21 @@ static int read_field(struct crier_words *s, int index, const char *at, const ch
         p++;
     }
     switch (index) {
-    case MINUTE: out->minutes = bits; break;
-    case HOUR: out->hours = (uint32_t)bits; break;
-    case DAY: out->days = (uint32_t)bits; break;
-    case MONTH: out->months = (uint32_t)bits; break;
-    default: out->weekdays = (uint8_t)bits; break;
+    case MINUTE:
+        out->minutes = bits;
+        break;
+    case HOUR:
+        out->hours = (uint32_t)bits;
+        break;
+    case DAY:
+        out->days = (uint32_t)bits;
+        break;
+    case MONTH:
+        out->months = (uint32_t)bits;
+        break;
+    default:
+        out->weekdays = (uint8_t)bits;
+        break;
     }
     return 0;
 }
@@ -164,8 +174,8 @@ static int read_field(struct crier_words *s, int index, const char *at, const ch
 static const struct {
     const char *name, *fields;
 } shorthands[] = {
-    {"@yearly", "0 0 1 1 *"},  {"@annually", "0 0 1 1 *"}, {"@monthly", "0 0 1 * *"},
-    {"@weekly", "0 0 * * 0"},  {"@daily", "0 0 * * *"},    {"@midnight", "0 0 * * *"},
+    {"@yearly", "0 0 1 1 *"}, {"@annually", "0 0 1 1 *"}, {"@monthly", "0 0 1 * *"},
+    {"@weekly", "0 0 * * 0"}, {"@daily", "0 0 * * *"},    {"@midnight", "0 0 * * *"},
     {"@hourly", "0 * * * *"},
 };
 
@@ -195,13 +205,14 @@ static int read_shorthand(struct crier_words *s, struct crier_cron *out, char **
     char word[16];
     snprintf(word, sizeof word, "%.*s", (int)(len < 15 ? len : 15), s->at);
     if (strcasecmp(word, "@reboot") == 0)
-        return crier_words_fault(s, s->at, "cron: @reboot is no time (a task has on_startup = true)");
+        return crier_words_fault(s, s->at,
+                                 "cron: @reboot is no time (a task has on_startup = true)");
     const char *near = crier_nearest(word, names, CRIER_COUNT(names));
     return crier_words_fault(s, s->at,
-                            "cron: expected @yearly, @monthly, @weekly, @daily or @hourly, got "
-                            "'%s'%s%s%s",
-                            word, near ? " (did you mean '" : "", near ? near : "",
-                            near ? "'?)" : "");
+                             "cron: expected @yearly, @monthly, @weekly, @daily or @hourly, got "
+                             "'%s'%s%s%s",
+                             word, near ? " (did you mean '" : "", near ? near : "",
+                             near ? "'?)" : "");
 }
 
 int crier_cron_read(struct crier_words *s, struct crier_cron *out, char **text)
@@ -219,10 +230,11 @@ int crier_cron_read(struct crier_words *s, struct crier_cron *out, char **text)
         crier_words_blanks(s);
         size_t len = field_length(s->at);
         if (!len) {
-            rc = crier_words_fault(s, s->at,
-                                  "cron: expected five fields (minute hour day month weekday), such "
-                                  "as 15 3 * * *: the %s is missing",
-                                  fields[i].name);
+            rc = crier_words_fault(
+                s, s->at,
+                "cron: expected five fields (minute hour day month weekday), such "
+                "as 15 3 * * *: the %s is missing",
+                fields[i].name);
             break;
         }
         star[i] = *s->at == '*' || *s->at == '?';
@@ -234,8 +246,8 @@ int crier_cron_read(struct crier_words *s, struct crier_cron *out, char **text)
         out->either_day = !star[DAY] && !star[WEEKDAY];
         out->every_hour = out->hours == (1U << 24) - 1;
         if (crier_cron_find(out, 0, true) == CRIER_NEVER)
-            rc = crier_words_fault(s, begin, "cron: '%s' never happens: none of its months has its day",
-                                  b.data);
+            rc = crier_words_fault(
+                s, begin, "cron: '%s' never happens: none of its months has its day", b.data);
     }
     if (rc == 0)
         *text = crier_buf_take(&b);
@@ -250,8 +262,9 @@ int crier_cron_parse(const char *expression, struct crier_cron *out, char **text
     crier_words_begin(&s, expression, err);
     int rc = crier_cron_read(&s, out, text);
     if (rc == 0 && !crier_words_end(&s))
-        rc = crier_words_fault(&s, s.at, "cron: expected five fields (minute hour day month weekday),"
-                                        " such as 15 3 * * *: there are more");
+        rc = crier_words_fault(&s, s.at,
+                               "cron: expected five fields (minute hour day month weekday),"
+                               " such as 15 3 * * *: there are more");
     if (rc != 0) {
         free(*text);
         *text = NULL;
@@ -266,7 +279,8 @@ static bool day_matches(const struct crier_cron *c, const struct crier_civil *d,
 {
     int length = crier_month_days(d->year, d->month);
     bool day = (c->days >> d->day & 1) || (c->last_day && d->day == length);
-    bool week = (c->weekdays >> weekday & 1) || (c->nth_weekdays[(d->day - 1) / 7] >> weekday & 1) ||
+    bool week = (c->weekdays >> weekday & 1) ||
+                (c->nth_weekdays[(d->day - 1) / 7] >> weekday & 1) ||
                 ((c->last_weekdays >> weekday & 1) && d->day > length - 7);
     return c->either_day ? day || week : day && week;
 }
@@ -305,8 +319,8 @@ int64_t crier_cron_find(const struct crier_cron *c, int64_t minute, bool forward
         struct crier_civil d;
         crier_civil_from_days(day, &d);
         if (!(c->months >> d.month & 1)) {
-            int64_t to = forward ? day + crier_month_days(d.year, d.month) - d.day + 1
-                                 : day - d.day;
+            int64_t to =
+                forward ? day + crier_month_days(d.year, d.month) - d.day + 1 : day - d.day;
             day = forward ? (to < bound ? to : bound) : (to > bound ? to : bound);
             rest = forward ? 0 : DAY_MINUTES - 1;
             continue;

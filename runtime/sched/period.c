@@ -68,13 +68,13 @@ int crier_period_from_cond(struct crier_cond *cond, struct crier_zone *zone,
     if (odd) {
         char *text = crier_cond_text(odd);
         crier_err_set(err, CRIER_EINVAL,
-                      "a message goes by times, and by several with |: '%.100s' is for tasks", text);
+                      "a message goes by times, and by several with |: '%.100s' is for tasks",
+                      text);
         free(text);
         return CRIER_EINVAL;
     }
-    *out = (struct crier_period){.kind = CRIER_PERIOD_CALENDAR,
-                                 .when = crier_cond_ref(cond),
-                                 .zone = crier_zone_ref(zone)};
+    *out = (struct crier_period){
+        .kind = CRIER_PERIOD_CALENDAR, .when = crier_cond_ref(cond), .zone = crier_zone_ref(zone)};
     return 0;
 }
 
@@ -283,8 +283,8 @@ static const char *calendar_text(const struct crier_period *period, char out[128
 {
     char *text = crier_cond_text(period->when);
     const char *zone = period->zone_given ? crier_zone_name(period->zone) : NULL;
-    int n = snprintf(out, 128, "%s%s%s%s", text, zone ? " (" : "", zone ? zone : "",
-                     zone ? ")" : "");
+    int n =
+        snprintf(out, 128, "%s%s%s%s", text, zone ? " (" : "", zone ? zone : "", zone ? ")" : "");
     if (n >= 128)
         memcpy(out + 124, "...", 4);
     free(text);
@@ -349,8 +349,7 @@ int crier_removal_parse(const char *text, const struct crier_zone *zone, struct 
 int crier_removal_count(int64_t count, struct crier_removal *out, struct crier_err *err)
 {
     if (count < 1)
-        return crier_err_set(err, CRIER_EINVAL,
-                             "expected a count of sends of at least 1, got %lld",
+        return crier_err_set(err, CRIER_EINVAL, "expected a count of sends of at least 1, got %lld",
                              (long long)count);
     out->kind = CRIER_REMOVAL_COUNT;
     out->value = count;

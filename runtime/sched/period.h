@@ -7,8 +7,8 @@
  * due time of the one behind it has passed already; late ones are skipped and counted, never sent
  * in a burst.
  *
- * A period is a duration, one drawn between two, or calendars (sched/calendar.h): then due times are
- * the begins of their windows, and come from the clock on the wall, whatever was sent before.
+ * A period is a duration, one drawn between two, or calendars (sched/calendar.h): then due times
+ * are the begins of their windows, and come from the clock on the wall, whatever was sent before.
  *
  * All times are microseconds; due and now are of one clock (wall time, for calendars). Sums that
  * would pass the end of int64_t give CRIER_NEVER.
@@ -27,7 +27,7 @@ enum crier_period_kind { CRIER_PERIOD_FIXED, CRIER_PERIOD_RANDOM, CRIER_PERIOD_C
 
 struct crier_period {
     enum crier_period_kind kind;
-    int64_t lo, hi; /**< 0 < lo <= hi; equal when FIXED. CALENDAR: unused */
+    int64_t lo, hi;          /**< 0 < lo <= hi; equal when FIXED. CALENDAR: unused */
     struct crier_cond *when; /**< CALENDAR: a period or several with `|` */
     struct crier_zone *zone; /**< CALENDAR: of those that name none */
     bool zone_given;         /**< CALENDAR: that one is the message's own, not the config's */
@@ -74,13 +74,14 @@ int64_t crier_period_catch(const struct crier_period *period, struct crier_rng *
 int64_t crier_period_after(const struct crier_period *period, struct crier_rng *rng, int64_t due,
                            int64_t now, uint64_t *skipped);
 /** What is to be sent at `now`, the timer of `due` having fired, late perhaps, by the rules of a
- *  misfire. (With NONE after a restart: crier_period_after.) Returns its due time, CRIER_NEVER: nothing is sent. *next is the due
- *  time to wait for then (with ALL it may have passed, too), *skipped how many are left out (where
- *  there are more than 100,000: at least that many). */
+ *  misfire. (With NONE after a restart: crier_period_after.) Returns its due time, CRIER_NEVER:
+ * nothing is sent. *next is the due time to wait for then (with ALL it may have passed, too),
+ * *skipped how many are left out (where there are more than 100,000: at least that many). */
 int64_t crier_period_take(const struct crier_period *period, const struct crier_misfire *misfire,
                           struct crier_rng *rng, int64_t due, int64_t now, int64_t *next,
                           uint64_t *skipped);
-/** What the script gets when it does not say: none for durations, one for calendars; ten minutes. */
+/** What the script gets when it does not say: none for durations, one for calendars; ten minutes.
+ */
 struct crier_misfire crier_misfire_default(const struct crier_period *period);
 /** "none", "one", "all". */
 const char *crier_catch_up_name(enum crier_catch_up catch_up);

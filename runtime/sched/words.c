@@ -89,9 +89,12 @@ bool crier_words_duration(struct crier_words *s, int64_t *out_us)
     static const struct {
         const char *words, *unit; /* words are separated by blanks */
     } units[] = {
-        {" ms millisecond milliseconds ", "ms"}, {" s sec secs second seconds ", "s"},
-        {" m min mins minute minutes ", "m"},    {" h hour hours ", "h"},
-        {" d day days ", "d"},                   {" w week weeks ", "w"},
+        {" ms millisecond milliseconds ", "ms"},
+        {" s sec secs second seconds ", "s"},
+        {" m min mins minute minutes ", "m"},
+        {" h hour hours ", "h"},
+        {" d day days ", "d"},
+        {" w week weeks ", "w"},
     };
     char plain[96];
     size_t len = 0;
@@ -108,8 +111,8 @@ bool crier_words_duration(struct crier_words *s, int64_t *out_us)
             ;
         if (i == CRIER_COUNT(units) || len + n + 3 >= sizeof plain)
             break;
-        len += (size_t)snprintf(plain + len, sizeof plain - len, "%.*s%s", (int)n, p,
-                                units[i].unit);
+        len +=
+            (size_t)snprintf(plain + len, sizeof plain - len, "%.*s%s", (int)n, p, units[i].unit);
         behind = word + letters;
         p = behind + strspn(behind, " \t\r\n");
     }
@@ -173,7 +176,8 @@ int crier_words_fault(struct crier_words *s, const char *at, const char *fmt, ..
     return crier_err_set(s->err, CRIER_EINVAL, "%s", text);
 }
 
-int crier_words_expected(struct crier_words *s, const char *what, const char *const *words, size_t n)
+int crier_words_expected(struct crier_words *s, const char *what, const char *const *words,
+                         size_t n)
 {
     char word[64], near_text[80] = "";
     crier_words_blanks(s);

@@ -40,9 +40,11 @@ char *crier_words_quoted(struct crier_words *s);
 
 /** What was expected at the present place, and the words that may stand there (n may be 0).
  *  Returns CRIER_EINVAL. */
-int crier_words_expected(struct crier_words *s, const char *what, const char *const *words, size_t n);
+int crier_words_expected(struct crier_words *s, const char *what, const char *const *words,
+                         size_t n);
 /** A fault of what stands at `at`. Returns CRIER_EINVAL. */
-int crier_words_fault(struct crier_words *s, const char *at, const char *fmt, ...) CRIER_PRINTF(3, 4);
+int crier_words_fault(struct crier_words *s, const char *at, const char *fmt, ...)
+    CRIER_PRINTF(3, 4);
 
 /** Put a name between quotes, so that crier_words_quoted reads it again. */
 void crier_put_quoted(struct crier_buf *b, const char *name);

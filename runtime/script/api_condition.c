@@ -234,8 +234,8 @@ static int l_call(lua_State *L)
     char function[64];
     snprintf(function, sizeof function, "%.40s", push_text(L, 1));
     if (!lua_istable(L, 2))
-        return luaL_error(L, "%s { ... } takes a table, such as { \"Mon\", \"Fri\", at = \"09:00\" }",
-                          function);
+        return luaL_error(
+            L, "%s { ... } takes a table, such as { \"Mon\", \"Fri\", at = \"09:00\" }", function);
     lua_pushnil(L);
     while (lua_next(L, 2)) {
         bool known = lua_isinteger(L, -2);
@@ -246,8 +246,9 @@ static int l_call(lua_State *L)
             near = crier_nearest(key, keys, CRIER_COUNT(keys));
             if (!known)
                 return luaL_error(L, "%s: unknown option '%s' (%s%s)", function, key,
-                                  near ? "did you mean " : "known: on, after, before, between, "
-                                                           "starting, at, tz",
+                                  near ? "did you mean "
+                                       : "known: on, after, before, between, "
+                                         "starting, at, tz",
                                   near ? near : "");
         }
         if (!known)
@@ -266,8 +267,9 @@ static int l_call(lua_State *L)
         lua_pushvalue(L, value - 1);
         if (i == 3) { /* between */
             if (!lua_istable(L, value) || lua_rawlen(L, value) != 2)
-                return luaL_error(L, "%s: between takes two values: between = { \"10:00\", "
-                                     "\"12:00\" }",
+                return luaL_error(L,
+                                  "%s: between takes two values: between = { \"10:00\", "
+                                  "\"12:00\" }",
                                   function);
             for (int k = 1; k <= 2; k++) {
                 lua_rawgeti(L, value, k);
@@ -605,9 +607,9 @@ static int l_index(lua_State *L)
 
 static void metatable(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"__gc", l_gc},     {"__tostring", l_tostring},
-                                         {"__bnot", l_not},  {"__call", l_call},
-                                         {"__eq", l_equal},  {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"__gc", l_gc},    {"__tostring", l_tostring},
+                                         {"__bnot", l_not}, {"__call", l_call},
+                                         {"__eq", l_equal}, {NULL, NULL}};
     luaL_newmetatable(L, CRIER_MT_CONDITION);
     luaL_setfuncs(L, functions, 0);
     lua_pushliteral(L, "locked");
@@ -659,8 +661,10 @@ static void open_after(lua_State *L)
 
 void crier_open_condition(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"every", l_every},         {"running", l_running},
-                                         {"retry", l_retry},         {"condition", l_condition},
+    static const luaL_Reg functions[] = {{"every", l_every},
+                                         {"running", l_running},
+                                         {"retry", l_retry},
+                                         {"condition", l_condition},
                                          {NULL, NULL}};
     static const char *const histories[] = {"succeeded", "failed",     "finished", "started",
                                             "inacted",   "terminated", "crashed"};

@@ -101,9 +101,12 @@ static void operator_problem(void *arg, int line, int column, const char *word)
         enum crier_severity severity;
         const char *text, *help;
     } kinds[] = {
-        {"and", CRIER_ERROR, "Lua's 'and' drops the condition before it", "write & between conditions"},
-        {"or", CRIER_WARNING, "Lua's 'or' drops the condition behind it", "write | between conditions"},
-        {"not", CRIER_ERROR, "Lua's 'not' makes false of a condition", "write ~ before a condition"},
+        {"and", CRIER_ERROR, "Lua's 'and' drops the condition before it",
+         "write & between conditions"},
+        {"or", CRIER_WARNING, "Lua's 'or' drops the condition behind it",
+         "write | between conditions"},
+        {"not", CRIER_ERROR, "Lua's 'not' makes false of a condition",
+         "write ~ before a condition"},
     };
     struct crier_diags *diags = ((void **)arg)[0];
     const char *file = ((void **)arg)[1];

@@ -32,9 +32,9 @@ bool crier_srcmap_call(const struct crier_srcmap *map, int line, const char *cal
 bool crier_srcmap_key(const struct crier_srcmap *map, int line, const char *callee,
                       const char *key, int *out_line, int *out_column);
 
-/** Lua's `and`, `or` and `not` where a condition of `crier` (crier.daily:after "18:00", a local that
- *  was set to one) is their operand, although they only look whether it is nil or false: `and`
- *  behind one, `or` between two, `not` before one. */
+/** Lua's `and`, `or` and `not` where a condition of `crier` (crier.daily:after "18:00", a local
+ *  that was set to one) is their operand, although they only look whether it is nil or false:
+ *  `and` behind one, `or` between two, `not` before one. */
 void crier_srcmap_conditions(const struct crier_srcmap *map,
                              void (*found)(void *arg, int line, int column, const char *word),
                              void *arg);

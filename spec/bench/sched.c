@@ -61,7 +61,8 @@ int main(void)
         report(calendars[k].name, start);
         crier_period_fini(&period);
     }
-    static const char text[] = "daily after 18:00 & after task 'fetch' & ~running | retry 3 delay 10s";
+    static const char text[] =
+        "daily after 18:00 & after task 'fetch' & ~running | retry 3 delay 10s";
     struct crier_cond *cond = NULL;
     int column;
     int64_t start = now();

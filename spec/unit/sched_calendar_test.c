@@ -296,18 +296,21 @@ static void windows(void **state)
     static const struct {
         const char *text, *at, *from, *to; /* from NULL: not inside */
     } cases[] = {
-        {"daily between 10:00 and 12:00", "2026-11-21T10:00", "2026-11-21T10:00", "2026-11-21T12:00"},
+        {"daily between 10:00 and 12:00", "2026-11-21T10:00", "2026-11-21T10:00",
+         "2026-11-21T12:00"},
         {"daily between 10:00 and 12:00", "2026-11-21T11:59:59.999999", "2026-11-21T10:00",
          "2026-11-21T12:00"},
         {"daily between 10:00 and 12:00", "2026-11-21T12:00", NULL, NULL},
         {"daily between 10:00 and 12:00", "2026-11-21T09:59:59.999999", NULL, NULL},
         {"daily between 10 and 12", "2026-11-21T12:59:59", "2026-11-21T10:00", "2026-11-21T13:00"},
         {"daily between 10 and 12", "2026-11-21T13:00", NULL, NULL},
-        {"daily between 22:00 and 06:00", "2026-11-21T23:30", "2026-11-21T22:00", "2026-11-22T06:00"},
+        {"daily between 22:00 and 06:00", "2026-11-21T23:30", "2026-11-21T22:00",
+         "2026-11-22T06:00"},
         {"daily between 22:00 and 06:00", "2026-11-21T05:59:59", "2026-11-20T22:00",
          "2026-11-21T06:00"},
         {"daily between 22:00 and 06:00", "2026-11-21T06:00", NULL, NULL},
-        {"daily between 10:00 and 10:00", "2026-11-21T09:59", "2026-11-20T10:00", "2026-11-21T10:00"},
+        {"daily between 10:00 and 10:00", "2026-11-21T09:59", "2026-11-20T10:00",
+         "2026-11-21T10:00"},
         {"daily at 10:00", "2026-11-21T10:59:59", "2026-11-21T10:00", "2026-11-21T11:00"},
         {"daily at 10:00", "2026-11-21T11:00", NULL, NULL},
         {"daily at 23:30", "2026-11-21T00:10", "2026-11-20T23:30", "2026-11-21T00:30"},
@@ -386,39 +389,66 @@ static void clocks(void **state)
         const char *zone, *text, *after;
         const char *next[4];
     } cases[] = {
-        {"Europe/Ljubljana", "daily at 02:30", "2026-03-28T12:00",
+        {"Europe/Ljubljana",
+         "daily at 02:30",
+         "2026-03-28T12:00",
          {"2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00"}},
-        {"Europe/Ljubljana", "daily at 02:30", "2026-10-24T12:00",
+        {"Europe/Ljubljana",
+         "daily at 02:30",
+         "2026-10-24T12:00",
          {"2026-10-25T02:30:00+02:00", "2026-10-26T02:30:00+01:00"}},
-        {"Europe/Ljubljana", "daily at 02:10, 02:40", "2026-03-28T12:00",
+        {"Europe/Ljubljana",
+         "daily at 02:10, 02:40",
+         "2026-03-28T12:00",
          {"2026-03-29T03:00:00+02:00", "2026-03-30T02:10:00+02:00"}},
-        {"Europe/Ljubljana", "hourly at :30", "2026-10-25T01:00",
+        {"Europe/Ljubljana",
+         "hourly at :30",
+         "2026-10-25T01:00",
          {"2026-10-25T01:30:00+02:00", "2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00",
           "2026-10-25T03:30:00+01:00"}},
-        {"Europe/Ljubljana", "hourly at :30", "2026-03-29T01:00",
+        {"Europe/Ljubljana",
+         "hourly at :30",
+         "2026-03-29T01:00",
          {"2026-03-29T01:30:00+01:00", "2026-03-29T03:30:00+02:00"}},
-        {"America/New_York", "cron 30 1,2 * * *", "2026-03-08T00:00",
+        {"America/New_York",
+         "cron 30 1,2 * * *",
+         "2026-03-08T00:00",
          {"2026-03-08T01:30:00-05:00", "2026-03-08T03:00:00-04:00", "2026-03-09T01:30:00-04:00"}},
-        {"America/New_York", "cron 30 1 * * *", "2026-11-01T00:00",
+        {"America/New_York",
+         "cron 30 1 * * *",
+         "2026-11-01T00:00",
          {"2026-11-01T01:30:00-04:00", "2026-11-02T01:30:00-05:00"}},
-        {"Australia/Lord_Howe", "hourly at :15", "2026-10-04T01:00",
+        {"Australia/Lord_Howe",
+         "hourly at :15",
+         "2026-10-04T01:00",
          {"2026-10-04T01:15:00+10:30", "2026-10-04T02:30:00+11:00", "2026-10-04T03:15:00+11:00"}},
-        {"Australia/Lord_Howe", "hourly at :45", "2026-04-05T01:00",
+        {"Australia/Lord_Howe",
+         "hourly at :45",
+         "2026-04-05T01:00",
          {"2026-04-05T01:45:00+11:00", "2026-04-05T02:45:00+10:30"}},
-        {"Australia/Lord_Howe", "daily at 01:45", "2026-04-05T00:00",
+        {"Australia/Lord_Howe",
+         "daily at 01:45",
+         "2026-04-05T00:00",
          {"2026-04-05T01:45:00+11:00", "2026-04-06T01:45:00+10:30"}},
-        {"America/Sao_Paulo", "daily", "2012-10-20T12:00",
+        {"America/Sao_Paulo",
+         "daily",
+         "2012-10-20T12:00",
          {"2012-10-21T01:00:00-02:00", "2012-10-22T00:00:00-02:00"}},
-        {"Pacific/Apia", "daily at 09:00", "2011-12-29T12:00",
+        {"Pacific/Apia",
+         "daily at 09:00",
+         "2011-12-29T12:00",
          {"2011-12-31T00:00:00+14:00", "2011-12-31T09:00:00+14:00"}},
         {"UTC", "yearly on 29 Feb at 09:00", "2096-12-31", {"2104-02-29T09:00:00+00:00"}},
         {"UTC", "yearly on 5th Mon of Feb", "2026-01-01", {"2044-02-29T00:00:00+00:00"}},
-        {"UTC", "yearly on 53rd Fri", "2026-01-01",
+        {"UTC",
+         "yearly on 53rd Fri",
+         "2026-01-01",
          {"2027-12-31T00:00:00+00:00", "2032-12-31T00:00:00+00:00"}},
-        {"UTC", "monthly on 31 in Asia/Kolkata", "2026-01-31T00:00",
-         {"2026-03-30T18:30:00+00:00"}},
+        {"UTC", "monthly on 31 in Asia/Kolkata", "2026-01-31T00:00", {"2026-03-30T18:30:00+00:00"}},
         {"UTC", "cron 0 0 29 2 *", "2096-12-31", {"2104-02-29T00:00:00+00:00"}},
-        {"UTC", "cron 0 9 * * FRI#2", "2026-11-01",
+        {"UTC",
+         "cron 0 9 * * FRI#2",
+         "2026-11-01",
          {"2026-11-13T09:00:00+00:00", "2026-12-11T09:00:00+00:00"}},
         {"UTC", "cron 0 9 L * *", "2028-02-01", {"2028-02-29T09:00:00+00:00"}},
         {"UTC", "cron 0 9 * * 5L", "2026-11-01", {"2026-11-27T09:00:00+00:00"}},
@@ -527,9 +557,10 @@ static void texts(void **state)
     for (size_t i = 0; i < CRIER_COUNT(cases); i++) {
         struct crier_calendar *c = calendar(cases[i].text);
         assert_string_equal(crier_calendar_text(c), cases[i].canonical);
-        char *again = crier_asprintf("%s %s", crier_calendar_cycle(c) == CRIER_CYCLE_CRON
-                                                  ? "cron"
-                                                  : crier_cycle_adverbs[crier_calendar_cycle(c)],
+        char *again = crier_asprintf("%s %s",
+                                     crier_calendar_cycle(c) == CRIER_CYCLE_CRON
+                                         ? "cron"
+                                         : crier_cycle_adverbs[crier_calendar_cycle(c)],
                                      crier_calendar_text(c));
         struct crier_calendar *d = calendar(again);
         assert_string_equal(crier_calendar_text(d), cases[i].canonical);
@@ -587,8 +618,7 @@ static void faults(void **state)
         {"daily in Mars/Base", 10,
          "unknown time zone \"Mars/Base\" (expected an IANA name such as \"Europe/Ljubljana\", or "
          "\"UTC\" or \"local\")"},
-        {"daily in", 9,
-         "expected a time zone, such as Europe/Ljubljana, but the text ends here"},
+        {"daily in", 9, "expected a time zone, such as Europe/Ljubljana, but the text ends here"},
         {"daily in UTC at 9:00", 14, "expected &, | or the end, got 'at'"},
         {"cron 61 * * * *", 6, "cron: the minute is a number from 0 to 59, got '61'"},
         {"cron 1 2,24 * * *", 10, "cron: the hour is a number from 0 to 23, got '24'"},
@@ -598,10 +628,10 @@ static void faults(void **state)
         {"cron * * * *", 13,
          "cron: expected five fields (minute hour day month weekday), such as 15 3 * * *: the day "
          "of the week is missing"},
-        {"cron * * * * * *", 16,
-         "expected &, |, 'in' or the end (cron has five fields), got '*'"},
+        {"cron * * * * * *", 16, "expected &, |, 'in' or the end (cron has five fields), got '*'"},
         {"cron '* * * * * *'", 17,
-         "cron: expected five fields (minute hour day month weekday), such as 15 3 * * *: there are "
+         "cron: expected five fields (minute hour day month weekday), such as 15 3 * * *: there "
+         "are "
          "more"},
         {"cron 0 0 30 2 *", 6, "cron: '0 0 30 2 *' never happens: none of its months has its day"},
         {"cron @dayly", 6,
@@ -622,11 +652,44 @@ static void faults(void **state)
 static void noise(void **state)
 {
     (void)state;
-    static const char *const words[] = {
-        "at",   "after", "before", "between", "and", "on",   "in",  "starting", "last", "day",
-        "Mon",  "Fri",   "1st",    "2nd",     "31",  "Feb",  "of",  "Dec",      "9",    "09:00",
-        ":15",  ",",     "UTC",    "24:00",   "@",   "0",    "*",   "*/5",      "-",    "12-24",
-        "5/15", "L",     "FRI#2",  "jan-mar", "'",   "\xff", "23:59:59.999999", "Europe/Paris"};
+    static const char *const words[] = {"at",
+                                        "after",
+                                        "before",
+                                        "between",
+                                        "and",
+                                        "on",
+                                        "in",
+                                        "starting",
+                                        "last",
+                                        "day",
+                                        "Mon",
+                                        "Fri",
+                                        "1st",
+                                        "2nd",
+                                        "31",
+                                        "Feb",
+                                        "of",
+                                        "Dec",
+                                        "9",
+                                        "09:00",
+                                        ":15",
+                                        ",",
+                                        "UTC",
+                                        "24:00",
+                                        "@",
+                                        "0",
+                                        "*",
+                                        "*/5",
+                                        "-",
+                                        "12-24",
+                                        "5/15",
+                                        "L",
+                                        "FRI#2",
+                                        "jan-mar",
+                                        "'",
+                                        "\xff",
+                                        "23:59:59.999999",
+                                        "Europe/Paris"};
     struct crier_rng rng;
     crier_rng_seed(&rng, 7);
     struct crier_zone *z = zone("Europe/Ljubljana");
@@ -669,8 +732,8 @@ static void noise(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(texts),   cmocka_unit_test(faults), cmocka_unit_test(windows),
-        cmocka_unit_test(clocks),  cmocka_unit_test(walker), cmocka_unit_test(bounds),
+        cmocka_unit_test(texts),  cmocka_unit_test(faults), cmocka_unit_test(windows),
+        cmocka_unit_test(clocks), cmocka_unit_test(walker), cmocka_unit_test(bounds),
         cmocka_unit_test(noise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -129,9 +129,15 @@ static void fill(struct log *log, const char *story)
 
 static struct crier_facts facts(struct log *log, int64_t now)
 {
-    return (struct crier_facts){.now = now, .zone = utc, .task = "x", .since = at("2026-11-01"),
-                                .arg = log, .history = log_history, .when = log_when,
-                                .live = log_live, .custom = log_custom};
+    return (struct crier_facts){.now = now,
+                                .zone = utc,
+                                .task = "x",
+                                .since = at("2026-11-01"),
+                                .arg = log,
+                                .history = log_history,
+                                .when = log_when,
+                                .live = log_live,
+                                .custom = log_custom};
 }
 
 /* --- text --------------------------------------------------------------------------------- */
@@ -158,7 +164,7 @@ static void texts(void **state)
         {"every 1d first now based success", "every 1d based on success"},
         {"every 1d based on run", "every 1d"},
         {"time of day between 10:00 and 12:00", NULL},
-        {"time of week between Mon and Fri & time of day after 9", 
+        {"time of week between Mon and Fri & time of day after 9",
          "time of week between Mon and Fri & time of day after 09:00"},
         {"after 'fetch'", "after task 'fetch'"},
         {"after task \"fetch\" succeeded", "after task 'fetch'"},
@@ -242,8 +248,7 @@ static void faults(void **state)
          "expected task 'NAME' (after a time of day: daily after 18:00), got 'fetch'"},
         {"after task fetch", 12, "expected a task's name in quotes, such as 'fetch', got 'fetch'"},
         {"after task 'fetch", 12, "expected a task's name in quotes, such as 'fetch', got '''"},
-        {"after task 'a' suceeded", 16,
-         "expected &, | or the end, got 'suceeded'"},
+        {"after task 'a' suceeded", 16, "expected &, | or the end, got 'suceeded'"},
         {"task 'a' suceeded", 10,
          "expected succeeded, failed, finished, started, terminated, inacted or running, got "
          "'suceeded' (did you mean 'succeeded'?)"},
@@ -326,8 +331,7 @@ static void truths(void **state)
         {"daily after 18:00", "x run 18:00", "19:00", false, "2026-11-22T18:00"},
         {"daily after 18:00", "x run 18:00; x fail 18:01", "19:00", false, "2026-11-22T18:00"},
         {"daily after 18:00", "x run 18:00; x inaction 18:01", "19:00", false, "2026-11-22T18:00"},
-        {"daily after 18:00", "x run 18:00; x terminate 18:01", "19:00", false,
-         "2026-11-22T18:00"},
+        {"daily after 18:00", "x run 18:00; x terminate 18:01", "19:00", false, "2026-11-22T18:00"},
         {"daily after 18:00", "x run 18:00; x crash 18:01", "19:00", true, "2026-11-22"},
         {"daily after 18:00", "x run 17:59; x success 18:01", "19:00", true, "2026-11-22"},
         {"daily after 18:00", "a run 18:00; a success 18:01", "19:00", true, "2026-11-22"},
@@ -506,15 +510,32 @@ static void due_times(void **state)
 static struct crier_cond *random_cond(struct crier_rng *rng, int depth)
 {
     static const char *const leaves[] = {
-        "daily after 18:00", "hourly after :30", "minutely", "weekly Mon, Sat 09:00",
-        "cron */20 * * * *", "time of day between 22:00 and 06:00", "every 10m",
-        "every 1h based on finish", "every 45m jitter 10m", "after task 'a'",
-        "after any of tasks 'a', 'b' finished", "succeeded today", "failed in 2h",
-        "task 'a' failed at least 2 times in 3h", "task 'b' started never in 4h",
-        "finished 1 to 3 times in 6h", "started at most 2 times this hour",
-        "succeeded today before 12:00", "started exactly 2 times in 1h", "running",
-        "task 'a' running longer than 30m", "task 'b' running shorter than 40m",
-        "retry 2 delay 20m factor 2", "retry", "true", "false",
+        "daily after 18:00",
+        "hourly after :30",
+        "minutely",
+        "weekly Mon, Sat 09:00",
+        "cron */20 * * * *",
+        "time of day between 22:00 and 06:00",
+        "every 10m",
+        "every 1h based on finish",
+        "every 45m jitter 10m",
+        "after task 'a'",
+        "after any of tasks 'a', 'b' finished",
+        "succeeded today",
+        "failed in 2h",
+        "task 'a' failed at least 2 times in 3h",
+        "task 'b' started never in 4h",
+        "finished 1 to 3 times in 6h",
+        "started at most 2 times this hour",
+        "succeeded today before 12:00",
+        "started exactly 2 times in 1h",
+        "running",
+        "task 'a' running longer than 30m",
+        "task 'b' running shorter than 40m",
+        "retry 2 delay 20m factor 2",
+        "retry",
+        "true",
+        "false",
     };
     int64_t kind = depth ? crier_rng_range(rng, 0, 5) : 5;
     if (kind >= 3)
@@ -654,10 +675,13 @@ static void custom(void **state)
 static void assumed(void **state)
 {
     (void)state;
-    static const char *const texts_[] = {
-        "after task 'q'", "~after task 'q'", "after tasks 'q', 'r' failed",
-        "~(after any of tasks 'q', 'r' | task 'q' running)", "task 'q' failed in 1h",
-        "task 'q' failed never", "~~task 'q' running"};
+    static const char *const texts_[] = {"after task 'q'",
+                                         "~after task 'q'",
+                                         "after tasks 'q', 'r' failed",
+                                         "~(after any of tasks 'q', 'r' | task 'q' running)",
+                                         "task 'q' failed in 1h",
+                                         "task 'q' failed never",
+                                         "~~task 'q' running"};
     static struct log log;
     fill(&log, "");
     for (size_t i = 0; i < CRIER_COUNT(texts_); i++) {
@@ -706,9 +730,9 @@ static void reasons(void **state)
         {"failed at least 2 times today", "x fail 2026-11-20T01:00; x fail 21:00",
          "failed at least 2 times today|false|1, the newest 21:00:00\n"},
         {"time of day after 18:00", "", "time of day after 18:00|true|until Sun 22 Nov 00:00:00\n"},
-        {"weekly Mon", "x run 2025-11-20T01:00",
-         "weekly Mon|false|begins Mon 23 Nov 00:00:00\n"},
-        {"every 10m", "x run 2025-11-20T01:00", "every 10m|true|last run Thu 20 Nov 2025 01:00:00\n"},
+        {"weekly Mon", "x run 2025-11-20T01:00", "weekly Mon|false|begins Mon 23 Nov 00:00:00\n"},
+        {"every 10m", "x run 2025-11-20T01:00",
+         "every 10m|true|last run Thu 20 Nov 2025 01:00:00\n"},
     };
     for (size_t i = 0; i < CRIER_COUNT(cases); i++) {
         static struct log log;
@@ -750,11 +774,13 @@ static void noise(void **state)
 {
     (void)state;
     static const char *const words[] = {
-        "daily", "every", "10m", "&", "|", "~", "(", ")", "after", "task", "'a'", "'b'", ",",
-        "18:00", "failed", "at", "least", "2", "times", "in", "1d", "today", "this", "week",
-        "running", "longer", "than", "retry", "delay", "factor", "1.5", "max", "cron", "*", "*",
-        "time", "of", "day", "between", "and", "never", "has", "is", "any", "Mon", "first", "wait",
-        "jitter", "based", "on", "finish", "''", "'", "\"", "\xc3\xa9", "exactly", "to", "5"};
+        "daily",    "every",   "10m",     "&",     "|",     "~",      "(",       ")",      "after",
+        "task",     "'a'",     "'b'",     ",",     "18:00", "failed", "at",      "least",  "2",
+        "times",    "in",      "1d",      "today", "this",  "week",   "running", "longer", "than",
+        "retry",    "delay",   "factor",  "1.5",   "max",   "cron",   "*",       "*",      "time",
+        "of",       "day",     "between", "and",   "never", "has",    "is",      "any",    "Mon",
+        "first",    "wait",    "jitter",  "based", "on",    "finish", "''",      "'",      "\"",
+        "\xc3\xa9", "exactly", "to",      "5"};
     struct crier_rng rng;
     crier_rng_seed(&rng, 3);
     int good = 0;

@@ -43,10 +43,10 @@ static void test_catch_fixed(void **state)
     static const struct {
         int64_t lo, due, now, want, skipped;
     } rows[] = {
-        {10, 100, 50, 100, 0},   /* not due yet */
-        {10, 100, 100, 100, 0},  /* on time */
-        {10, 100, 109, 100, 0},  /* late by less than a period is not late */
-        {10, 100, 110, 110, 1},  /* its successor is due: skipped */
+        {10, 100, 50, 100, 0},  /* not due yet */
+        {10, 100, 100, 100, 0}, /* on time */
+        {10, 100, 109, 100, 0}, /* late by less than a period is not late */
+        {10, 100, 110, 110, 1}, /* its successor is due: skipped */
         {10, 100, 119, 110, 1},
         {10, 100, 195, 190, 9},
         {10, -35, 4, -5, 3},
@@ -372,8 +372,9 @@ static void test_calendars(void **state)
     assert_true(skipped >= 100000);
     crier_period_fini(&p);
 
-    p = parse("cron 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,"
-              "31,32,33,34,35,36,37,38,39,40,41,42,43,44,45,46,47,48,49,50 * * * *");
+    p = parse(
+        "cron 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,"
+        "31,32,33,34,35,36,37,38,39,40,41,42,43,44,45,46,47,48,49,50 * * * *");
     assert_int_equal(strlen(crier_period_text(&p, out)), 127);
     assert_string_equal(out + 124, "...");
     crier_period_fini(&p);
@@ -460,7 +461,8 @@ static void test_take(void **state)
                      take == CRIER_NEVER ? "nothing" : crier_time_rfc3339(take, got));
         snprintf(want, sizeof want, "2026-11-21T%s", rows[i].next);
         if (next != at(want) || skipped != rows[i].skipped)
-            fail_msg("row %zu: next %s, %d skipped", i, crier_time_rfc3339(next, got), (int)skipped);
+            fail_msg("row %zu: next %s, %d skipped", i, crier_time_rfc3339(next, got),
+                     (int)skipped);
         crier_period_fini(&p);
     }
     /* A random period: never more than a hundred either, whatever is drawn. */
@@ -496,14 +498,14 @@ static void test_misfire_defaults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_make),          cmocka_unit_test(test_catch_fixed),
-        cmocka_unit_test(test_after_fixed),   cmocka_unit_test(test_against_loop),
-        cmocka_unit_test(test_no_drift),      cmocka_unit_test(test_random_ends),
+        cmocka_unit_test(test_make),           cmocka_unit_test(test_catch_fixed),
+        cmocka_unit_test(test_after_fixed),    cmocka_unit_test(test_against_loop),
+        cmocka_unit_test(test_no_drift),       cmocka_unit_test(test_random_ends),
         cmocka_unit_test(test_random_uniform), cmocka_unit_test(test_years),
-        cmocka_unit_test(test_overflow),      cmocka_unit_test(test_text),
-        cmocka_unit_test(test_removal),       cmocka_unit_test(test_start),
-        cmocka_unit_test(test_calendars),     cmocka_unit_test(test_bad_calendars),
-        cmocka_unit_test(test_take),          cmocka_unit_test(test_misfire_defaults),
+        cmocka_unit_test(test_overflow),       cmocka_unit_test(test_text),
+        cmocka_unit_test(test_removal),        cmocka_unit_test(test_start),
+        cmocka_unit_test(test_calendars),      cmocka_unit_test(test_bad_calendars),
+        cmocka_unit_test(test_take),           cmocka_unit_test(test_misfire_defaults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
