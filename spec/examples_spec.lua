@@ -83,6 +83,15 @@ examples["data_function.lua"] = {
   end,
 }
 
+examples["calendar.lua"] = {
+  args = { "--for", "4s" },
+  check = function(seen)
+    local said = texts(assert(seen.days["Office.json"]))
+    assert.is_true(#said >= 2, #said)
+    for _, text in ipairs(said) do assert.matches("^%d%d:%d%d:%d%d$", text) end
+  end,
+}
+
 examples["random_period.lua"] = {
   args = { "--for", "7s" },
   check = function(seen)
