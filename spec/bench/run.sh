@@ -65,6 +65,7 @@ declare -A target=(
     [sql_sqlite_write]='>40000' [sql_postgres_write]='>30000' [sql_mariadb_write]='>20000'
     [sql_sqlite_filter]='<50'
     [sink_module_counting]='>700000'
+    [calendar_daily]='<2000' [cron_workdays]='<2000'
     [reload_lost]='<0' [reload_doubled]='<0' [log_lua]='>1000000' [transform]='>600000'
 )
 
