@@ -4,6 +4,8 @@
  */
 #include "sink_sql_support.h"
 
+#include <sys/resource.h>
+
 #define GUILD 863071397207212052u
 #define CHANNEL 978332728615378984u
 
@@ -563,6 +565,9 @@ static double rate(struct rig *rig, const char *args)
     return value;
 }
 
+/* SQL Server calls functions by their schema only. */
+#define FN server == SQLSERVER ? "SELECT dbo.fn_%s" : "SELECT fn_%s",
+
 static void test_success_rates(void **state)
 {
     (void)state;
@@ -594,15 +599,15 @@ static void test_success_rates(void **state)
         assert_string_equal(look("SELECT success_rate FROM vGuildUserSuccessRate"),
                             "0.57143\n0.0");
     } else {
-        assert_string_equal(look("SELECT fn_log_success_rate(1)"), "0.66667");
-        assert_string_equal(look("SELECT fn_log_success_rate(8)"), "1.00000");
-        assert_string_equal(look("SELECT fn_guilduser_success_rate(863071397207212052, 1000)"),
+        assert_string_equal(look(FN "log_success_rate(1)"), "0.66667");
+        assert_string_equal(look(FN "log_success_rate(8)"), "1.00000");
+        assert_string_equal(look(FN "guilduser_success_rate(863071397207212052, 1000)"),
                             "0.57143");
-        assert_string_equal(look("SELECT fn_guilduser_success_rate(863071397207212052, 2)"),
+        assert_string_equal(look(FN "guilduser_success_rate(863071397207212052, 2)"),
                             "0.50000");
-        assert_string_equal(look("SELECT fn_guilduser_success_rate(863071397207212052, 0)"),
+        assert_string_equal(look(FN "guilduser_success_rate(863071397207212052, 0)"),
                             "1.00000");
-        assert_string_equal(look("SELECT fn_guilduser_success_rate(1, NULL)"), "1.00000");
+        assert_string_equal(look(FN "guilduser_success_rate(1, NULL)"), "1.00000");
     }
     look_close();
     for (int i = 0; i < 8; i++)
@@ -653,10 +658,11 @@ static void test_procedure(void **state)
         &m, START, (struct post){"TextMESSAGE", "send", "x", "\"Chat\"", NULL, GUILD, 2, false});
     rig_write(&rig, &r, 1);
     look_open();
-    for (int i = 0; i < 2 && server != SQLITE; i++)
+    bool procedures = server == POSTGRESQL || server == MARIADB;
+    for (int i = 0; i < 2 && procedures; i++)
         look("CALL sp_save_log('{\"text\":\"mine\"}', 1, 1, 2, NULL, "
              "'[{\"id\":1,\"reason\":null},{\"id\":2,\"reason\":\"no\"}]')");
-    if (server != SQLITE) {
+    if (procedures) {
         assert_string_equal(look("SELECT sent_data, guild_name, message_mode FROM "
                                  "vMessageLogFullDETAIL WHERE id > 1"),
                             "{\"text\":\"mine\"}|\"Chat\"|edit\n{\"text\":\"mine\"}|\"Chat\"|edit");
@@ -821,7 +827,7 @@ static void test_kills(void **state)
     size_t done, count;
     long acked = 0, lost = 0;
     crier_rng_seed_system(&rng);
-    if (server == SQLITE)
+    if (!server_pid)
         return;
     maker_init(&m, 8);
     sql_open(&rig);
@@ -902,6 +908,199 @@ static void test_read_only(void **state)
     maker_fini(&m);
 }
 
+/* A value that the engine cannot take makes its record a dead letter, and no other one. */
+static void test_one_bad_record(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct maker m, bad;
+    struct crier_record *batch[40];
+    struct crier_err err;
+    size_t done, at = 0, rejected = 0;
+    char *long_node = crier_malloc(70001);
+    memset(long_node, 'n', 70000);
+    long_node[70000] = '\0';
+    maker_init(&m, 8);
+    maker_init(&bad, 9);
+    free(bad.source.node);
+    bad.source.node = long_node;
+    sql_open(&rig);
+    for (int i = 0; i < 40; i++)
+        batch[i] = i == 7 || i == 30 ? post_of(&bad, i) : post_of(&m, i);
+    while (at < 40) {
+        enum crier_verdict v = try_write(&rig, batch + at, 40 - at, &done, &err);
+        at += done;
+        if (v == CRIER_WRITTEN)
+            continue;
+        if (v != CRIER_REJECTED)
+            fail_msg("%d: %s", (int)v, err.text);
+        assert_true(at == 7 || at == 30);
+        at++;
+        rejected++;
+    }
+    assert_int_equal(rejected, server == MARIADB ? 2 : 0); /* the others have no such bound */
+    assert_int_equal(count_all(&rig), 40 - rejected);
+    for (int i = 0; i < 40; i++)
+        crier_record_unref(batch[i]);
+    rig_close(&rig);
+    maker_fini(&m);
+    maker_fini(&bad);
+}
+
+/* A login that may look and not write, and one that is refused. */
+static void test_denied(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct maker m;
+    struct crier_err err;
+    size_t done;
+    char old[sizeof dsn];
+    if (server == SQLITE || server == SQLSERVER)
+        return;
+    maker_init(&m, 8);
+    sql_open(&rig);
+    write_posts(&rig, &m, 0, 10);
+    rig_close(&rig);
+    look_open();
+    if (server == POSTGRESQL) {
+        look("DROP ROLE IF EXISTS guest");
+        look("CREATE ROLE guest LOGIN PASSWORD 's3cret'");
+        look("GRANT SELECT ON ALL TABLES IN SCHEMA public TO guest");
+    } else {
+        look("CREATE OR REPLACE USER guest@localhost IDENTIFIED BY 's3cret'");
+        look("GRANT SELECT, SHOW VIEW, EXECUTE, TRIGGER ON bot.* TO guest@localhost");
+    }
+    strcpy(old, dsn);
+    char *uid = strstr(dsn, "UID=");
+    struct crier_record *r = post_of(&m, 50);
+    strcpy(uid, "UID=guest;PWD=s3cret");
+    sql_open(&rig);
+    assert_int_equal(count_all(&rig), 10);
+    assert_int_equal(try_write(&rig, &r, 1, &done, &err), CRIER_UNAVAILABLE);
+    assert_null(strstr(err.text, "s3cret"));
+    assert_int_equal(done, 0);
+    rig_close(&rig);
+    strcpy(uid, "UID=nobody-here;PWD=s3cret");
+    sql_open(&rig);
+    assert_int_equal(try_write(&rig, &r, 1, &done, &err), CRIER_UNAVAILABLE);
+    assert_null(strstr(err.text, "s3cret"));
+    rig_close(&rig);
+    strcpy(dsn, old);
+    look_close();
+    crier_record_unref(r);
+    maker_fini(&m);
+}
+
+/* The table's rows, by model. */
+static void test_plain_table(void **state)
+{
+    (void)state;
+    static const char *const models[] = {"minimal", "log", "run"};
+    struct rig rig;
+    struct maker m;
+    struct crier_record *runs[3];
+    struct crier_err err;
+    size_t done, hits;
+    maker_init(&m, 8);
+    for (int i = 0; i < 3; i++)
+        runs[i] = mixed_record(&m, i * CRIER_KIND_COUNT + CRIER_KIND_TASK);
+    struct crier_record *other = make_log(&m, START, "x");
+    for (int i = 0; i < 3; i++) {
+        for (int own = 0; own < 2; own++) {
+            char *table = crier_asprintf("runs_%s%d", models[i], own);
+            for (int again = 0; again < 2; again++) {
+                rig_open(&rig, &crier_sink_sql, the_clock, "=dsn", dsn, "=table", table, "=model",
+                         models[i], "=id_field", own ? "created" : "id", NULL);
+                rig_write(&rig, runs, 3);
+                struct filter f = {"action", CRIER_OP_EQ, {STR("success")}, 1, NULL, false, 0, 0};
+                free(answer(&rig, &f, &hits));
+                assert_int_equal(hits, 2);
+                assert_int_equal(count_all(&rig), 3);
+                assert_int_equal(try_write(&rig, &other, 1, &done, &err), CRIER_REJECTED);
+                assert_non_null(strstr(err.text, "kinds = \"task\""));
+                rig_close(&rig);
+            }
+            look_open();
+            assert_string_equal(look("SELECT task_name, action FROM %s ORDER BY created", table),
+                                "report|success\nfetch|success\nreport|fail");
+            if (i == 2)
+                assert_int_equal(look_number("SELECT COUNT(*) FROM runs_run0 WHERE runtime > 0.2 AND "
+                                             "start > 1653323296"),
+                                 3);
+            look_close();
+            free(table);
+        }
+    }
+    rig_open(&rig, &crier_sink_sql, the_clock, "=dsn", dsn, "=table", "no_such", "=if_missing",
+             "error", NULL);
+    assert_int_equal(try_write(&rig, runs, 1, &done, &err), CRIER_UNAVAILABLE);
+    assert_non_null(strstr(err.text, "there is no table 'no_such'"));
+    rig_close(&rig);
+    for (int i = 0; i < 3; i++)
+        crier_record_unref(runs[i]);
+    crier_record_unref(other);
+    maker_fini(&m);
+}
+
+/* SQLite's disk is ours to fill. */
+static void test_full_disk(void **state)
+{
+    (void)state;
+    struct rlimit old, small;
+    struct rig rig;
+    struct maker m;
+    struct crier_record *batch[400];
+    struct crier_err err;
+    size_t done;
+    if (server != SQLITE)
+        return;
+    signal(SIGXFSZ, SIG_IGN);
+    maker_init(&m, 8);
+    sql_open(&rig);
+    write_posts(&rig, &m, 0, 10);
+    for (int i = 0; i < 400; i++)
+        batch[i] = post_of(&m, 10 + i);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    small = old;
+    small.rlim_cur = 300000;
+    setrlimit(RLIMIT_FSIZE, &small);
+    enum crier_verdict v = try_write(&rig, batch, 400, &done, &err);
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_int_equal(v, CRIER_RETRY_LATER);
+    assert_int_equal(done, 0);
+    assert_int_equal(try_write(&rig, batch, 400, &done, &err), CRIER_WRITTEN);
+    assert_int_equal(count_all(&rig), 410);
+    for (int i = 0; i < 400; i++)
+        crier_record_unref(batch[i]);
+    rig_close(&rig);
+    maker_fini(&m);
+}
+
+/* Another crier has made these tables, and a newer one. */
+static void test_newer_schema(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct maker m;
+    struct crier_err err;
+    size_t done;
+    maker_init(&m, 8);
+    sql_open(&rig);
+    write_posts(&rig, &m, 0, 10);
+    rig_close(&rig);
+    look_open();
+    look("INSERT INTO crier_schema (version) VALUES (99)");
+    look_close();
+    struct crier_record *r = post_of(&m, 50);
+    sql_open(&rig);
+    assert_int_equal(try_write(&rig, &r, 1, &done, &err), CRIER_UNAVAILABLE);
+    assert_int_equal(err.code, CRIER_EVERSION);
+    rig_close(&rig);
+    crier_record_unref(r);
+    maker_fini(&m);
+}
+
 #define SQL_CASE(test) cmocka_unit_test_setup_teardown(test, database_make, remove_test_folder)
 #define SQL_CASES                                                                                  \
     SQL_CASE(test_schema), SQL_CASE(test_records_come_back_whole),                                 \
@@ -911,7 +1110,8 @@ static void test_read_only(void **state)
         SQL_CASE(test_rows_gone_under_the_cache), SQL_CASE(test_success_rates),                    \
         SQL_CASE(test_trigger), SQL_CASE(test_procedure), SQL_CASE(test_exec),                     \
         SQL_CASE(test_keep), SQL_CASE(test_two_processes), SQL_CASE(test_read_only),               \
-        SQL_CASE(test_kills)
+        SQL_CASE(test_one_bad_record), SQL_CASE(test_denied), SQL_CASE(test_plain_table),          \
+        SQL_CASE(test_full_disk), SQL_CASE(test_newer_schema), SQL_CASE(test_kills)
 
 /* Tests that need a server that is not installed are not run, and say so. */
 static int run_sql_cases(enum server which, const char *name)
