@@ -379,6 +379,8 @@ struct crier_queue *crier_queue_inherit(struct crier_queue *q, struct crier_queu
     pthread_mutex_lock(&from->lock);
     from->config = config;
     from->down = false;
+    if (from->spool)
+        crier_spool_set_bound(from->spool, config.spool_bytes);
     ring_resize(from, config.size);
     if (config.durable)
         start_logging(from);

@@ -24,6 +24,7 @@
 #define FIRST_NUMBER 10000000u
 #define LAST_NUMBER 99999999u
 #define PAGE 4096u
+#define MAX_BYTES (1ULL << 30)
 
 struct header {
     char magic[7];
@@ -659,7 +660,7 @@ int crier_spool_open(const char *folder, const struct crier_spool_config *config
     spool->folder = crier_strdup(folder);
     spool->cursor_fd = -1;
     spool->segment_bytes = aligned(config->segment_bytes ? config->segment_bytes : 4u << 20, PAGE);
-    spool->max_bytes = config->max_bytes ? config->max_bytes : 1ULL << 30;
+    spool->max_bytes = config->max_bytes ? config->max_bytes : MAX_BYTES;
     spool->look = config->look;
     int rc = spool->look ? CRIER_OK : crier_mkdirs(folder, true, err);
     if (rc == CRIER_OK)
@@ -695,10 +696,19 @@ void crier_spool_close(struct crier_spool *spool)
     free(spool);
 }
 
+void crier_spool_set_bound(struct crier_spool *spool, uint64_t max_bytes)
+{
+    spool->max_bytes = max_bytes ? max_bytes : MAX_BYTES;
+}
+
 void crier_spool_help(struct crier_spool *spool, struct crier_loop *loop, int64_t sync)
 {
-    if (spool->ahead || crier_clock_is_virtual(crier_loop_clock(loop)))
+    if (crier_clock_is_virtual(crier_loop_clock(loop)))
         return;
+    if (spool->ahead) {
+        crier_ahead_set_sync(spool->ahead, sync);
+        return;
+    }
     spool->ahead = crier_ahead_new(loop, spool->folder, spool->segment_bytes, sync,
                                    &spool->next_number, spool->cursor);
 }

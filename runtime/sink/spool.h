@@ -55,8 +55,10 @@ CRIER_CHECK int crier_spool_open(const char *folder, const struct crier_spool_co
 /** Entries that are left stay for the next time. NULL is allowed. */
 void crier_spool_close(struct crier_spool *spool);
 
+/** Another bound. */
+void crier_spool_set_bound(struct crier_spool *spool, uint64_t max_bytes);
 /** Live: let the process' helper make segments ready ahead, remove finished ones and bring what was
- *  written to the disk every `sync` microseconds (0: never). Once. */
+ *  written to the disk every `sync` microseconds (0: never). Again: with another `sync`. */
 void crier_spool_help(struct crier_spool *spool, struct crier_loop *loop, int64_t sync);
 
 /** Add an entry of 1 byte or more. CRIER_ELIMIT: max_bytes would be passed; CRIER_EIO (disk full):

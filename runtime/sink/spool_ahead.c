@@ -258,6 +258,15 @@ void crier_ahead_free(struct crier_ahead *a)
     free(a);
 }
 
+void crier_ahead_set_sync(struct crier_ahead *a, int64_t sync)
+{
+    pthread_mutex_lock(&lock);
+    a->sync_at += sync - a->sync;
+    a->sync = sync;
+    crier_worker_wake(worker);
+    pthread_mutex_unlock(&lock);
+}
+
 static void retire(struct crier_ahead *a, const struct crier_segment_file *file)
 {
     if (a->retired_count == a->retired_cap) {

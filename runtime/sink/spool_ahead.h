@@ -35,6 +35,9 @@ struct crier_ahead *crier_ahead_new(struct crier_loop *loop, const char *folder,
 /** [any] Waits for what the helper is doing for this spool; removes the files that are ready. */
 void crier_ahead_free(struct crier_ahead *ahead);
 
+/** [any] Another interval. */
+void crier_ahead_set_sync(struct crier_ahead *ahead, int64_t sync);
+
 /** [the spool's owner] The segment that was made ready, of at least `size` bytes and with a number
  *  above `after`; false: there is none yet. */
 bool crier_ahead_take(struct crier_ahead *ahead, size_t size, unsigned after,

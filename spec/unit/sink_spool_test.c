@@ -549,6 +549,82 @@ static void file_size_limit(void **state)
     crier_spool_close(spool);
 }
 
+/* What the cursor says of the batch in flight and of copies outlives the opening, counts down with
+ * acknowledgements and prepends, and says nothing when a bit of it has flipped. */
+static void batch_and_copies(void **state)
+{
+    (void)state;
+    struct crier_spool_entry entries[4];
+    struct crier_spool *spool = open_it(&small);
+    add_range(spool, 0, 100);
+    crier_spool_mark_batch(spool, 30);
+    crier_spool_mark_copied(spool, 70);
+    read_range(spool, 0, 10);
+    crier_spool_ack(spool, 10);
+    assert_int_equal(crier_spool_batch(spool), 20);
+    assert_int_equal(crier_spool_copied(spool), 60);
+    crier_spool_close(spool);
+    spool = open_it(&small);
+    assert_int_equal(crier_spool_batch(spool), 20);
+    assert_int_equal(crier_spool_copied(spool), 60);
+    assert_int_equal(crier_spool_peek(spool, 60, entries, 4), 4);
+    check_entry(&entries[0], 70);
+    check_entry(&entries[3], 73);
+    assert_int_equal(crier_spool_peek(spool, 88, entries, 4), 2);
+    assert_int_equal(crier_spool_peek(spool, 90, entries, 4), 0);
+    crier_spool_mark_copied(spool, 90); /* all there is */
+    crier_spool_close(spool);
+    spool = open_it(&small);
+    add_range(spool, 100, 110); /* not these */
+    assert_int_equal(crier_spool_copied(spool), 90);
+    /* What is put in front is neither. */
+    char bytes[512];
+    entries[0] = (struct crier_spool_entry){7, bytes, fill(7, bytes)};
+    assert_int_equal(crier_spool_prepend(spool, entries, 1, NULL), 0);
+    assert_int_equal(crier_spool_batch(spool), 0);
+    assert_int_equal(crier_spool_copied(spool), 0);
+    crier_spool_mark_batch(spool, 5);
+    crier_spool_mark_copied(spool, 40);
+    crier_spool_close(spool);
+
+    char path[96];
+    snprintf(path, sizeof path, "%s/cursor", folder);
+    for (int bit = 0; bit < 128; bit++) {
+        poke(path, 16 + bit / 8, (unsigned char)(1 << bit % 8));
+        spool = open_it(&small);
+        assert_int_equal(crier_spool_count(spool), 101);
+        if (bit < 64)
+            assert_int_equal(crier_spool_batch(spool), 0);
+        else
+            assert_int_equal(crier_spool_copied(spool), 0);
+        crier_spool_close(spool);
+        poke(path, 16 + bit / 8, (unsigned char)(1 << bit % 8));
+    }
+    spool = open_it(&small);
+    assert_int_equal(crier_spool_batch(spool), 5);
+    assert_int_equal(crier_spool_copied(spool), 40);
+    crier_spool_close(spool);
+}
+
+/* Many short runs leave no more on the disk than their entries need. */
+static void short_runs_stay_small(void **state)
+{
+    (void)state;
+    struct crier_spool_stats stats;
+    struct crier_spool *spool;
+    for (uint64_t i = 0; i < 50; i++) {
+        spool = open_it(&(struct crier_spool_config){0});
+        add_range(spool, i, i + 1);
+        crier_spool_close(spool);
+    }
+    spool = open_it(&(struct crier_spool_config){0});
+    crier_spool_stats(spool, &stats);
+    assert_int_equal(stats.bytes, 50 * 4096);
+    read_range(spool, 0, 50);
+    assert_end(spool);
+    crier_spool_close(spool);
+}
+
 static struct crier_spool *look_at_it(void)
 {
     const struct crier_spool_config look = {.look = true};
@@ -611,6 +687,8 @@ int main(void)
         TEST(killed),
         TEST(full_disk),
         TEST(file_size_limit),
+        TEST(batch_and_copies),
+        TEST(short_runs_stay_small),
         TEST(look_beside_the_owner),
         TEST(look_where_nothing_is),
     };
