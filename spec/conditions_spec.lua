@@ -302,6 +302,37 @@ crier.GUILD { snowflake = 1, logging = true, messages = {
     assert.equal(list[1] - last - 1, skipped)
   end)
 
+  -- The first send takes more than two seconds.
+  local function slow(options)
+    local bot = Bot.new(script('period = "secondly", ' .. options .. [[, data = function(ctx)
+      if ctx.sent == 0 then crier.sleep "2200ms" end
+      return ("%.6f"):format(ctx.due)
+    end]]))
+    finally(function() bot:close() end)
+    local records = bot:run({ "--for", "5s", "--sim-no-limits" }).records
+    local skipped = {}
+    for _, r in ipairs(records) do
+      if r.skipped then skipped[#skipped + 1] = r.skipped end
+    end
+    return dues(records), skipped
+  end
+
+  it("makes up for what fell due while the send before took long", function()
+    local list, skipped = slow 'catch_up = "all"'
+    assert.same({}, skipped)
+    assert.is_true(#list >= 4, #list .. " sends")
+    for i, due in ipairs(list) do assert.equal(list[1] + i - 1, due) end
+    list, skipped = slow 'catch_up = "one"'
+    assert.equal("late: the next one was due already", skipped[1])
+    assert.equal(list[1] + 2, list[2])
+  end)
+
+  it("skips what fell due meanwhile, with none", function()
+    local list, skipped = slow 'catch_up = "none"'
+    assert.equal("the send before is still under way", skipped[1])
+    assert.is_true(list[2] >= list[1] + 3)
+  end)
+
   it("takes effect from the last send when it has changed", function()
     local bot = Bot.new(script 'period = "daily at 09:00", data = "x"')
     finally(function() bot:close() end)

@@ -285,7 +285,7 @@ static void on_due(struct crier_timer *timer)
     arm(m);
     if (skipped)
         crier_message_skip(p, m,
-                           m->misfire.catch_up == CRIER_CATCH_NONE && due != CRIER_NEVER
+                           m->misfire.catch_up != CRIER_CATCH_ALL && due != CRIER_NEVER
                                ? "late: the next one was due already"
                                : "missed: too long ago to catch up",
                            skipped);
@@ -360,8 +360,8 @@ static struct crier_msgstate *find_state(struct crier_poster *p, struct crier_me
 
 static int64_t start_due(const struct crier_message *m, int64_t first)
 {
-    return crier_period_first(&m->period, m->start.absolute ? m->start.value
-                                                            : first + m->start.value);
+    return crier_period_first(&m->period,
+                              m->start.absolute ? m->start.value : first + m->start.value);
 }
 
 static void begin_state(struct crier_poster *p, struct crier_message *m, int64_t now)
