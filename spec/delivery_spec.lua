@@ -125,6 +125,47 @@ describe("delivery", function()
     for id, count in pairs(times) do assert.equal(1, count, id) end
   end)
 
+  it("loses nothing to a kill on the way to Redis, and doubles nothing", function()
+    redis = Redis.new()
+    local options = ("url = %q, recent = 100000, format = 'json', kinds = 'log', batch = 5"):format(redis.url)
+    bot = Bot.new([[
+      local crier = require "crier"
+      crier.sink.redis { ]] .. options .. [[ }
+      local f = assert(io.open("said", "a"))
+      f:setvbuf "no"
+      local run = math.random(1 << 53)
+      crier.on("start", function()
+        for n = 1, 10000 do
+          local id = run .. "-" .. n
+          crier.log.info("x", { n = id })
+          f:write(id, "\n")
+          if n % 10 == 0 then crier.sleep "2ms" end
+        end
+      end)
+    ]])
+    for round = 1, 5 do
+      local p = bot:start()
+      local before = #(bot:read "said" or "")
+      proc.wait_for(function() return #(bot:read "said" or "") > before end, 10, "a line")
+      os.execute("sleep 0.0" .. round * 2)
+      p:signal "KILL"
+      p:wait(10)
+    end
+    bot:write("bot.lua", 'require "crier".sink.redis { ' .. options .. " }")
+    assert.equal(0, bot:run({ "--for", "500ms" }).code)
+    local times, n = {}, 0
+    for line in redis("LRANGE", "recent:bot:info", "0", "-1"):gmatch "[^\n]+" do
+      local id = cjson.decode(line:match "{.*").n
+      times[id] = (times[id] or 0) + 1
+    end
+    for id in bot:read "said":gmatch "[^\n]+" do
+      assert.equal(1, times[id], id)
+      n = n + 1
+    end
+    assert.is_true(n > 50)
+    for id, count in pairs(times) do assert.equal(1, count, id) end
+  end)
+
   it("refuses a durable sink that drops", function()
     bot = Bot.new [[
       local crier = require "crier"
