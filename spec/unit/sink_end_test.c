@@ -366,7 +366,7 @@ static void a_driver_that_hangs_holds_nobody(void **state)
     stop_sink(a);
 }
 
-static struct crier_sink *abandoned; /* never to be freed */
+static struct crier_sink *volatile abandoned; /* never to be freed */
 
 static void left_behind(void **state)
 {
