@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-CRIER, GROUP, TMP = sys.argv[1:4]
+CRIER, GROUP, TMP = sys.argv[1], sys.argv[2], os.path.abspath(sys.argv[3])
 HERE = os.path.dirname(os.path.abspath(__file__))
 N = int(os.environ.get("RECORDS", "1000000"))
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
@@ -38,14 +38,14 @@ def script(name, more):
     path = os.path.join(TMP, name + ".lua")
     with open(path, "w", encoding="utf-8") as f:
         f.write(SCRIPT % more)
-    return [CRIER, "run", path, "--for", "1ms", "--state", os.path.join(TMP, "state")]
+    return [os.path.abspath(CRIER), "run", name + ".lua", "--for", "1ms", "--state", os.path.join(TMP, "state")]
 
 
 def run(argv, n):
     if os.path.exists(OUT):
         os.unlink(OUT)
     began = time.monotonic()
-    r = subprocess.run(argv, env=dict(os.environ, N=str(n), OUT=OUT), stdout=subprocess.DEVNULL,
+    r = subprocess.run(argv, cwd=TMP, env=dict(os.environ, N=str(n), OUT=OUT), stdout=subprocess.DEVNULL,
                        stderr=subprocess.PIPE, check=False)
     took = time.monotonic() - began
     with open(OUT, "rb") as f:
