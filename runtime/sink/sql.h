@@ -82,6 +82,7 @@ struct crier_sql_dialect {
     bool exact_text;  /**< = on texts means the same bytes */
     bool own_begin;   /**< transactions by statements (below) instead of by ODBC */
     const char *setup; /**< statements after connecting, each ended by ';' */
+    const char *on_begin; /**< a statement at the beginning of each transaction that writes */
     const char *const *objects; /**< views, functions, triggers: statements in order, NULL ends */
     const char *present; /**< SELECT the number of tables and objects of the schema that are there;
                               %s stands for the list of the tables' names */
@@ -189,7 +190,8 @@ enum crier_sql_fault crier_sql_fault_of(enum crier_sql_engine engine, const char
 
 /* ---- schema ---- */
 
-#define CRIER_SQL_SCHEMA_VERSION 1
+/** 2: the index of MessageLOG by what was sent. */
+#define CRIER_SQL_SCHEMA_VERSION 2
 
 struct crier_sql_column {
     const char *name;

@@ -314,6 +314,8 @@ enum crier_sql_fault crier_sql_begin(struct crier_sql_conn *conn, struct crier_e
     enum crier_sql_fault fault = CRIER_SQL_OK;
     if (conn->dialect->own_begin)
         fault = crier_sql_exec(conn, "BEGIN IMMEDIATE", err);
+    else if (conn->dialect->on_begin)
+        fault = crier_sql_exec(conn, conn->dialect->on_begin, err);
     conn->begun = fault == CRIER_SQL_OK;
     return fault;
 }

@@ -236,6 +236,9 @@ const struct crier_sql_dialect crier_sql_dialects[4] = {
             .name_max = 500, /* an index takes 2,700 bytes */
             .exact_text = true,
             .setup = NULL,
+            /* Plans are kept, and those made while a table is small would read it from end to end
+             * when it no longer is. */
+            .on_begin = "SET LOCAL enable_seqscan = off",
             .objects = postgresql_objects,
             .present =
                 "SELECT (SELECT COUNT(*) FROM pg_class WHERE relnamespace = "

@@ -93,7 +93,8 @@ static const struct crier_sql_column record_columns[] = {
 };
 
 static const char *const message_indexes[] = {"MessageLOG_guild(guild_id, timestamp)",
-                                              "MessageLOG_time(timestamp)", NULL};
+                                              "MessageLOG_time(timestamp)",
+                                              "MessageLOG_data(sent_data)", NULL};
 static const char *const task_indexes[] = {"task_log_task(task_name, action)",
                                            "task_log_created(created)", NULL};
 static const char *const record_indexes[] = {"record_log_time(time)",
@@ -286,6 +287,29 @@ static const struct {
     {CRIER_SQL_T_GUILD_TYPE, 1, "GUILD"},          {CRIER_SQL_T_GUILD_TYPE, 2, "USER"},
 };
 
+/* What an older version has and this one has otherwise; on an engine where making what is missing
+ * does not do it. Each step can be taken again. */
+static const struct {
+    enum crier_sql_engine engine;
+    const char *text;
+} migrations[] = {
+    {CRIER_SQL_SQLSERVER, "IF NOT EXISTS (SELECT 1 FROM sys.indexes WHERE name = N'MessageLOG_data') "
+                          "CREATE INDEX MessageLOG_data ON MessageLOG (sent_data)"},
+    /* MariaDB's foreign key has had an index of its own all along. */
+};
+
+static void migrate(const struct crier_sql_dialect *d, void (*fn)(void *arg, const char *text),
+                    void *arg)
+{
+    char *text = crier_asprintf("UPDATE crier_schema SET version = %d WHERE version < %d",
+                                CRIER_SQL_SCHEMA_VERSION, CRIER_SQL_SCHEMA_VERSION);
+    for (size_t i = 0; i < CRIER_COUNT(migrations); i++)
+        if (migrations[i].engine == d->engine)
+            fn(arg, migrations[i].text);
+    fn(arg, text);
+    free(text);
+}
+
 void crier_sql_schema_ddl(const struct crier_sql_dialect *d,
                           void (*fn)(void *arg, const char *text), void *arg)
 {
@@ -314,6 +338,7 @@ void crier_sql_schema_ddl(const struct crier_sql_dialect *d,
                      "version) v WHERE NOT EXISTS (SELECT 1 FROM crier_schema)",
                      CRIER_SQL_SCHEMA_VERSION);
     fn(arg, b.data);
+    migrate(d, fn, arg);
     crier_buf_fini(&b);
 }
 

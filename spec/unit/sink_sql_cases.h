@@ -1101,6 +1101,40 @@ static void test_newer_schema(void **state)
     maker_fini(&m);
 }
 
+/* What version 1 had: no index of what was sent. */
+static void test_older_schema(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct maker m;
+    if (server == SQLSERVER)
+        return;
+    maker_init(&m, 8);
+    sql_open(&rig);
+    write_posts(&rig, &m, 0, 10);
+    rig_close(&rig);
+    look_open();
+    if (server != MARIADB) /* whose foreign key had one of its own */
+        look("DROP INDEX MessageLOG_data");
+    look("UPDATE crier_schema SET version = 1");
+    look_close();
+    sql_open(&rig);
+    write_posts(&rig, &m, 10, 20);
+    look_open();
+    assert_string_equal(look("SELECT version FROM crier_schema"), "2");
+    static const char *const there[] = {
+        "SELECT COUNT(*) FROM sqlite_master WHERE name = 'MessageLOG_data'",
+        "SELECT COUNT(*) FROM pg_class WHERE relname = 'messagelog_data'",
+        "SELECT COUNT(*) FROM information_schema.STATISTICS WHERE INDEX_NAME = 'MessageLOG_data' AND "
+        "TABLE_SCHEMA = DATABASE()",
+    };
+    assert_string_equal(look("%s", there[server]), "1");
+    assert_int_equal(count_all(&rig), 20);
+    look_close();
+    rig_close(&rig);
+    maker_fini(&m);
+}
+
 #define SQL_CASE(test) cmocka_unit_test_setup_teardown(test, database_make, remove_test_folder)
 #define SQL_CASES                                                                                  \
     SQL_CASE(test_schema), SQL_CASE(test_records_come_back_whole),                                 \
@@ -1111,7 +1145,8 @@ static void test_newer_schema(void **state)
         SQL_CASE(test_trigger), SQL_CASE(test_procedure), SQL_CASE(test_exec),                     \
         SQL_CASE(test_keep), SQL_CASE(test_two_processes), SQL_CASE(test_read_only),               \
         SQL_CASE(test_one_bad_record), SQL_CASE(test_denied), SQL_CASE(test_plain_table),          \
-        SQL_CASE(test_full_disk), SQL_CASE(test_newer_schema), SQL_CASE(test_kills)
+        SQL_CASE(test_full_disk), SQL_CASE(test_newer_schema), SQL_CASE(test_older_schema),    \
+        SQL_CASE(test_kills)
 
 /* psqlodbc loses some of its own memory with a connection that breaks. */
 const char *__lsan_default_suppressions(void);
