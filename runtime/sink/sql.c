@@ -142,10 +142,9 @@ static int sql_open(const struct crier_sink_env *env, const struct crier_options
     s->create = strcmp(crier_options_get(opts, "if_missing")->s, "create") == 0;
     s->model = s->table ? crier_sql_model_find(crier_options_get(opts, "model")->s) : NULL;
     crier_sql_caches_init(s);
-    int rc = crier_sql_dsn_read(&s->conn.dsn, crier_options_get(opts, "dsn")->s,
-                                crier_options_get(opts, "user")->s,
-                                crier_options_get(opts, "password")->s, env->folder, env->read_only,
-                                err);
+    int rc = crier_sql_dsn_read(
+        &s->conn.dsn, crier_options_get(opts, "dsn")->s, crier_options_get(opts, "user")->s,
+        crier_options_get(opts, "password")->s, env->folder, env->read_only, err);
     if (rc != CRIER_OK) {
         sql_close(s);
         return rc;
@@ -174,8 +173,8 @@ static int sql_change(void *self, const struct crier_query *query, const json_t 
 {
     struct crier_sql *s = self;
     if (s->model)
-        return crier_err_set(err, CRIER_EINVAL,
-                             "table '%s' is a plain one: change it with exec", s->table);
+        return crier_err_set(err, CRIER_EINVAL, "table '%s' is a plain one: change it with exec",
+                             s->table);
     return crier_sql_change(s, query, fields, changed, err);
 }
 

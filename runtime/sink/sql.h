@@ -79,10 +79,10 @@ struct crier_sql_dialect {
     size_t max_params;                  /**< of a statement */
     size_t max_rows;                    /**< of a statement: more gains nothing */
     size_t name_max;                    /**< characters of a NAME; 0: any */
-    bool exact_text;  /**< = on texts means the same bytes */
-    bool own_begin;   /**< transactions by statements (below) instead of by ODBC */
-    const char *setup; /**< statements after connecting, each ended by ';' */
-    const char *on_begin; /**< a statement at the beginning of each transaction that writes */
+    bool exact_text;                    /**< = on texts means the same bytes */
+    bool own_begin;             /**< transactions by statements (below) instead of by ODBC */
+    const char *setup;          /**< statements after connecting, each ended by ';' */
+    const char *on_begin;       /**< a statement at the beginning of each transaction that writes */
     const char *const *objects; /**< views, functions, triggers: statements in order, NULL ends */
     const char *present; /**< SELECT the number of tables and objects of the schema that are there;
                               %s stands for the list of the tables' names */
@@ -95,12 +95,12 @@ extern const struct crier_sql_dialect crier_sql_dialects[4];
 
 /** What stands in `dsn`, read. */
 struct crier_sql_dsn {
-    char *text;     /**< for SQLDriverConnect; holds the password */
-    char *shown;    /**< for messages: "PostgreSQL Unicode, 127.0.0.1, bot" */
-    char *password; /**< NULL: none */
-    char *driver;   /**< NULL: a data source names it */
-    char *server;   /**< NULL: none is named */
-    bool local;     /**< a file or this machine */
+    char *text;                  /**< for SQLDriverConnect; holds the password */
+    char *shown;                 /**< for messages: "PostgreSQL Unicode, 127.0.0.1, bot" */
+    char *password;              /**< NULL: none */
+    char *driver;                /**< NULL: a data source names it */
+    char *server;                /**< NULL: none is named */
+    bool local;                  /**< a file or this machine */
     enum crier_sql_engine guess; /**< by the driver's name */
 };
 /** `dsn`: a data source's name or "Driver=...;Key=value"; user and password may be NULL. Relative
@@ -202,11 +202,11 @@ struct crier_sql_table {
     const char *name;
     const struct crier_sql_column *columns;
     size_t count;
-    bool serial;              /**< has a column `id` that counts by itself, before the others */
-    const char *constraints;  /**< behind the columns; NULL: none */
+    bool serial;                /**< has a column `id` that counts by itself, before the others */
+    const char *constraints;    /**< behind the columns; NULL: none */
     const char *const *indexes; /**< "name(columns)", NULL ends */
-    const char *key;          /**< what makes a row a duplicate: a column's name, or two */
-    bool keep;                /**< a row with this key is left as it is (else: written over) */
+    const char *key;            /**< what makes a row a duplicate: a column's name, or two */
+    bool keep;                  /**< a row with this key is left as it is (else: written over) */
 };
 enum crier_sql_table_id {
     CRIER_SQL_T_MESSAGE_TYPE,
@@ -305,7 +305,7 @@ struct crier_sql {
     char *name;
     char *refused; /* why no connection is made; NULL: none of that */
     struct crier_sql_conn conn;
-    int64_t keep;  /* microseconds; 0: for ever */
+    int64_t keep; /* microseconds; 0: for ever */
     bool read_only;
 
     /* plain tables */
@@ -315,9 +315,9 @@ struct crier_sql {
 
     /* of this connection */
     unsigned epoch;
-    bool ready;   /* the schema is there */
-    bool remake;  /* or it is not, whatever a look says */
-    bool writing; /* the connection stood when the last write began */
+    bool ready;          /* the schema is there */
+    bool remake;         /* or it is not, whatever a look says */
+    bool writing;        /* the connection stood when the last write began */
     GHashTable *inserts; /* statement's key -> SQLHSTMT */
     int64_t keep_at, check_at;
 
@@ -339,8 +339,7 @@ void crier_sql_caches_fini(struct crier_sql *s);
 void crier_sql_forget(struct crier_sql *s);
 /** A prepared statement, kept until the connection goes. `key` names it: the same text always. */
 CRIER_CHECK enum crier_sql_fault crier_sql_statement(struct crier_sql *s, unsigned key,
-                                                     void (*text)(struct crier_sql *s,
-                                                                  unsigned key,
+                                                     void (*text)(struct crier_sql *s, unsigned key,
                                                                   struct crier_buf *b),
                                                      SQLHSTMT *out, struct crier_err *err);
 /** Room for n more cells behind the last one. */
@@ -404,9 +403,8 @@ int crier_sql_do(void *self, const json_t *args, json_t **result, struct crier_e
 /** What a plain table holds: "minimal", "log" or "run". NULL: no such model. */
 const struct crier_sql_model *crier_sql_model_find(const char *name);
 enum crier_sql_fault crier_sql_table_make(struct crier_sql *s, struct crier_err *err);
-enum crier_sql_fault crier_sql_table_store(struct crier_sql *s,
-                                           struct crier_record *const *records, size_t count,
-                                           struct crier_err *err);
+enum crier_sql_fault crier_sql_table_store(struct crier_sql *s, struct crier_record *const *records,
+                                           size_t count, struct crier_err *err);
 int crier_sql_table_query(struct crier_sql *s, const struct crier_query *query,
                           struct crier_record ***hits, size_t *count, struct crier_err *err);
 

@@ -45,7 +45,7 @@ static enum crier_sql_fault sqlite_fault(int native, const char *text)
     };
     if (native == 1)
         return says(text, "no such ") || says(text, "has no column") ? CRIER_SQL_SCHEMA
-                                                                      : CRIER_SQL_LATER;
+                                                                     : CRIER_SQL_LATER;
     if (native == 19) /* CONSTRAINT */
         return says(text, "FOREIGN KEY") || says(text, "NOT NULL") ? CRIER_SQL_STALE
                : says(text, "UNIQUE")                              ? CRIER_SQL_STALE
@@ -73,13 +73,13 @@ static enum crier_sql_fault mariadb_fault(int native, enum crier_sql_fault other
 static enum crier_sql_fault sqlserver_fault(int native, enum crier_sql_fault otherwise)
 {
     static const struct number numbers[] = {
-        {1205, CRIER_SQL_AGAIN},   {2627, CRIER_SQL_STALE}, {2601, CRIER_SQL_STALE},
-        {547, CRIER_SQL_STALE},    {515, CRIER_SQL_STALE},  {208, CRIER_SQL_SCHEMA},
-        {207, CRIER_SQL_SCHEMA},   {2812, CRIER_SQL_SCHEMA}, {229, CRIER_SQL_DENIED},
-        {230, CRIER_SQL_DENIED},   {262, CRIER_SQL_DENIED}, {916, CRIER_SQL_DENIED},
-        {4060, CRIER_SQL_DENIED},  {18456, CRIER_SQL_DENIED}, {20003, CRIER_SQL_LOST},
-        {20006, CRIER_SQL_LOST},   {20009, CRIER_SQL_LOST}, {20017, CRIER_SQL_LOST},
-        {20047, CRIER_SQL_LOST},   {9002, CRIER_SQL_LATER}, {1105, CRIER_SQL_LATER},
+        {1205, CRIER_SQL_AGAIN},  {2627, CRIER_SQL_STALE},   {2601, CRIER_SQL_STALE},
+        {547, CRIER_SQL_STALE},   {515, CRIER_SQL_STALE},    {208, CRIER_SQL_SCHEMA},
+        {207, CRIER_SQL_SCHEMA},  {2812, CRIER_SQL_SCHEMA},  {229, CRIER_SQL_DENIED},
+        {230, CRIER_SQL_DENIED},  {262, CRIER_SQL_DENIED},   {916, CRIER_SQL_DENIED},
+        {4060, CRIER_SQL_DENIED}, {18456, CRIER_SQL_DENIED}, {20003, CRIER_SQL_LOST},
+        {20006, CRIER_SQL_LOST},  {20009, CRIER_SQL_LOST},   {20017, CRIER_SQL_LOST},
+        {20047, CRIER_SQL_LOST},  {9002, CRIER_SQL_LATER},   {1105, CRIER_SQL_LATER},
         {3906, CRIER_SQL_LATER},
     };
     return by_number(numbers, CRIER_COUNT(numbers), native, otherwise);
@@ -92,13 +92,13 @@ enum crier_sql_fault crier_sql_fault_of(enum crier_sql_engine engine, const char
         const char *state; /* or the beginning of one; the first that fits counts */
         enum crier_sql_fault fault;
     } states[] = {
-        {"08", CRIER_SQL_LOST},      {"57P01", CRIER_SQL_LOST},    {"57P02", CRIER_SQL_LOST},
-        {"57P03", CRIER_SQL_LOST},   {"28", CRIER_SQL_DENIED},     {"3D", CRIER_SQL_DENIED},
-        {"42501", CRIER_SQL_DENIED}, {"IM", CRIER_SQL_DENIED},     {"40", CRIER_SQL_AGAIN},
-        {"25P02", CRIER_SQL_AGAIN},  {"23505", CRIER_SQL_STALE},   {"55P03", CRIER_SQL_AGAIN},
-        {"42S02", CRIER_SQL_SCHEMA}, {"42S22", CRIER_SQL_SCHEMA},  {"42P01", CRIER_SQL_SCHEMA},
-        {"42703", CRIER_SQL_SCHEMA}, {"42883", CRIER_SQL_SCHEMA},  {"3F", CRIER_SQL_SCHEMA},
-        {"23502", CRIER_SQL_STALE},  {"23503", CRIER_SQL_STALE},   {"22", CRIER_SQL_RECORD},
+        {"08", CRIER_SQL_LOST},      {"57P01", CRIER_SQL_LOST},   {"57P02", CRIER_SQL_LOST},
+        {"57P03", CRIER_SQL_LOST},   {"28", CRIER_SQL_DENIED},    {"3D", CRIER_SQL_DENIED},
+        {"42501", CRIER_SQL_DENIED}, {"IM", CRIER_SQL_DENIED},    {"40", CRIER_SQL_AGAIN},
+        {"25P02", CRIER_SQL_AGAIN},  {"23505", CRIER_SQL_STALE},  {"55P03", CRIER_SQL_AGAIN},
+        {"42S02", CRIER_SQL_SCHEMA}, {"42S22", CRIER_SQL_SCHEMA}, {"42P01", CRIER_SQL_SCHEMA},
+        {"42703", CRIER_SQL_SCHEMA}, {"42883", CRIER_SQL_SCHEMA}, {"3F", CRIER_SQL_SCHEMA},
+        {"23502", CRIER_SQL_STALE},  {"23503", CRIER_SQL_STALE},  {"22", CRIER_SQL_RECORD},
         {"23", CRIER_SQL_RECORD},    {"54", CRIER_SQL_RECORD},
     };
     enum crier_sql_fault fault = CRIER_SQL_LATER;
@@ -115,11 +115,10 @@ enum crier_sql_fault crier_sql_fault_of(enum crier_sql_engine engine, const char
     if (engine == CRIER_SQL_SQLSERVER)
         return sqlserver_fault(native, fault);
     /* psqlodbc says 08 of a login that was refused. */
-    if (fault == CRIER_SQL_LOST && (says(text, "authentication failed") ||
-                                    says(text, "no pg_hba.conf entry") ||
-                                    (says(text, "FATAL") && says(text, "does not exist")) ||
-                                    says(text, "not permitted to log in") ||
-                                    says(text, "no password supplied")))
+    if (fault == CRIER_SQL_LOST &&
+        (says(text, "authentication failed") || says(text, "no pg_hba.conf entry") ||
+         (says(text, "FATAL") && says(text, "does not exist")) ||
+         says(text, "not permitted to log in") || says(text, "no password supplied")))
         return CRIER_SQL_DENIED;
     return fault;
 }
@@ -159,8 +158,8 @@ static bool is_dead(const struct crier_sql_conn *conn)
 {
     SQLUINTEGER dead = SQL_CD_FALSE;
     return conn->connected && conn->dsn.guess != CRIER_SQL_SQLITE &&
-           SQL_SUCCEEDED(SQLGetConnectAttr(conn->dbc, SQL_ATTR_CONNECTION_DEAD, &dead,
-                                           sizeof dead, NULL)) &&
+           SQL_SUCCEEDED(
+               SQLGetConnectAttr(conn->dbc, SQL_ATTR_CONNECTION_DEAD, &dead, sizeof dead, NULL)) &&
            dead == SQL_CD_TRUE;
 }
 
@@ -185,9 +184,8 @@ static enum crier_sql_fault fail(struct crier_sql_conn *conn, SQLSMALLINT type, 
     SQLCHAR state[6] = "", text[512] = "";
     SQLINTEGER native = 0;
     SQLSMALLINT len;
-    for (SQLSMALLINT i = 1;
-         i <= 4 && SQL_SUCCEEDED(SQLGetDiagRec(type, handle, i, state, &native, text, sizeof text,
-                                               &len));
+    for (SQLSMALLINT i = 1; i <= 4 && SQL_SUCCEEDED(SQLGetDiagRec(type, handle, i, state, &native,
+                                                                  text, sizeof text, &len));
          i++) {
         const char *said = trim((char *)text);
         if (strncmp((char *)state, "01", 2) == 0 && says(said, "can't open lib"))
@@ -297,8 +295,8 @@ enum crier_sql_fault crier_sql_connect(struct crier_sql_conn *conn, struct crier
     conn->dialect = find_dialect(conn);
     fault = set_up(conn, err);
     if (fault == CRIER_SQL_OK && !conn->dialect->own_begin &&
-        !SQL_SUCCEEDED(SQLSetConnectAttr(conn->dbc, SQL_ATTR_AUTOCOMMIT,
-                                         (SQLPOINTER)SQL_AUTOCOMMIT_OFF, 0)))
+        !SQL_SUCCEEDED(
+            SQLSetConnectAttr(conn->dbc, SQL_ATTR_AUTOCOMMIT, (SQLPOINTER)SQL_AUTOCOMMIT_OFF, 0)))
         fault = fail(conn, SQL_HANDLE_DBC, conn->dbc, err);
     if (fault != CRIER_SQL_OK)
         crier_sql_disconnect(conn);
@@ -362,8 +360,8 @@ enum crier_sql_fault crier_sql_exec(struct crier_sql_conn *conn, const char *tex
     return fault;
 }
 
-enum crier_sql_fault crier_sql_prepare(struct crier_sql_conn *conn, const char *text,
-                                       SQLHSTMT *out, struct crier_err *err)
+enum crier_sql_fault crier_sql_prepare(struct crier_sql_conn *conn, const char *text, SQLHSTMT *out,
+                                       struct crier_err *err)
 {
     SQLHSTMT stmt = NULL;
     *out = NULL;
@@ -415,9 +413,8 @@ static bool bind(const struct crier_sql_conn *conn, SQLHSTMT stmt, SQLUSMALLINT 
     }
     if (c->null)
         c->ind = SQL_NULL_DATA;
-    return SQL_SUCCEEDED(
-        SQLBindParameter(stmt, at, SQL_PARAM_INPUT, in, to, size, 0, data, c->ind < 0 ? 0 : c->ind,
-                         &c->ind));
+    return SQL_SUCCEEDED(SQLBindParameter(stmt, at, SQL_PARAM_INPUT, in, to, size, 0, data,
+                                          c->ind < 0 ? 0 : c->ind, &c->ind));
 }
 
 enum crier_sql_fault crier_sql_run(struct crier_sql_conn *conn, SQLHSTMT stmt,

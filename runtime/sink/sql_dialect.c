@@ -7,7 +7,7 @@
 
 /* The columns of the view are the same everywhere; so is where they come from. */
 #define VIEW_COLUMNS                                                                               \
-    "SELECT l.id AS id, d.content AS sent_data, t.name AS message_type, gt.name AS guild_type, "  \
+    "SELECT l.id AS id, d.content AS sent_data, t.name AS message_type, gt.name AS guild_type, "   \
     "g.snowflake_id AS guild_id, g.name AS guild_name, m.name AS message_mode, "                   \
     "l.dm_reason AS dm_reason, l.timestamp AS timestamp "                                          \
     "FROM MessageLOG l JOIN DataHISTORY d ON d.id = l.sent_data "                                  \
@@ -278,13 +278,14 @@ const struct crier_sql_dialect crier_sql_dialects[4] = {
                      "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;"
                      "SET SESSION time_zone = '+00:00'",
             .objects = mariadb_objects,
-            .present = "SELECT (SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = "
-                       "DATABASE() AND TABLE_NAME IN (%s, 'vMessageLogFullDETAIL')) + "
-                       "(SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = "
-                       "DATABASE() AND ROUTINE_NAME IN ('fn_log_success_rate', "
-                       "'fn_guilduser_success_rate', 'sp_save_log')) + "
-                       "(SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = "
-                       "DATABASE() AND TRIGGER_NAME = 'tr_delete_msg_log')",
+            .present =
+                "SELECT (SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = "
+                "DATABASE() AND TABLE_NAME IN (%s, 'vMessageLogFullDETAIL')) + "
+                "(SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = "
+                "DATABASE() AND ROUTINE_NAME IN ('fn_log_success_rate', "
+                "'fn_guilduser_success_rate', 'sp_save_log')) + "
+                "(SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = "
+                "DATABASE() AND TRIGGER_NAME = 'tr_delete_msg_log')",
             .object_count = 5,
             .exists = "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = "
                       "DATABASE() AND TABLE_NAME = ?",
@@ -320,12 +321,12 @@ const struct crier_sql_dialect crier_sql_dialects[4] = {
             .name_max = 255,
             .setup = NULL,
             .objects = sqlserver_objects,
-            .present =
-                "SELECT (SELECT COUNT(*) FROM sys.objects WHERE schema_id = SCHEMA_ID() AND name IN "
-                "(%s, N'vMessageLogFullDETAIL', N'fn_log_success_rate', "
-                "N'fn_guilduser_success_rate', N'tr_delete_msg_log', N'sp_save_log')) + "
-                "(SELECT COUNT(*) FROM sys.types WHERE schema_id = SCHEMA_ID() "
-                "AND name = N't_tmp_channel_log')",
+            .present = "SELECT (SELECT COUNT(*) FROM sys.objects WHERE schema_id = SCHEMA_ID() AND "
+                       "name IN "
+                       "(%s, N'vMessageLogFullDETAIL', N'fn_log_success_rate', "
+                       "N'fn_guilduser_success_rate', N'tr_delete_msg_log', N'sp_save_log')) + "
+                       "(SELECT COUNT(*) FROM sys.types WHERE schema_id = SCHEMA_ID() "
+                       "AND name = N't_tmp_channel_log')",
             .object_count = 6,
             .exists = "SELECT COUNT(*) FROM sys.objects WHERE schema_id = SCHEMA_ID() AND name = ?",
         },

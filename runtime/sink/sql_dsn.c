@@ -146,10 +146,10 @@ static bool is_installed(bool sources, const char *name, struct crier_buf *list,
     SQLSetEnvAttr(env, SQL_ATTR_ODBC_VERSION, (SQLPOINTER)SQL_OV_ODBC3, 0);
     SQLUSMALLINT direction = SQL_FETCH_FIRST;
     for (;;) {
-        SQLRETURN rc = sources ? SQLDataSources(env, direction, found, sizeof found, NULL, more,
-                                                sizeof more, NULL)
-                               : SQLDrivers(env, direction, found, sizeof found, NULL, more,
-                                            sizeof more, NULL);
+        SQLRETURN rc =
+            sources
+                ? SQLDataSources(env, direction, found, sizeof found, NULL, more, sizeof more, NULL)
+                : SQLDrivers(env, direction, found, sizeof found, NULL, more, sizeof more, NULL);
         if (!SQL_SUCCEEDED(rc))
             break;
         direction = SQL_FETCH_NEXT;
@@ -168,10 +168,11 @@ static bool is_installed(bool sources, const char *name, struct crier_buf *list,
 static int no_driver(const char *name, const struct crier_buf *list, struct crier_err *err)
 {
     if (!list->len)
-        return crier_err_set(err, CRIER_ECONFIG,
-                             "ODBC driver '%.60s' is not installed, and no other is; on Debian: apt "
-                             "install libsqliteodbc odbc-postgresql odbc-mariadb tdsodbc",
-                             name);
+        return crier_err_set(
+            err, CRIER_ECONFIG,
+            "ODBC driver '%.60s' is not installed, and no other is; on Debian: apt "
+            "install libsqliteodbc odbc-postgresql odbc-mariadb tdsodbc",
+            name);
     return crier_err_set(err, CRIER_ECONFIG,
                          "ODBC driver '%.60s' is not installed; installed are: %.120s", name,
                          list->data);
@@ -282,8 +283,8 @@ static char *show(const struct crier_sql_dsn *dsn, const GArray *pairs)
 /* A value as it stands in a connection string. */
 static void put_pair(struct crier_buf *b, const struct pair *p)
 {
-    bool brace = p->value[strcspn(p->value, ";{}[]()?*=!@")] != '\0' &&
-                 strcasecmp(p->key, "Database") != 0;
+    bool brace =
+        p->value[strcspn(p->value, ";{}[]()?*=!@")] != '\0' && strcasecmp(p->key, "Database") != 0;
     brace = brace || strcasecmp(p->key, "Driver") == 0 ? p->value[0] != '/' : brace;
     crier_buf_printf(b, "%s=%s", p->key, brace ? "{" : "");
     for (const char *c = p->value; *c; c++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * event_log: a row an event. The phases are records of their own in record_log; the row is made anew
- * of all of them whenever one is written, changed or deleted, so their order plays no part.
+ * event_log: a row an event. The phases are records of their own in record_log; the row is made
+ * anew of all of them whenever one is written, changed or deleted, so their order plays no part.
  */
 #include "sink/sql.h"
 
@@ -63,8 +63,7 @@ static struct crier_sql_cell cell_of(GStringChunk *chunk, const struct crier_rec
     if (v.type != CRIER_TIME)
         return CRIER_SQL_CELL_NULL(CRIER_SQL_TIME);
     crier_sql_time(v.i, time);
-    return CRIER_SQL_CELL_STR(CRIER_SQL_TIME,
-                              keep(chunk, (struct crier_str){time, strlen(time)}));
+    return CRIER_SQL_CELL_STR(CRIER_SQL_TIME, keep(chunk, (struct crier_str){time, strlen(time)}));
 }
 
 static enum crier_sql_fault delete_row(struct crier_sql *s, struct crier_sql_cell *key,

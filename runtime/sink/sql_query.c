@@ -114,12 +114,9 @@ static const struct column task_columns[] = {
     {"reason", "l.reason", CRIER_SQL_TEXT, true},
 };
 static const struct column other_columns[] = {
-    {"id", "l.record_id", CRIER_SQL_ID, false},
-    {"time", "l.time", CRIER_SQL_TIME, false},
-    {"node", "l.node", CRIER_SQL_NAME, false},
-    {"kind", "l.kind", CRIER_SQL_NAME, false},
-    {"logger", "l.logger", CRIER_SQL_TEXT, false},
-    {"text", "l.text", CRIER_SQL_TEXT, false},
+    {"id", "l.record_id", CRIER_SQL_ID, false},    {"time", "l.time", CRIER_SQL_TIME, false},
+    {"node", "l.node", CRIER_SQL_NAME, false},     {"kind", "l.kind", CRIER_SQL_NAME, false},
+    {"logger", "l.logger", CRIER_SQL_TEXT, false}, {"text", "l.text", CRIER_SQL_TEXT, false},
 };
 
 static const struct column *find_column(enum crier_sql_place place, const char *path)
@@ -301,8 +298,8 @@ static enum part text_order(struct maker *m, const struct column *c, const struc
     if (m->d->engine == CRIER_SQL_SQLSERVER)
         return UNKNOWN;
     for (size_t i = 0; i < cond->count; i++)
-        if (!is_null_open(cond, i) && (cond->values[i].value.type != CRIER_STR ||
-                                       holds_nul(cond->values[i].value.s)))
+        if (!is_null_open(cond, i) &&
+            (cond->values[i].value.type != CRIER_STR || holds_nul(cond->values[i].value.s)))
             return UNKNOWN;
     put(m, "(");
     for (size_t i = 0; i < cond->count; i++) {
@@ -314,7 +311,7 @@ static enum part text_order(struct maker *m, const struct column *c, const struc
         put_str(m, c->type, cond->values[i].value.s);
         and = " AND ";
     }
-    put(m, *and ? ")" : "1 = 1)");
+    put(m, *and? ")" : "1 = 1)");
     return WIDER;
 }
 
@@ -471,7 +468,8 @@ static enum part guild_part(struct maker *m, const struct crier_cond *cond)
 
 /* ---- members of the JSON ---- */
 
-/* The ways that a dotted name can be read: a key may hold dots, a number may be an item or a key. */
+/* The ways that a dotted name can be read: a key may hold dots, a number may be an item or a key.
+ */
 struct ways {
     char *texts[WAYS_MAX];
     size_t count;
@@ -494,8 +492,8 @@ static void find_ways(const struct maker *m, struct ways *w, const char *path,
         if (w->count == WAYS_MAX)
             w->too_many = true;
         else
-            w->texts[w->count++] = array ? crier_asprintf("{%s}", before->data)
-                                         : crier_asprintf("$%s", before->data);
+            w->texts[w->count++] =
+                array ? crier_asprintf("{%s}", before->data) : crier_asprintf("$%s", before->data);
         return;
     }
     size_t len = strcspn(path, ".");
@@ -647,7 +645,7 @@ static bool member_equal(struct maker *m, const char *path, const struct crier_c
 
 /* On one side of a constant, one way. */
 static bool member_order(struct maker *m, const char *path, const char *op, bool less,
-                       const struct crier_const *c)
+                         const struct crier_const *c)
 {
     if (c->value.type == CRIER_STR) {
         char rfc[32];
@@ -739,8 +737,7 @@ static enum part member_part(struct maker *m, const struct crier_cond *cond)
     enum part part = WIDER;
     /* `sim` is there without being written; what was sent stands in another table. */
     if (m->columns_only || strcmp(path, "sim") == 0 || cond->count > LIST_MAX / WAYS_MAX ||
-        strlen(path) > 200 ||
-        (m->place == CRIER_SQL_MESSAGE && strncmp(path, "sent_data", 9) == 0))
+        strlen(path) > 200 || (m->place == CRIER_SQL_MESSAGE && strncmp(path, "sent_data", 9) == 0))
         return UNKNOWN;
     crier_buf_puts(&none, "");
     find_ways(m, &ways, path, &none);
@@ -785,8 +782,7 @@ static enum part one(struct maker *m, const struct crier_cond *cond, size_t at)
 {
     struct crier_sql_where *w = m->where;
     size_t len = w->text.len, cells = w->count;
-    enum part part = cond->op < CRIER_OP_ANY ? leaf(m, cond)
-                                             : span(m, at + 1, cond->end, cond->op);
+    enum part part = cond->op < CRIER_OP_ANY ? leaf(m, cond) : span(m, at + 1, cond->end, cond->op);
     if (part != EXACT && part != WIDER) {
         w->text.len = len;
         w->count = cells;

@@ -181,8 +181,8 @@ static enum crier_sql_fault search_rows(struct crier_sql *s, struct search *f,
 }
 
 static enum crier_sql_fault search_place(struct crier_sql *s, struct search *f,
-                                         enum crier_sql_place place,
-                                         struct crier_sql_where *where, struct crier_err *err)
+                                         enum crier_sql_place place, struct crier_sql_where *where,
+                                         struct crier_err *err)
 {
     struct crier_buf text = {0};
     SQLHSTMT stmt = NULL;
@@ -205,8 +205,7 @@ static size_t wanted(const struct crier_query *query)
     return query->limit + query->offset;
 }
 
-static enum crier_sql_fault search_all(struct crier_sql *s, struct search *f,
-                                       struct crier_err *err)
+static enum crier_sql_fault search_all(struct crier_sql *s, struct search *f, struct crier_err *err)
 {
     struct crier_sql_where where[CRIER_SQL_PLACES];
     enum crier_sql_fault fault = crier_sql_ready(s, err);
@@ -451,7 +450,6 @@ enum crier_sql_fault crier_sql_retain(struct crier_sql *s, struct crier_err *err
 }
 
 /* ---- events ---- */
-
 
 enum crier_sql_fault crier_sql_phases(struct crier_sql *s, struct crier_str node,
                                       struct crier_str event, struct crier_record ***out,

@@ -164,7 +164,6 @@ static void make_rest(struct crier_sql_rows *rows, struct crier_sql_row *row)
 
 /* ---- messages ---- */
 
-
 static int choice(struct crier_str s, const char *const *names, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -173,7 +172,8 @@ static int choice(struct crier_str s, const char *const *names, size_t count)
     return 0;
 }
 
-/* The channels of one list, "successful" or "failed". False: a channel that no row can be made of. */
+/* The channels of one list, "successful" or "failed". False: a channel that no row can be made of.
+ */
 static bool add_targets(struct crier_sql_rows *rows, struct crier_sql_row *row,
                         const struct crier_value *list, bool failed)
 {
@@ -319,10 +319,10 @@ static bool is_task(const struct crier_sql_dialect *d, const struct crier_record
         enum crier_type type;
         bool needed, is_name;
     } fields[] = {
-        {"task_name", CRIER_STR, true, true},   {"action", CRIER_STR, true, true},
-        {"run_id", CRIER_STR, false, true},     {"exc_text", CRIER_STR, false, false},
-        {"reason", CRIER_STR, false, false},    {"start", CRIER_TIME, false, false},
-        {"end", CRIER_TIME, false, false},      {"runtime", CRIER_NUM, false, false},
+        {"task_name", CRIER_STR, true, true}, {"action", CRIER_STR, true, true},
+        {"run_id", CRIER_STR, false, true},   {"exc_text", CRIER_STR, false, false},
+        {"reason", CRIER_STR, false, false},  {"start", CRIER_TIME, false, false},
+        {"end", CRIER_TIME, false, false},    {"runtime", CRIER_NUM, false, false},
     };
     struct crier_value v;
     char scratch[32];
@@ -331,8 +331,7 @@ static bool is_task(const struct crier_sql_dialect *d, const struct crier_record
             if (fields[i].needed)
                 return false;
         } else if (v.type != fields[i].type ||
-                   (v.type == CRIER_STR &&
-                    !(fields[i].is_name ? is_name(d, v.s) : exact(v.s)))) {
+                   (v.type == CRIER_STR && !(fields[i].is_name ? is_name(d, v.s) : exact(v.s)))) {
             return false;
         }
     }

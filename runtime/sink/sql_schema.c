@@ -33,10 +33,14 @@ static const struct crier_sql_column data_columns[] = {
     {"content_hash", CRIER_SQL_HASH, "NOT NULL UNIQUE"},
 };
 static const struct crier_sql_column message_columns[] = {
-    {"sent_data", CRIER_SQL_BIG, NEEDED},    {"message_type", CRIER_SQL_INT, NEEDED},
-    {"guild_id", CRIER_SQL_BIG, NEEDED},     {"message_mode", CRIER_SQL_INT, NULL},
-    {"dm_reason", CRIER_SQL_TEXT, NULL},     {"timestamp", CRIER_SQL_TIME, NEEDED},
-    {"record_id", CRIER_SQL_ID, "NOT NULL UNIQUE"}, {"node", CRIER_SQL_NAME, NEEDED},
+    {"sent_data", CRIER_SQL_BIG, NEEDED},
+    {"message_type", CRIER_SQL_INT, NEEDED},
+    {"guild_id", CRIER_SQL_BIG, NEEDED},
+    {"message_mode", CRIER_SQL_INT, NULL},
+    {"dm_reason", CRIER_SQL_TEXT, NULL},
+    {"timestamp", CRIER_SQL_TIME, NEEDED},
+    {"record_id", CRIER_SQL_ID, "NOT NULL UNIQUE"},
+    {"node", CRIER_SQL_NAME, NEEDED},
     {"record", CRIER_SQL_TEXT, NEEDED},
 };
 static const struct crier_sql_column channel_log_columns[] = {
@@ -97,8 +101,8 @@ static const char *const message_indexes[] = {"MessageLOG_guild(guild_id, timest
                                               "MessageLOG_data(sent_data)", NULL};
 static const char *const task_indexes[] = {"task_log_task(task_name, action)",
                                            "task_log_created(created)", NULL};
-static const char *const record_indexes[] = {"record_log_time(time)",
-                                             "record_log_event(event_id)", NULL};
+static const char *const record_indexes[] = {"record_log_time(time)", "record_log_event(event_id)",
+                                             NULL};
 
 const struct crier_sql_table crier_sql_tables[CRIER_SQL_TABLES] = {
     [CRIER_SQL_T_MESSAGE_TYPE] = {.name = "MessageTYPE",
@@ -116,8 +120,7 @@ const struct crier_sql_table crier_sql_tables[CRIER_SQL_TABLES] = {
     [CRIER_SQL_T_GUILD_USER] = {.name = "GuildUSER",
                                 COLUMNS(guild_columns),
                                 .serial = true,
-                                .constraints =
-                                    "FOREIGN KEY (guild_type) REFERENCES GuildTYPE (id)",
+                                .constraints = "FOREIGN KEY (guild_type) REFERENCES GuildTYPE (id)",
                                 .key = "snowflake_id",
                                 .keep = true},
     [CRIER_SQL_T_CHANNEL] = {.name = "CHANNEL",
@@ -131,17 +134,17 @@ const struct crier_sql_table crier_sql_tables[CRIER_SQL_TABLES] = {
                                   .serial = true,
                                   .key = "content_hash",
                                   .keep = true},
-    [CRIER_SQL_T_MESSAGE_LOG] =
-        {.name = "MessageLOG",
-         COLUMNS(message_columns),
-         .serial = true,
-         .constraints = "FOREIGN KEY (sent_data) REFERENCES DataHISTORY (id), "
-                        "FOREIGN KEY (message_type) REFERENCES MessageTYPE (id), "
-                        "FOREIGN KEY (guild_id) REFERENCES GuildUSER (id), "
-                        "FOREIGN KEY (message_mode) REFERENCES MessageMODE (id)",
-         .indexes = message_indexes,
-         .key = "record_id",
-         .keep = true},
+    [CRIER_SQL_T_MESSAGE_LOG] = {.name = "MessageLOG",
+                                 COLUMNS(message_columns),
+                                 .serial = true,
+                                 .constraints =
+                                     "FOREIGN KEY (sent_data) REFERENCES DataHISTORY (id), "
+                                     "FOREIGN KEY (message_type) REFERENCES MessageTYPE (id), "
+                                     "FOREIGN KEY (guild_id) REFERENCES GuildUSER (id), "
+                                     "FOREIGN KEY (message_mode) REFERENCES MessageMODE (id)",
+                                 .indexes = message_indexes,
+                                 .key = "record_id",
+                                 .keep = true},
     [CRIER_SQL_T_MESSAGE_CHANNEL_LOG] =
         {.name = "MessageChannelLOG",
          COLUMNS(channel_log_columns),
@@ -281,7 +284,7 @@ static const struct {
     int id;
     const char *name;
 } lookups[] = {
-    {CRIER_SQL_T_MESSAGE_TYPE, 1, "TextMESSAGE"}, {CRIER_SQL_T_MESSAGE_TYPE, 2, "DirectMESSAGE"},
+    {CRIER_SQL_T_MESSAGE_TYPE, 1, "TextMESSAGE"},  {CRIER_SQL_T_MESSAGE_TYPE, 2, "DirectMESSAGE"},
     {CRIER_SQL_T_MESSAGE_TYPE, 3, "VoiceMESSAGE"}, {CRIER_SQL_T_MESSAGE_MODE, 1, "send"},
     {CRIER_SQL_T_MESSAGE_MODE, 2, "edit"},         {CRIER_SQL_T_MESSAGE_MODE, 3, "clear-send"},
     {CRIER_SQL_T_GUILD_TYPE, 1, "GUILD"},          {CRIER_SQL_T_GUILD_TYPE, 2, "USER"},
@@ -293,8 +296,9 @@ static const struct {
     enum crier_sql_engine engine;
     const char *text;
 } migrations[] = {
-    {CRIER_SQL_SQLSERVER, "IF NOT EXISTS (SELECT 1 FROM sys.indexes WHERE name = N'MessageLOG_data') "
-                          "CREATE INDEX MessageLOG_data ON MessageLOG (sent_data)"},
+    {CRIER_SQL_SQLSERVER,
+     "IF NOT EXISTS (SELECT 1 FROM sys.indexes WHERE name = N'MessageLOG_data') "
+     "CREATE INDEX MessageLOG_data ON MessageLOG (sent_data)"},
     /* MariaDB's foreign key has had an index of its own all along. */
 };
 
@@ -324,10 +328,11 @@ void crier_sql_schema_ddl(const struct crier_sql_dialect *d,
     for (size_t i = 0; i < CRIER_COUNT(lookups); i++) {
         const char *table = crier_sql_tables[lookups[i].table].name;
         crier_buf_clear(&b);
-        crier_buf_printf(&b,
-                         "INSERT INTO %s (id, name) SELECT v.id, v.name FROM (SELECT %d AS id, '%s' "
-                         "AS name) v WHERE NOT EXISTS (SELECT 1 FROM %s x WHERE x.id = %d)",
-                         table, lookups[i].id, lookups[i].name, table, lookups[i].id);
+        crier_buf_printf(
+            &b,
+            "INSERT INTO %s (id, name) SELECT v.id, v.name FROM (SELECT %d AS id, '%s' "
+            "AS name) v WHERE NOT EXISTS (SELECT 1 FROM %s x WHERE x.id = %d)",
+            table, lookups[i].id, lookups[i].name, table, lookups[i].id);
         fn(arg, b.data);
     }
     for (const char *const *o = d->objects; *o; o++)

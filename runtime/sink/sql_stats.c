@@ -79,7 +79,8 @@ static int rate_arguments(const json_t *args, bool *log, int64_t *id, int64_t *l
     *limit = 1000;
     if (!json_is_object(table))
         return crier_err_set(err, CRIER_EINVAL, "%s", usage);
-    json_object_foreach((json_t *)table, key, value) {
+    json_object_foreach((json_t *)table, key, value)
+    {
         bool is_log = strcmp(key, "log") == 0;
         if (strcmp(key, "limit") == 0 && json_is_integer(value) && json_integer_value(value) >= 0) {
             *limit = json_integer_value(value);
@@ -214,7 +215,8 @@ static bool make_cells(const json_t *params, struct crier_sql_cell *cells)
 {
     size_t i;
     json_t *v;
-    json_array_foreach((json_t *)params, i, v) {
+    json_array_foreach((json_t *)params, i, v)
+    {
         switch (json_typeof(v)) {
         case JSON_STRING:
             cells[i] = CRIER_SQL_CELL_STR(
@@ -246,10 +248,11 @@ int crier_sql_do(void *self, const json_t *args, json_t **result, struct crier_e
     const json_t *text = json_array_get(args, 0), *params = json_array_get(args, 1);
     size_t count = json_is_array(params) ? json_array_size(params) : 0;
     SQLHSTMT stmt = NULL;
-    if (!json_is_string(text) || (params && !json_is_null(params) && !json_is_array(params) &&
-                                  json_object_size(params) > 0))
-        return crier_err_set(err, CRIER_EINVAL, "exec takes a statement and a list of the values "
-                                                "of its marks: exec(\"... = ?\", { 1 })");
+    if (!json_is_string(text) ||
+        (params && !json_is_null(params) && !json_is_array(params) && json_object_size(params) > 0))
+        return crier_err_set(err, CRIER_EINVAL,
+                             "exec takes a statement and a list of the values "
+                             "of its marks: exec(\"... = ?\", { 1 })");
     if (s->refused)
         return crier_err_set(err, CRIER_EDENIED, "%s", s->refused);
     if (s->read_only)

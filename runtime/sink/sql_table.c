@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A plain table of task runs, as other schedulers keep one: a row an action. Without a column for the
- * record's id (id_field is one of the model's own), a row that is there already is known by its time,
- * task and action.
+ * A plain table of task runs, as other schedulers keep one: a row an action. Without a column for
+ * the record's id (id_field is one of the model's own), a row that is there already is known by its
+ * time, task and action.
  */
 #include "sink/sql.h"
 
@@ -21,14 +21,22 @@ struct crier_sql_model {
 
 /* The columns of all models: each has as many of them. */
 static const struct crier_sql_column columns[] = {
-    {"task_name", CRIER_SQL_NAME, "NOT NULL"}, {"action", CRIER_SQL_NAME, "NOT NULL"},
-    {"created", CRIER_SQL_REAL, "NOT NULL"},   {"name", CRIER_SQL_TEXT, NULL},
-    {"msg", CRIER_SQL_TEXT, NULL},             {"levelname", CRIER_SQL_NAME, NULL},
-    {"levelno", CRIER_SQL_INT, NULL},          {"pathname", CRIER_SQL_TEXT, NULL},
-    {"lineno", CRIER_SQL_INT, NULL},           {"exc_text", CRIER_SQL_TEXT, NULL},
-    {"message", CRIER_SQL_TEXT, NULL},         {"processName", CRIER_SQL_TEXT, NULL},
-    {"start", CRIER_SQL_REAL, NULL},           {"end", CRIER_SQL_REAL, NULL},
-    {"runtime", CRIER_SQL_REAL, NULL},         {"run_id", CRIER_SQL_NAME, NULL},
+    {"task_name", CRIER_SQL_NAME, "NOT NULL"},
+    {"action", CRIER_SQL_NAME, "NOT NULL"},
+    {"created", CRIER_SQL_REAL, "NOT NULL"},
+    {"name", CRIER_SQL_TEXT, NULL},
+    {"msg", CRIER_SQL_TEXT, NULL},
+    {"levelname", CRIER_SQL_NAME, NULL},
+    {"levelno", CRIER_SQL_INT, NULL},
+    {"pathname", CRIER_SQL_TEXT, NULL},
+    {"lineno", CRIER_SQL_INT, NULL},
+    {"exc_text", CRIER_SQL_TEXT, NULL},
+    {"message", CRIER_SQL_TEXT, NULL},
+    {"processName", CRIER_SQL_TEXT, NULL},
+    {"start", CRIER_SQL_REAL, NULL},
+    {"end", CRIER_SQL_REAL, NULL},
+    {"runtime", CRIER_SQL_REAL, NULL},
+    {"run_id", CRIER_SQL_NAME, NULL},
 };
 static const struct crier_sql_model models[] = {{"minimal", 3}, {"log", 12}, {"run", 16}};
 
@@ -244,9 +252,8 @@ static enum crier_sql_fault store_one(struct crier_sql *s, struct crier_record *
     return fault;
 }
 
-enum crier_sql_fault crier_sql_table_store(struct crier_sql *s,
-                                           struct crier_record *const *records, size_t count,
-                                           struct crier_err *err)
+enum crier_sql_fault crier_sql_table_store(struct crier_sql *s, struct crier_record *const *records,
+                                           size_t count, struct crier_err *err)
 {
     enum crier_sql_fault fault = CRIER_SQL_OK;
     if (!s->rows.text)
@@ -263,8 +270,13 @@ static struct crier_record *record_of(const struct crier_sql_column *list, size_
                                       struct crier_buf *cells, const bool *null, uint64_t seq)
 {
     struct crier_builder b = {0};
-    struct crier_stored who = {.seq = seq, .kind = CRIER_KIND_TASK, .level = CRIER_INFO, .ok = -1,
-                               .text = {"", 0}, .logger = {"task", 4}, .where = {"", 0},
+    struct crier_stored who = {.seq = seq,
+                               .kind = CRIER_KIND_TASK,
+                               .level = CRIER_INFO,
+                               .ok = -1,
+                               .text = {"", 0},
+                               .logger = {"task", 4},
+                               .where = {"", 0},
                                .node = {"", 0}};
     bool has = false;
     crier_build_restore_begin(&b);
@@ -287,7 +299,8 @@ static struct crier_record *record_of(const struct crier_sql_column *list, size_
         else if (strcmp(name, "pathname") == 0)
             who.where = s;
         else if (strcmp(name, "levelno") == 0)
-            who.level = (enum crier_level)(number >= 10 && number <= 50 ? (int)number / 10 * 10 : 20);
+            who.level =
+                (enum crier_level)(number >= 10 && number <= 50 ? (int)number / 10 * 10 : 20);
         else if (strcmp(name, "message") == 0 || strcmp(name, "levelname") == 0 ||
                  strcmp(name, "lineno") == 0)
             continue;

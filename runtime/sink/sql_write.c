@@ -16,10 +16,10 @@
 #include "base/clock.h"
 
 enum {
-    AGAIN_MAX = 5,          /* tries of a transaction that the engine gave up */
-    BYTES_MAX = 1 << 20,    /* of the values of a statement, where it has more than a row */
-    CACHE_MAX = 65536,      /* rows remembered of a table */
-    LARGE = 1 << 20,        /* a record that may be what the connection breaks of */
+    AGAIN_MAX = 5,       /* tries of a transaction that the engine gave up */
+    BYTES_MAX = 1 << 20, /* of the values of a statement, where it has more than a row */
+    CACHE_MAX = 65536,   /* rows remembered of a table */
+    LARGE = 1 << 20,     /* a record that may be what the connection breaks of */
     SUSPECT_MAX = 3,
     STATEMENT_INSERT = 0,
     STATEMENT_KEYS = 1 << 16,   /* SELECT id and key ... WHERE key IN */
@@ -109,7 +109,8 @@ static size_t chunk_of(const struct crier_sql_dialect *d, const struct crier_sql
     size_t n = 1, bytes = 0, done = 0;
     while (n * 2 <= rows && n * 2 <= d->max_rows && n * 2 * columns <= d->max_params) {
         for (; done < n * 2 * columns; done++)
-            bytes += !cells[done].null && cells[done].type >= CRIER_SQL_TIME ? cells[done].s.len : 8;
+            bytes +=
+                !cells[done].null && cells[done].type >= CRIER_SQL_TIME ? cells[done].s.len : 8;
         if (bytes > BYTES_MAX)
             break;
         n *= 2;
@@ -154,11 +155,10 @@ static void keys_text(struct crier_sql *s, unsigned key, struct crier_buf *b)
 }
 
 /* Read the ids of rows by their keys: fn is called with each. */
-static enum crier_sql_fault read_ids(struct crier_sql *s, enum crier_sql_table_id table,
-                                     struct crier_sql_cell *keys, size_t count,
-                                     void (*fn)(void *arg, int64_t id, const char *key,
-                                                const char *name),
-                                     void *arg, struct crier_err *err)
+static enum crier_sql_fault
+read_ids(struct crier_sql *s, enum crier_sql_table_id table, struct crier_sql_cell *keys,
+         size_t count, void (*fn)(void *arg, int64_t id, const char *key, const char *name),
+         void *arg, struct crier_err *err)
 {
     enum crier_sql_fault fault = CRIER_SQL_OK;
     bool named = strcmp(crier_sql_tables[table].key, "snowflake_id") == 0, more;
@@ -217,8 +217,8 @@ static enum crier_sql_fault rename_row(struct crier_sql *s, enum crier_sql_table
     struct crier_sql_cell cells[2] = {CRIER_SQL_CELL_STR(CRIER_SQL_TEXT, name),
                                       CRIER_SQL_CELL_INT(CRIER_SQL_BIG, k->id)};
     SQLHSTMT stmt;
-    enum crier_sql_fault fault = crier_sql_statement(s, statement_key(STATEMENT_RENAME, table, 1),
-                                                     rename_text, &stmt, err);
+    enum crier_sql_fault fault =
+        crier_sql_statement(s, statement_key(STATEMENT_RENAME, table, 1), rename_text, &stmt, err);
     if (fault == CRIER_SQL_OK)
         fault = crier_sql_run(&s->conn, stmt, cells, 2, err);
     if (fault != CRIER_SQL_OK)
@@ -464,16 +464,16 @@ static void other_cells(struct crier_sql *s, const struct crier_sql_row *row,
     c[1] = CRIER_SQL_CELL_STR(CRIER_SQL_TIME, text_of(row->time));
     c[2] = text_cell(s, CRIER_SQL_NAME, crier_record_node(record));
     c[3] = CRIER_SQL_CELL_STR(CRIER_SQL_NAME, text_of(crier_kind_name(crier_record_kind(record))));
-    c[4] = CRIER_SQL_CELL_STR(CRIER_SQL_NAME,
-                              text_of(crier_level_name(crier_record_level(record))));
+    c[4] =
+        CRIER_SQL_CELL_STR(CRIER_SQL_NAME, text_of(crier_level_name(crier_record_level(record))));
     c[5] = text_cell(s, CRIER_SQL_TEXT, crier_record_logger(record));
     c[6] = text_cell(s, CRIER_SQL_TEXT, crier_record_text(record));
     c[7] = CRIER_SQL_CELL_NULL(CRIER_SQL_NAME);
     if (crier_event_of(record, &event, scratch))
-        c[7] = text_cell(s, CRIER_SQL_NAME,
-                         (struct crier_str){
-                             g_string_chunk_insert_len(s->rows.text, event.data, (gssize)event.len),
-                             event.len});
+        c[7] = text_cell(
+            s, CRIER_SQL_NAME,
+            (struct crier_str){
+                g_string_chunk_insert_len(s->rows.text, event.data, (gssize)event.len), event.len});
     c[8] = CRIER_SQL_CELL_STR(CRIER_SQL_TEXT, row->rest);
 }
 
@@ -510,10 +510,9 @@ static enum crier_sql_fault insert_channel_logs(struct crier_sql *s, struct crie
     s->cell_count = 0;
     for (size_t i = 0; i < s->rows.count; i++)
         if (s->rows.rows[i].target_count)
-            *crier_sql_cells(s, 1) =
-                CRIER_SQL_CELL_STR(CRIER_SQL_ID, text_of(s->rows.rows[i].id));
-    enum crier_sql_fault fault = read_ids(s, CRIER_SQL_T_MESSAGE_LOG, s->cells, s->cell_count,
-                                          learn_log, ids, err);
+            *crier_sql_cells(s, 1) = CRIER_SQL_CELL_STR(CRIER_SQL_ID, text_of(s->rows.rows[i].id));
+    enum crier_sql_fault fault =
+        read_ids(s, CRIER_SQL_T_MESSAGE_LOG, s->cells, s->cell_count, learn_log, ids, err);
     s->cell_count = 0;
     for (size_t i = 0; i < s->rows.count && fault == CRIER_SQL_OK; i++) {
         const struct crier_sql_row *row = &s->rows.rows[i];

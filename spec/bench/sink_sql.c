@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The sql sink's driver, without queue and thread: message records with one channel each, contents 1
- * in 8 distinct. Beside it a bare ODBC loop that inserts the same rows row by row, with prepared
+ * The sql sink's driver, without queue and thread: message records with one channel each, contents
+ * 1 in 8 distinct. Beside it a bare ODBC loop that inserts the same rows row by row, with prepared
  * statements in transactions of 1,000.
  *
  *     sink_sql NAME DSN [ROWS]      an empty database each: DSN may hold %s, for "sink" and "bare"

@@ -144,8 +144,9 @@ static void test_schema(void **state)
     struct crier_record *r[3] = {
         make_post(&m, START + 123456,
                   (struct post){"TextMESSAGE", "edit", "one", "Chat", "403", GUILD, 2, false}),
-        make_post(&m, START + CRIER_S,
-                  (struct post){"DirectMESSAGE", "send", "one", "me", "closed", GUILD + 9, 0, false}),
+        make_post(
+            &m, START + CRIER_S,
+            (struct post){"DirectMESSAGE", "send", "one", "me", "closed", GUILD + 9, 0, false}),
         make_post(&m, START + 2 * CRIER_S,
                   (struct post){"VoiceMESSAGE", NULL, "two", "Chat", NULL, GUILD, 1, false})};
     rig_write(&rig, r, 3);
@@ -373,8 +374,8 @@ static void test_changes_as_memory(void **state)
 /* As JSON: what was sent comes back with its members sorted. */
 static json_t *as_json(struct crier_record *r)
 {
-    json_t *v = json_loadb(crier_record_json(r).data, crier_record_json(r).len,
-                           JSON_ALLOW_NUL, NULL);
+    json_t *v =
+        json_loadb(crier_record_json(r).data, crier_record_json(r).len, JSON_ALLOW_NUL, NULL);
     assert_non_null(v);
     return v;
 }
@@ -427,9 +428,14 @@ static void test_hostile_text(void **state)
 {
     (void)state;
     static const char *const evil[] = {
-        "'; DROP TABLE MessageLOG; --", "\"quoted\" 'and' `more`", "%_?%s%n {fn now()} :p $1 @p1",
-        "\xf0\x9f\x98\x80 \xc5\xbd\xc3\xad\xc5\xa1\xc4\x8d \xe4\xbd\xa0\xe5\xa5\xbd", "a\\b\\", "",
-        " trailing ", "line\r\nbreak\ttab",
+        "'; DROP TABLE MessageLOG; --",
+        "\"quoted\" 'and' `more`",
+        "%_?%s%n {fn now()} :p $1 @p1",
+        "\xf0\x9f\x98\x80 \xc5\xbd\xc3\xad\xc5\xa1\xc4\x8d \xe4\xbd\xa0\xe5\xa5\xbd",
+        "a\\b\\",
+        "",
+        " trailing ",
+        "line\r\nbreak\ttab",
     };
     struct rig rig;
     struct maker m;
@@ -438,16 +444,16 @@ static void test_hostile_text(void **state)
     maker_init(&m, 8);
     sql_open(&rig);
     for (; n < CRIER_COUNT(evil); n++)
-        made[n] = make_post(&m, START + (int64_t)n,
-                            (struct post){"TextMESSAGE", "send", evil[n], evil[n], evil[n],
-                                          GUILD + n, 2, false});
+        made[n] = make_post(
+            &m, START + (int64_t)n,
+            (struct post){"TextMESSAGE", "send", evil[n], evil[n], evil[n], GUILD + n, 2, false});
     char *big = crier_malloc((1 << 20) + 1);
     memset(big, 'x', 1 << 20);
     memcpy(big + 77777, "\xf0\x9f\x98\x80", 4);
     big[1 << 20] = '\0';
-    made[n++] = make_post(&m, START + 100,
-                          (struct post){"DirectMESSAGE", "send", big, "me", big, GUILD + 50, 0,
-                                        false});
+    made[n++] =
+        make_post(&m, START + 100,
+                  (struct post){"DirectMESSAGE", "send", big, "me", big, GUILD + 50, 0, false});
     crier_build_begin(&m.b, CRIER_KIND_LOG, CRIER_INFO, START + 200);
     crier_build_logger(&m.b, "bot", 3);
     crier_build_text(&m.b, "nul\0here", 8);
@@ -482,9 +488,10 @@ static void test_names_follow(void **state)
     maker_init(&m, 8);
     sql_open(&rig);
     for (int i = 0; i < 3; i++) {
-        struct crier_record *r = make_post(
-            &m, START + i, (struct post){"TextMESSAGE", "send", "x", i ? "After" : "Before", NULL,
-                                         GUILD, 1, false});
+        struct crier_record *r =
+            make_post(&m, START + i,
+                      (struct post){"TextMESSAGE", "send", "x", i ? "After" : "Before", NULL, GUILD,
+                                    1, false});
         rig_write(&rig, &r, 1);
         crier_record_unref(r);
     }
@@ -580,8 +587,9 @@ static void test_success_rates(void **state)
         r[i] = make_post(&m, START + i,
                          (struct post){"TextMESSAGE", "send", "x", "Chat",
                                        i % 3 == 0 ? "403" : NULL, GUILD, 3, false});
-    r[7] = make_post(&m, START + 9, (struct post){"DirectMESSAGE", "send", "x", "me", "closed",
-                                                  GUILD + 1, 0, false});
+    r[7] =
+        make_post(&m, START + 9,
+                  (struct post){"DirectMESSAGE", "send", "x", "me", "closed", GUILD + 1, 0, false});
     rig_write(&rig, r, 8);
     assert_true(rate(&rig, "[{\"guild\":\"863071397207212052\"}]") == 0.57143);
     assert_true(rate(&rig, "[{\"guild\":863071397207212052,\"limit\":2}]") == 0.5);
@@ -596,17 +604,13 @@ static void test_success_rates(void **state)
         assert_string_equal(look("SELECT success_rate FROM vLogSuccessRate WHERE log_id IN (1, 8) "
                                  "ORDER BY log_id"),
                             "0.66667\n1.0");
-        assert_string_equal(look("SELECT success_rate FROM vGuildUserSuccessRate"),
-                            "0.57143\n0.0");
+        assert_string_equal(look("SELECT success_rate FROM vGuildUserSuccessRate"), "0.57143\n0.0");
     } else {
         assert_string_equal(look(FN "log_success_rate(1)"), "0.66667");
         assert_string_equal(look(FN "log_success_rate(8)"), "1.00000");
-        assert_string_equal(look(FN "guilduser_success_rate(863071397207212052, 1000)"),
-                            "0.57143");
-        assert_string_equal(look(FN "guilduser_success_rate(863071397207212052, 2)"),
-                            "0.50000");
-        assert_string_equal(look(FN "guilduser_success_rate(863071397207212052, 0)"),
-                            "1.00000");
+        assert_string_equal(look(FN "guilduser_success_rate(863071397207212052, 1000)"), "0.57143");
+        assert_string_equal(look(FN "guilduser_success_rate(863071397207212052, 2)"), "0.50000");
+        assert_string_equal(look(FN "guilduser_success_rate(863071397207212052, 0)"), "1.00000");
         assert_string_equal(look(FN "guilduser_success_rate(1, NULL)"), "1.00000");
     }
     look_close();
@@ -734,7 +738,8 @@ static void test_keep(void **state)
     struct crier_err err = {0};
     struct crier_record *made[100];
     maker_init(&m, 8);
-    rig_open(&rig, &crier_sink_sql, the_clock, "=dsn", dsn, "keep", (int64_t)(3600 * CRIER_S), NULL);
+    rig_open(&rig, &crier_sink_sql, the_clock, "=dsn", dsn, "keep", (int64_t)(3600 * CRIER_S),
+             NULL);
     for (int i = 0; i < 100; i++)
         made[i] = any_record(&m, i);
     rig_write(&rig, made, 100);
@@ -835,7 +840,8 @@ static void test_kills(void **state)
         long want = acked + 40;
         pid_t killer = fork();
         if (killer == 0) {
-            nanosleep(&(struct timespec){.tv_nsec = (long)crier_rng_range(&rng, 0, 30000000)}, NULL);
+            nanosleep(&(struct timespec){.tv_nsec = (long)crier_rng_range(&rng, 0, 30000000)},
+                      NULL);
             kill(server_pid, SIGKILL);
             _exit(0);
         }
@@ -1025,9 +1031,10 @@ static void test_plain_table(void **state)
             assert_string_equal(look("SELECT task_name, action FROM %s ORDER BY created", table),
                                 "report|success\nfetch|success\nreport|fail");
             if (i == 2)
-                assert_int_equal(look_number("SELECT COUNT(*) FROM runs_run0 WHERE runtime > 0.2 AND "
-                                             "start > 1653323296"),
-                                 3);
+                assert_int_equal(
+                    look_number("SELECT COUNT(*) FROM runs_run0 WHERE runtime > 0.2 AND "
+                                "start > 1653323296"),
+                    3);
             look_close();
             free(table);
         }
@@ -1125,8 +1132,8 @@ static void test_older_schema(void **state)
     static const char *const there[] = {
         "SELECT COUNT(*) FROM sqlite_master WHERE name = 'MessageLOG_data'",
         "SELECT COUNT(*) FROM pg_class WHERE relname = 'messagelog_data'",
-        "SELECT COUNT(*) FROM information_schema.STATISTICS WHERE INDEX_NAME = 'MessageLOG_data' AND "
-        "TABLE_SCHEMA = DATABASE()",
+        ("SELECT COUNT(*) FROM information_schema.STATISTICS WHERE INDEX_NAME = 'MessageLOG_data' "
+         "AND TABLE_SCHEMA = DATABASE()"),
     };
     assert_string_equal(look("%s", there[server]), "1");
     assert_int_equal(count_all(&rig), 20);
@@ -1145,7 +1152,7 @@ static void test_older_schema(void **state)
         SQL_CASE(test_trigger), SQL_CASE(test_procedure), SQL_CASE(test_exec),                     \
         SQL_CASE(test_keep), SQL_CASE(test_two_processes), SQL_CASE(test_read_only),               \
         SQL_CASE(test_one_bad_record), SQL_CASE(test_denied), SQL_CASE(test_plain_table),          \
-        SQL_CASE(test_full_disk), SQL_CASE(test_newer_schema), SQL_CASE(test_older_schema),    \
+        SQL_CASE(test_full_disk), SQL_CASE(test_newer_schema), SQL_CASE(test_older_schema),        \
         SQL_CASE(test_kills)
 
 /* psqlodbc loses some of its own memory with a connection that breaks. */

@@ -50,7 +50,8 @@ static inline bool server_up(void)
 {
     if (server == POSTGRESQL)
         return shell("%s/pg_isready -q -h %s", server_bin, server_dir) == 0;
-    return shell("mariadb-admin --no-defaults -uroot -S %s/s ping >/dev/null 2>&1", server_dir) == 0;
+    return shell("mariadb-admin --no-defaults -uroot -S %s/s ping >/dev/null 2>&1", server_dir) ==
+           0;
 }
 
 static inline void server_start(void)
@@ -151,8 +152,8 @@ static inline int empty_sqlserver(void)
         "DROP FUNCTION IF EXISTS fn_guilduser_success_rate",
         "DROP PROCEDURE IF EXISTS sp_save_log",
         "DROP TYPE IF EXISTS t_tmp_channel_log",
-        "DROP TABLE IF EXISTS MessageChannelLOG, MessageLOG, CHANNEL, GuildUSER, DataHISTORY, "
-        "MessageTYPE, MessageMODE, GuildTYPE, task_log, event_log, record_log, crier_schema",
+        ("DROP TABLE IF EXISTS MessageChannelLOG, MessageLOG, CHANNEL, GuildUSER, DataHISTORY, "
+         "MessageTYPE, MessageMODE, GuildTYPE, task_log, event_log, record_log, crier_schema"),
     };
     struct crier_sql_conn conn = {.timeout = 10 * CRIER_S};
     struct crier_err err = {0};
@@ -181,8 +182,9 @@ static inline int database_make(void **state)
         snprintf(dsn, sizeof dsn, "%s", getenv("CRIER_SQLSERVER_DSN"));
         return empty_sqlserver();
     case POSTGRESQL:
-        snprintf(dsn, sizeof dsn, "Driver={PostgreSQL Unicode};Server=%s;Port=5432;Database=bot;"
-                                  "UID=crier",
+        snprintf(dsn, sizeof dsn,
+                 "Driver={PostgreSQL Unicode};Server=%s;Port=5432;Database=bot;"
+                 "UID=crier",
                  server_dir);
         return shell("%s/psql -q -h %s -U crier -d postgres -c 'DROP DATABASE IF EXISTS bot WITH "
                      "(FORCE)' -c 'CREATE DATABASE bot' 2>/dev/null",

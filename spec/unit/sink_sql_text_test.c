@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The sql sink without a database: connection strings, what diagnostics mean, and the statements for
- * SQL Server, of which there is none here. `sink_sql_text_test --dump` prints those, each with a line
- * GO behind it, for parsers (spec/tsql_spec.lua).
+ * The sql sink without a database: connection strings, what diagnostics mean, and the statements
+ * for SQL Server, of which there is none here. `sink_sql_text_test --dump` prints those, each with
+ * a line GO behind it, for parsers (spec/tsql_spec.lua).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -41,8 +41,8 @@ static void test_dsn_sqlite(void **state)
     has(dsn.text, "FKSupport=1;");
     assert_true(dsn.local);
     crier_sql_dsn_fini(&dsn);
-    assert_int_equal(read_dsn("driver = {SQLite3} ; database=:memory:;journalmode=DELETE", NULL, NULL),
-                     0);
+    assert_int_equal(
+        read_dsn("driver = {SQLite3} ; database=:memory:;journalmode=DELETE", NULL, NULL), 0);
     has(dsn.text, "database=:memory:;");
     has(dsn.text, "journalmode=DELETE;");
     assert_null(strstr(dsn.text, "WAL"));
@@ -148,8 +148,8 @@ static void test_faults(void **state)
         {CRIER_SQL_SQLITE, "HY000", 18, "string or blob too big", CRIER_SQL_RECORD},
     };
     for (size_t i = 0; i < CRIER_COUNT(cases); i++) {
-        enum crier_sql_fault got = crier_sql_fault_of(cases[i].engine, cases[i].state,
-                                                      cases[i].native, cases[i].text);
+        enum crier_sql_fault got =
+            crier_sql_fault_of(cases[i].engine, cases[i].state, cases[i].native, cases[i].text);
         if (got != cases[i].want)
             fail_msg("%s %d %s: %d", cases[i].state, cases[i].native, cases[i].text, (int)got);
     }
@@ -171,7 +171,8 @@ static void where(struct crier_buf *b, const struct crier_sql_dialect *d)
                                  {.type = CRIER_STR, .s = {"1", 1}}};
     struct crier_value time = {.type = CRIER_TIME, .i = 1653323295123456};
     struct crier_value level = {.type = CRIER_STR, .s = {"warning", 7}};
-    struct crier_value like = {.type = CRIER_STR, .s = {"403%", 4}}, n = {.type = CRIER_NUM, .n = 0.5};
+    struct crier_value like = {.type = CRIER_STR, .s = {"403%", 4}},
+                       n = {.type = CRIER_NUM, .n = 0.5};
     struct crier_err fault = {0};
     struct crier_query *q = crier_query_new(NULL);
     int rc = crier_query_add(q, "time", CRIER_OP_GE, &time, 1, &fault);
@@ -216,15 +217,17 @@ static void test_sqlserver(void **state)
 {
     (void)state;
     char *text = statements(&crier_sql_dialects[CRIER_SQL_SQLSERVER]);
-    has(text, "IF OBJECT_ID(N'MessageLOG', N'U') IS NULL BEGIN CREATE TABLE MessageLOG (id BIGINT "
-              "IDENTITY(1, 1) NOT NULL PRIMARY KEY, sent_data BIGINT NOT NULL, message_type INT NOT "
-              "NULL, guild_id BIGINT NOT NULL, message_mode INT NULL, dm_reason NVARCHAR(MAX) NULL, "
-              "timestamp DATETIME2(6) NOT NULL, record_id CHAR(26) NOT NULL UNIQUE, node "
-              "NVARCHAR(255) NOT NULL, record NVARCHAR(MAX) NOT NULL, FOREIGN KEY (sent_data) "
-              "REFERENCES DataHISTORY (id), ");
+    has(text,
+        "IF OBJECT_ID(N'MessageLOG', N'U') IS NULL BEGIN CREATE TABLE MessageLOG (id BIGINT "
+        "IDENTITY(1, 1) NOT NULL PRIMARY KEY, sent_data BIGINT NOT NULL, message_type INT NOT "
+        "NULL, guild_id BIGINT NOT NULL, message_mode INT NULL, dm_reason NVARCHAR(MAX) NULL, "
+        "timestamp DATETIME2(6) NOT NULL, record_id CHAR(26) NOT NULL UNIQUE, node "
+        "NVARCHAR(255) NOT NULL, record NVARCHAR(MAX) NOT NULL, FOREIGN KEY (sent_data) "
+        "REFERENCES DataHISTORY (id), ");
     has(text, "[end] DATETIME2(6) NULL");
     has(text, "is_error BIT NOT NULL DEFAULT 0");
-    has(text, "CREATE TYPE t_tmp_channel_log AS TABLE (id BIGINT NOT NULL, reason NVARCHAR(MAX) NULL)");
+    has(text,
+        "CREATE TYPE t_tmp_channel_log AS TABLE (id BIGINT NOT NULL, reason NVARCHAR(MAX) NULL)");
     has(text, "@channels t_tmp_channel_log READONLY");
     has(text, "MERGE INTO DataHISTORY WITH (HOLDLOCK) AS t USING (VALUES (?, ?), (?, ?)) AS v "
               "(content, content_hash) ON t.content_hash = v.content_hash WHEN NOT MATCHED THEN "
