@@ -124,7 +124,7 @@ static enum crier_verdict try_write(struct rig *rig, struct crier_record *const 
 
 static void write_posts(struct rig *rig, struct maker *m, int from, int to)
 {
-    struct crier_record *batch[512];
+    struct crier_record *batch[512] = {0};
     for (int i = from; i < to; i++)
         batch[i - from] = post_of(m, i);
     rig_write(rig, batch, (size_t)(to - from));
