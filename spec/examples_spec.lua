@@ -251,17 +251,17 @@ server.serve_forever()
     return { WEBHOOK_URL = ("http://127.0.0.1:%s/hook"):format(server:wait_line "port (%d+)") }
   end,
   check = function(seen)
-    local texts = {}
+    local posts = {}
     for key, body in seen.bot.server:out():gmatch "(%w+) (%b{})" do
       local batch = cjson.decode(body)
       assert.equal("hook", batch.sink)
       assert.equal(26, #key)
-      texts[#texts + 1] = key .. " " .. #batch.texts .. " " .. batch.texts[1]
+      posts[#posts + 1] = key .. " " .. #batch.texts .. " " .. batch.texts[1]
     end
-    assert.is_true(#texts >= 3, table.concat(texts, "\n"))
-    assert.equal(texts[1], texts[2])
-    assert.equal(texts[1], texts[3])
-    assert.truthy(texts[1]:find "5 the tide is high$", texts[1])
+    assert.is_true(#posts >= 3, table.concat(posts, "\n"))
+    assert.equal(posts[1], posts[2])
+    assert.equal(posts[1], posts[3])
+    assert.truthy(posts[1]:find "5 the tide is high$", posts[1])
     -- Down after two tries: copies to the fallback.
     assert.truthy(select(2, seen.bot:read("examples/History/missed.jsonl"):gsub("the tide is high", "")) >= 5)
     local counts = seen.bot:read "custom_sink.counts" or seen.bot:read "examples/custom_sink.counts"

@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- What a script says of its sinks, whatever their kind: fallbacks, secrets, retries.
 local Bot = require "spec.support.bot"
-local proc = require "spec.support.proc"
 
 describe("a sink's", function()
   local bot
@@ -37,7 +36,7 @@ describe("a sink's", function()
     local out = problems [[crier.sink.memory { name = "a", fallback = "a" }]]
     assert.is_truthy(out:find("bot.lua:2:7: sink 'a': the fallback of 'a' leads back to 'a' (let the last one have no "
       .. "fallback)", 1, true), out)
-    local _, code
+    local code
     out, code = problems [[
       crier.sink.memory { name = "x", fallback = "a" }
       crier.sink.memory { name = "a", fallback = "b" }
