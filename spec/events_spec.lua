@@ -168,6 +168,24 @@ describe("crier.event", function()
     bot:close()
   end)
 
+  it("holds the SQL that was run in it, without its values", function()
+    local bot = Bot.new(head .. [[
+      local db = crier.sink.sql { name = "db", dsn = "Driver=SQLite3;Database=crier.db" }
+      crier.on("start", function()
+        local ev <close> = crier.event { descr = "count" }
+        db:exec("SELECT 'it''s', 42, t1.\"x 1\" FROM (SELECT 1 AS \"x 1\") t1 WHERE 2 = ?", { 2 })
+        do
+          local inner <close> = crier.event { descr = "inner" }
+          db:exec "SELECT 1"
+        end
+        db:exec "SELECT 'b'"
+      end)]])
+    local e = events(bot:run { "--for", "1s" })
+    assert.equal("SELECT ?", e[3].what_sql)
+    assert.equal('SELECT ?, ?, t1."x 1" FROM (SELECT ? AS "x 1") t1 WHERE ? = ?;\nSELECT ?', e[4].what_sql)
+    bot:close()
+  end)
+
   it("is not available while a script loads", function()
     local bot = Bot.new(head .. 'crier.event { descr = "x" }')
     local r = bot:check()

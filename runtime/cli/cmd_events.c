@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * crier events: the log of work that changes something, one line an event; adding a note to one, and
- * ending one that nobody finished.
+ * crier events: the log of work that changes something, one line an event; adding a note to one,
+ * and ending one that nobody finished.
  */
 #include <getopt.h>
 #include <pwd.h>
@@ -268,8 +268,7 @@ int crier_cmd_events(int argc, char **argv)
     if (at + 1 < argc && access(argv[at], R_OK) == 0 &&
         (strcmp(argv[at + 1], "note") == 0 || strcmp(argv[at + 1], "close") == 0))
         e.client.file = argv[at++];
-    if (code == 0 && at < argc &&
-        (strcmp(argv[at], "note") == 0 || strcmp(argv[at], "close") == 0))
+    if (code == 0 && at < argc && (strcmp(argv[at], "note") == 0 || strcmp(argv[at], "close") == 0))
         code = amend(&e, argv[at], argc - at - 1, argv + at + 1);
     else if (code == 0)
         code = list(&e, severe, debug, argc - optind, argv + optind);

@@ -64,17 +64,17 @@ static void amend(struct amending *a, struct crier_record *const *hits, size_t c
         free(other);
     } else if (!is_of_node(hits[0], node)) {
         struct crier_str from = crier_record_node(hits[0]);
-        fail(a, 1, crier_asprintf("event %s is of node '%.*s', this host is '%s': say it there",
-                                  whole, (int)from.len, from.data, node));
+        fail(a, 1,
+             crier_asprintf("event %s is of node '%.*s', this host is '%s': say it there", whole,
+                            (int)from.len, from.data, node));
     } else if (strcmp(action, "close") == 0 &&
                crier_record_get(hits[0], "when_finished", &v, scratch) && v.type != CRIER_NULL) {
         fail(a, 1, crier_asprintf("event %s is finished already", whole));
     } else {
         struct crier_str descr = crier_record_text(hits[0]);
         crier_event_amend(a->host, whole, action, text_of(a->request, "who"), text, false);
-        crier_control_finish(
-            a->conn, 0,
-            json_pack("{s:s, s:s%}", "id", whole, "descr", descr.data, descr.len));
+        crier_control_finish(a->conn, 0,
+                             json_pack("{s:s, s:s%}", "id", whole, "descr", descr.data, descr.len));
     }
     free(whole);
 }
@@ -137,8 +137,7 @@ void crier_control_cmd_event(struct crier_host *host, struct crier_control_conn 
     if (rc == 0)
         rc = make_query(id, &query, &err);
     if (rc != 0) {
-        crier_control_finish(conn, crier_host_code_of(&err),
-                             json_pack("{s:s}", "error", err.text));
+        crier_control_finish(conn, crier_host_code_of(&err), json_pack("{s:s}", "error", err.text));
         return;
     }
     struct amending *a = crier_calloc(1, sizeof *a);

@@ -16,8 +16,9 @@
 
 #define FLAGS                                                                                      \
     {"is_error", CRIER_OPT_BOOL, 0, "false", NULL, 0, 0, NULL, "something that should be fixed"},  \
-        {"is_severe", CRIER_OPT_BOOL, 0, "false", NULL, 0, 0, NULL,                                \
-         "important enough to alert somebody at once"},                                            \
+        {"is_severe", CRIER_OPT_BOOL, 0,                                                           \
+         "false",     NULL,           0,                                                           \
+         0,           NULL,           "important enough to alert somebody at once"},               \
     {                                                                                              \
         "is_debug", CRIER_OPT_BOOL, 0, "false", NULL, 0, 0, NULL, "hidden unless asked for"        \
     }
@@ -56,8 +57,8 @@ const struct crier_option crier_finish_options[] = {
 };
 const size_t crier_finish_count = CRIER_COUNT(crier_finish_options);
 
-/* An event that has begun. The handle in Lua is this; nothing is done when it is collected: an event
- * that nobody finished is unfinished. */
+/* An event that has begun. The handle in Lua is this; nothing is done when it is collected: an
+ * event that nobody finished is unfinished. */
 struct event {
     char id[27];
     bool finished;
@@ -98,6 +99,37 @@ static bool is_of(const struct event *ev, const struct crier_call *call)
     return call && ev->call == call && ev->call_number == call->number;
 }
 
+static bool is_word(char c)
+{
+    return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           (c & 0x80);
+}
+
+/* Behind the quoted text or name that begins at p; a quote within it is doubled. */
+static const char *behind_quotes(const char *p)
+{
+    char quote = *p++;
+    while (*p && (*p != quote || p[1] == quote))
+        p += *p == quote ? 2 : 1;
+    return *p ? p + 1 : p;
+}
+
+static void mask_values(const char *p, struct crier_buf *out)
+{
+    char before = ' ';
+    while (*p) {
+        const char *from = p;
+        if (*p == '\'' || (*p >= '0' && *p <= '9' && !is_word(before))) {
+            p = *p == '\'' ? behind_quotes(p) : p + strspn(p, "0123456789.eE");
+            crier_buf_putc(out, '?');
+        } else {
+            p = *p == '"' || *p == '`' ? behind_quotes(p) : p + 1;
+            crier_buf_append(out, from, (size_t)(p - from));
+        }
+        before = p[-1];
+    }
+}
+
 void crier_event_add_sql(lua_State *L, const char *sql)
 {
     const struct crier_call *call = crier_call_of(L);
@@ -108,7 +140,7 @@ void crier_event_add_sql(lua_State *L, const char *sql)
         return;
     if (ev->sql.len)
         crier_buf_puts(&ev->sql, ";\n");
-    crier_buf_puts(&ev->sql, sql);
+    mask_values(sql, &ev->sql);
     if (ev->sql.len > SQL_MAX) {
         ev->sql.len = SQL_MAX;
         crier_buf_puts(&ev->sql, " ...");
@@ -235,8 +267,7 @@ static void build_who(struct crier_builder *b, lua_State *L, int idx, const char
         if (getpwuid_r(getuid(), &pw, room, sizeof room, &found) == 0 && found)
             CRIER_B_STR(b, "who_system", pw.pw_name);
     }
-    if (lua_getfield(L, idx, "who_network") == LUA_TNIL &&
-        gethostname(text, sizeof text - 1) == 0)
+    if (lua_getfield(L, idx, "who_network") == LUA_TNIL && gethostname(text, sizeof text - 1) == 0)
         CRIER_B_STR(b, "who_network", text);
     lua_settop(L, idx);
 }
@@ -271,8 +302,10 @@ static struct crier_host *running_host(lua_State *L, const char *function)
 {
     struct crier_generation *gen = crier_generation_of(L);
     if (!gen->host)
-        luaL_error(L, "%s is not available while loading: call it in a task, a data function or a "
-                      "hook", function);
+        luaL_error(L,
+                   "%s is not available while loading: call it in a task, a data function or a "
+                   "hook",
+                   function);
     return gen->host;
 }
 

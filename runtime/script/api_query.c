@@ -8,12 +8,14 @@
 
 #include "host/host.h"
 #include "script/declare.h"
+#include "script/event.h"
 #include "script/luajson.h"
 
 /* What a query answers with. */
 enum mode { ALL, COUNT, FIRST, LAST };
 
-/* A question under way: freed by whichever ends last, the callback's wait or the worker's answer. */
+/* A question under way: freed by whichever ends last, the callback's wait or the worker's answer.
+ */
 struct wait {
     struct crier_call *call; /* NULL: the call has been cancelled */
     enum mode mode;
@@ -100,7 +102,8 @@ static void call_done(void *arg, const json_t *result, const struct crier_err *e
     if (w->call) {
         lua_State *L = crier_call_stack(w->call);
         struct crier_err why = err ? *err : (struct crier_err){0};
-        char *text = !why.code && result ? json_dumps(result, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+        char *text =
+            !why.code && result ? json_dumps(result, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
         int results = 1;
         if (text)
             why.code = crier_lua_from_json(L, text, strlen(text), &why);
@@ -266,6 +269,8 @@ static int l_sink_method(lua_State *L)
         return raise_there(L, "sink '%s': %s: %s; write %s", s->name, method->name, err.text,
                            method->usage);
     struct wait *w = new_wait(call);
+    if (method->runs_sql && json_is_string(json_array_get(args, 0)))
+        crier_event_add_sql(L, json_string_value(json_array_get(args, 0)));
     crier_sink_call(s->sink, method, args, call_done, w);
     return crier_call_wait(L, cancel, w);
 }

@@ -25,8 +25,8 @@ extern const size_t crier_event_count, crier_finish_count;
 
 void crier_open_event(lua_State *L); /**< event, for the `crier` table on top of the stack */
 
-/** SQL that the present callback has run: it goes into the `what_sql` of the innermost event that
- *  the callback has open. Values must be masked already. Harmless without an event. */
+/** SQL that the present callback runs: it goes into the `what_sql` of the innermost event that the
+ *  callback has open, its quoted texts and numbers as ?. Harmless without an event. */
 void crier_event_add_sql(lua_State *L, const char *sql);
 
 /** Build and emit one phase of an event that is known by its id: for people who add a note or close

@@ -150,8 +150,9 @@ static uint32_t hash_of(struct crier_str s)
 }
 
 /* What a line without JSON still tells, as a log record; its id is made of its time and text. */
-static struct crier_record *read_plain(const struct crier_redis_store *r, struct crier_reader *reader,
-                                       struct crier_str key, struct crier_str line)
+static struct crier_record *read_plain(const struct crier_redis_store *r,
+                                       struct crier_reader *reader, struct crier_str key,
+                                       struct crier_str line)
 {
     struct crier_stored who = {.kind = CRIER_KIND_LOG, .ok = -1};
     if (!read_key(key, strlen("recent:"), &who.logger, &who.level) ||
@@ -167,9 +168,9 @@ static struct crier_record *read_plain(const struct crier_redis_store *r, struct
     return crier_build_restore(&reader->b, &who);
 }
 
-static void match_list(const struct crier_redis_store *r, struct crier_str key, const redisReply *list,
-                       const struct crier_query *query, struct crier_reader *reader,
-                       struct crier_buf *found)
+static void match_list(const struct crier_redis_store *r, struct crier_str key,
+                       const redisReply *list, const struct crier_query *query,
+                       struct crier_reader *reader, struct crier_buf *found)
 {
     for (size_t i = list->type == REDIS_REPLY_ARRAY ? list->elements : 0; i-- > 0;) {
         struct crier_str line = {list->element[i]->str, list->element[i]->len};
@@ -221,7 +222,7 @@ static int scan_page(struct crier_redis_store *r, char cursor[24], GHashTable *s
 }
 
 int crier_redis_query(void *self, const struct crier_query *query, struct crier_record ***hits,
-                       size_t *count, struct crier_err *err)
+                      size_t *count, struct crier_err *err)
 {
     struct crier_redis_store *r = self;
     struct crier_reader reader = {0};
@@ -298,7 +299,8 @@ static json_t *line_json(const struct crier_redis_store *r, struct crier_str lin
     struct crier_str text = line;
     json_t *o = line.len && line.data[0] == '{' ? json_loadb(line.data, line.len, 0, NULL) : NULL;
     const json_t *at = json_object_get(o, "time");
-    if (json_is_string(at) && crier_time_read(json_string_value(at), json_string_length(at), &time)) {
+    if (json_is_string(at) &&
+        crier_time_read(json_string_value(at), json_string_length(at), &time)) {
         json_object_set_new(o, "time", json_real((double)time / 1e6));
         return o;
     }
@@ -330,8 +332,8 @@ static int run_recent(void *self, const json_t *args, json_t **result, struct cr
         return rc;
     *result = json_array();
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(*result, line_json(self, (struct crier_str){entries[i].text,
-                                                                          entries[i].len}));
+        json_array_append_new(*result,
+                              line_json(self, (struct crier_str){entries[i].text, entries[i].len}));
     crier_redis_entries_free(entries, count);
     return CRIER_OK;
 }
@@ -443,7 +445,8 @@ static int read_common_args(const json_t *args, struct common *c, struct crier_e
         return CRIER_OK;
     if (!json_is_object(o))
         return bad_args(err, "common takes a table", COMMON_USAGE);
-    json_object_foreach(o, key, v) {
+    json_object_foreach(o, key, v)
+    {
         size_t i = 0;
         while (i < CRIER_COUNT(known) && strcmp(key, known[i]) != 0)
             i++;
@@ -477,10 +480,9 @@ static int run_common(void *self, const json_t *args, json_t **result, struct cr
         g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
     int rc = read_common_args(args, &c, err);
     if (rc == CRIER_OK && c.logger && c.level) {
-        rc = add_common(&c,
-                        (struct crier_str){json_string_value(c.logger),
-                                           json_string_length(c.logger)},
-                        c.level, err);
+        rc = add_common(
+            &c, (struct crier_str){json_string_value(c.logger), json_string_length(c.logger)},
+            c.level, err);
     } else if (rc == CRIER_OK) {
         do
             rc = scan_common(&c, cursor, seen, err);
@@ -495,9 +497,11 @@ static int run_common(void *self, const json_t *args, json_t **result, struct cr
 }
 
 const struct crier_sink_method crier_redis_methods[] = {
-    {"recent", RECENT_USAGE, "the last lines of a logger and level, newest first", run_recent},
-    {"common", COMMON_USAGE, "the most frequent messages of this hour or the last one", run_common},
-    {NULL, NULL, NULL, NULL},
+    {"recent", RECENT_USAGE, "the last lines of a logger and level, newest first", run_recent,
+     false},
+    {"common", COMMON_USAGE, "the most frequent messages of this hour or the last one", run_common,
+     false},
+    {NULL, NULL, NULL, NULL, false},
 };
 
 int crier_redis_change(void *self, const struct crier_query *query, const json_t *fields,
@@ -507,6 +511,7 @@ int crier_redis_change(void *self, const struct crier_query *query, const json_t
     (void)query;
     (void)fields;
     *changed = 0;
-    return crier_err_set(err, CRIER_EINVAL,
-                         "the recent lines in Redis cannot be changed; they go when newer ones come");
+    return crier_err_set(
+        err, CRIER_EINVAL,
+        "the recent lines in Redis cannot be changed; they go when newer ones come");
 }

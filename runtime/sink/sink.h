@@ -97,6 +97,7 @@ struct crier_sink_method {
     const char *help;  /**< one line */
     /** [worker] args: a JSON array of the arguments. *result is a new reference for the caller. */
     int (*run)(void *self, const json_t *args, json_t **result, struct crier_err *err);
+    bool runs_sql; /**< the first argument is SQL: the caller's open event gets it as `what_sql` */
 };
 
 /** A kind of sink. Constant, one a kind. */

@@ -209,10 +209,11 @@ static const struct crier_sink_method methods[] = {
     {"success_rate", "sql:success_rate{ guild = \"863071397207212052\", limit = 1000 }",
      "how many of a guild's last logs succeeded, or of a log's channels: 0 to 1, five decimals; 1 "
      "where there is nothing",
-     crier_sql_success_rate},
+     crier_sql_success_rate, false},
     {"exec", "sql:exec(\"SELECT name FROM CHANNEL WHERE guild_id = ?\", { 1 })",
-     "a statement of your own: its rows, or how many rows it changed", crier_sql_do},
-    {NULL, NULL, NULL, NULL},
+     "a statement of your own: its rows, or how many rows it changed", crier_sql_do,
+     .runs_sql = true},
+    {NULL, NULL, NULL, NULL, false},
 };
 
 const struct crier_sink_driver crier_sink_sql = {

@@ -147,8 +147,8 @@ static void fake_interrupt(void *self)
 }
 
 static const struct crier_sink_method fake_methods[] = {
-    {"echo", "fake:echo(1)", "gives it back", fake_method},
-    {NULL, NULL, NULL, NULL},
+    {"echo", "fake:echo(1)", "gives it back", fake_method, false},
+    {NULL, NULL, NULL, NULL, false},
 };
 
 static const struct crier_sink_driver fake_driver = {
