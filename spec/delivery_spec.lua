@@ -96,7 +96,7 @@ describe("delivery", function()
           for i = 1, 20 do
             local id = run .. "-" .. round .. "-" .. i
             crier.log.info("x", { n = id })
-            f:write(id, "\n")
+            f:write(id .. "\n")
           end
           crier.sleep "5ms"
         end
@@ -138,7 +138,7 @@ describe("delivery", function()
         for n = 1, 10000 do
           local id = run .. "-" .. n
           crier.log.info("x", { n = id })
-          f:write(id, "\n")
+          f:write(id .. "\n")
           if n % 10 == 0 then crier.sleep "2ms" end
         end
       end)
