@@ -64,6 +64,13 @@ describe("crier help", function()
     assert.is_true(names.TextMESSAGE and names["sink.json"] and names.config)
   end)
 
+  it("lists the functions that a kind of sink has", function()
+    local r = crier { "help", "sink", "redis" }
+    assert.is_truthy(r.out:find('  redis:recent("bot", "error")\n      the last lines', 1, true), r.out)
+    assert.is_truthy(crier({ "help", "sink", "sql" }).out:find("\n  sql:success_rate", 1, true))
+    assert.is_nil((crier({ "help", "sink", "jsonl" }).out:find("own functions", 1, true)))
+  end)
+
   it("knows what was meant", function()
     local r = crier { "help", "TextMESAGE" }
     assert.equal(64, r.code)

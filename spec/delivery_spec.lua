@@ -46,6 +46,26 @@ describe("delivery", function()
     ]]):format(url)
   end
 
+  it("writes what other sinks have to say at their end", function()
+    bot = Bot.new [[
+      local crier = require "crier"
+      crier.config { limits = { stop = "5s" } }
+      crier.sink.console { name = "out", format = "json" }
+      crier.sink.jsonl { name = "files", path = "all.jsonl" }
+      crier.sink.custom { name = "slow", kinds = "log", batch = 1, write = function()
+        crier.sleep "300ms"
+        error "not this one"
+      end }
+      crier.on("start", function() crier.log.info "x" end)
+    ]]
+    local r = bot:run { "--for", "50ms" }
+    assert.equal(0, r.code)
+    assert.is_nil((r.err:find("dropped", 1, true)), r.err)
+    local told = Bot.select(lines "all.jsonl", function(l) return l.text:match "^sink 'slow': " end)
+    assert.is_true(#told > 0, r.err)
+    assert.is_true(#Bot.select(r.records, function(l) return l.text:match "^sink 'slow': " end) > 0)
+  end)
+
   it("copies what a sink that is down is owed to its fallback, and replays it", function()
     redis = Redis.new()
     redis:kill()

@@ -107,6 +107,19 @@ local safe = crier.sink.jsonl { name = "safe", path = "safe.jsonl" }
     assert.equal("", bot:crier({ "sink", "list", "--json" }).out)
     bot:close()
   end)
+
+  it("say so, too, when folders are there, but all in them is written", function()
+    local bot = Bot.new [[
+local crier = require "crier"
+crier.sink.jsonl { name = "all", path = "all.jsonl", durable = true }
+crier.on("start", function() crier.log.info "x" end)
+]]
+    assert.equal(0, bot:run({ "--for", "50ms" }).code)
+    assert.is_truthy(table.concat(bot:files(), " "):find("sinks/all/", 1, true))
+    local r = bot:crier { "sink", "list", "bot.lua" }
+    assert.is_truthy(r.out:match "left there:\nnothing\n$", r.out)
+    bot:close()
+  end)
 end)
 
 describe("crier sink replay", function()

@@ -196,6 +196,17 @@ static const char *plural(uint64_t n)
     return n == 1 ? "" : "s";
 }
 
+/* Folders of sinks whose records are all written are nothing to tell of. */
+static bool any_left(GPtrArray *list)
+{
+    for (guint i = 0; i < list->len; i++) {
+        const struct left *left = list->pdata[i];
+        if (left->records || left->dead || *left->trouble)
+            return true;
+    }
+    return false;
+}
+
 static void list_text(const json_t *sinks, GPtrArray *list, bool up)
 {
     if (up)
@@ -233,7 +244,7 @@ static int list(struct sink_args *a)
             list_json(sinks ? sinks : none, left);
         else
             list_text(sinks, left, !absent);
-        if (absent && !a->json && !left->len)
+        if (absent && !a->json && !any_left(left))
             puts("nothing");
         code = 0;
         json_decref(none);

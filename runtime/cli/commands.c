@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "cli/load.h"
 #include "script/declare.h"
+#include "sink/sink.h"
 
 const struct crier_command crier_commands[] = {
     {"run", crier_cmd_run, "FILE [--watch] [--sim] [--for T]", "run a bot",
@@ -295,12 +296,23 @@ static void overview(void)
     putchar('\n');
 }
 
+static void print_methods(const char *kind)
+{
+    const struct crier_sink_driver *driver = crier_sink_driver_find(kind);
+    const struct crier_sink_method *m = driver ? driver->methods : NULL;
+    if (m)
+        puts("\nand its own functions, beside those of every sink that can be read:\n");
+    for (; m && m->name; m++)
+        printf("  %s\n      %s\n", m->usage, m->help);
+}
+
 static void print_topic(const struct crier_topic *t)
 {
     struct crier_buf b = {0};
     crier_options_help(t->options, t->count, false, &b);
     printf("crier.%s: %s\n\n%s", t->name, t->help, b.data ? b.data : "");
     if (strncmp(t->name, "sink.", 5) == 0) {
+        print_methods(t->name + 5);
         puts("\nand as every sink:\n");
         crier_buf_clear(&b);
         crier_options_help(crier_sink_common_options, crier_sink_common_count, false, &b);

@@ -123,8 +123,8 @@ void crier_host_emit_sinks(struct crier_host *host, const struct crier_record *l
     host->from_sink = false;
 }
 
-void crier_host_sink_error(struct crier_host *host, const struct crier_sink *sink,
-                           const char *what, const struct crier_lua_error *error)
+void crier_host_sink_error(struct crier_host *host, const struct crier_sink *sink, const char *what,
+                           const struct crier_lua_error *error)
 {
     host->about = sink;
     crier_host_callback_error(host, what, error);
@@ -395,7 +395,8 @@ static void on_signal(uv_signal_t *handle, int number)
 {
     struct crier_host *host = handle->data;
     if ((number == SIGTERM || number == SIGINT) && host->ending_all) {
-        crier_loop_stop(host->loop); /* asked twice: at once */
+        host->over = true; /* asked twice: at once */
+        crier_loop_stop(host->loop);
     } else if ((number == SIGTERM || number == SIGINT) && host->stopping) {
         host->stop_by = crier_loop_now(host->loop);
         on_stop_over(&host->stop_timer);
@@ -642,7 +643,7 @@ static void on_sink_ended(void *arg)
 {
     struct ending *e = arg;
     g_ptr_array_remove(e->host->ending, e->sink);
-    if (e->host->ending_all && e->host->ending->len == 0)
+    if (e->host->ending_all && e->host->ending->len <= e->host->left_behind)
         crier_loop_stop(e->host->loop);
     crier_sink_unref(e->sink);
     free(e);
@@ -687,23 +688,40 @@ static void print_counts(struct crier_host *host, struct crier_sink *sink)
     crier_buf_fini(&b);
 }
 
-/* All at once, while the loop goes on. A driver that does not come back even then is left behind;
- * what it had in hand is in its spool. */
-static void end_sinks(struct crier_host *host)
+/* One that may have something to say at its end: what it rejects, that it works again. */
+static bool is_talkative(struct crier_sink *sink, const struct crier_sink_stats *st)
+{
+    const struct crier_sink_driver *driver = crier_sink_driver_of(sink);
+    return st->failing || driver->script || driver->durable;
+}
+
+static void end_some(struct crier_host *host, bool talkative)
 {
     int64_t within = host->stop_by - crier_loop_now(host->loop);
-    if (within < CUT_OFF && !host->over)
-        within = CUT_OFF;
+    if (within < CUT_OFF)
+        within = host->over ? 0 : CUT_OFF;
     for (guint i = 0; i < host->current->sinks->len; i++) {
         /* One that is failing gets a last try; what it is owed stays in its spool. */
         struct crier_declared_sink *s = host->current->sinks->pdata[i];
         struct crier_sink_stats st;
         crier_sink_stats(s->sink, &st);
+        if (s->ended || (talkative && !is_talkative(s->sink, &st)))
+            continue;
+        s->ended = true;
         crier_host_end_sink(host, s->sink, st.failing && within > CUT_OFF ? CUT_OFF : within);
     }
-    host->ending_all = true;
-    if (host->ending->len > 0)
+    if (host->ending->len > host->left_behind)
         crier_loop_run(host->loop, crier_loop_now(host->loop) + within + CUT_OFF);
+    host->left_behind = host->ending->len;
+}
+
+/* While the loop goes on; those last that are to write what the others' ends bring about. A driver
+ * that does not come back even then is left behind; what it had in hand is in its spool. */
+static void end_sinks(struct crier_host *host)
+{
+    host->ending_all = true;
+    end_some(host, true);
+    end_some(host, false);
     for (guint i = 0; i < host->ending->len; i++) {
         struct crier_sink *sink = host->ending->pdata[i];
         fprintf(stderr, "crier: sink '%s' does not come back; it is left behind\n",

@@ -75,6 +75,7 @@ struct crier_host {
     int64_t stop_by;        /* when limits.stop is over */
     GPtrArray *ending;      /* sinks that have been asked to end; a reference each */
     bool ending_all;        /* the last of them ends the loop */
+    guint left_behind;      /* of those that end: nobody waits for them any more */
     GHashTable *down_sinks; /* names of those whose hook sink.down was called */
     int64_t started_wall;
     struct build_job *job; /* a reload under way */

@@ -823,6 +823,13 @@ char *crier_generation_stored_state(struct crier_generation *gen, const char *ke
     return json;
 }
 
+#define FEW_NAMES 16 /* that a message can list */
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 /* A name that is not there, in `crier` or a table of it: upvalue 1 is the table's name. */
 static int l_no_such(lua_State *L)
 {
@@ -845,7 +852,13 @@ static int l_no_such(lua_State *L)
     }
     if (near)
         return luaL_error(L, "there is no %s.%s (did you mean %s.%s?)", table, name, table, near);
-    return luaL_error(L, "there is no %s.%s", table, name);
+    qsort(names, n, sizeof *names, by_text);
+    struct crier_buf all = {0};
+    for (size_t i = 0; i < n && n <= FEW_NAMES; i++)
+        crier_buf_printf(&all, "%s%s", i ? ", " : " (there is: ", names[i]);
+    lua_pushfstring(L, "%s%s", all.data ? all.data : "", all.data ? ")" : "");
+    crier_buf_fini(&all);
+    return luaL_error(L, "there is no %s.%s%s", table, name, lua_tostring(L, -1));
 }
 
 /* A table with a metatable is a value of its own, such as crier.null. */

@@ -138,6 +138,7 @@ struct crier_declared_sink {
     bool opening;                     /**< while sinks are opened, fallbacks first */
     const struct crier_sink_env *env; /**< where it was opened; lives as long as the process */
     bool kept;                        /**< taken over from the running generation */
+    bool ended;                       /**< the host stops, and has asked for its end */
     const char *file;
     int line;
     bool routed; /**< a rule names it */

@@ -468,6 +468,25 @@ static void log_record(struct crier_queue *q, struct crier_record *record)
     q->entered++;
 }
 
+/* The sink has ended, and yet there is a record: it waits for the next start. */
+static void log_late(struct crier_queue *q, struct crier_record *record)
+{
+    struct crier_err err = {0};
+    if (!may_spool(q)) {
+        lose(q, 1, "the sink has been stopped");
+        return;
+    }
+    int rc = open_spool(q, &q->spool, &err);
+    if (rc == CRIER_OK)
+        rc = append(q, record, &err);
+    if (rc == CRIER_OK)
+        q->left++;
+    else
+        lose(q, 1, err.text);
+    crier_spool_close(q->spool);
+    q->spool = NULL;
+}
+
 bool crier_queue_push(struct crier_queue *q, struct crier_record *record)
 {
     bool wake = false, told;
@@ -477,7 +496,7 @@ bool crier_queue_push(struct crier_queue *q, struct crier_record *record)
     if (q->config.durable && !q->logged)
         start_logging(q);
     if (q->closed) {
-        lose(q, 1, "the sink has been stopped");
+        log_late(q, record);
     } else if (q->logged) {
         log_record(q, record);
     } else if (q->count < q->config.size && spooled(q) == 0) {

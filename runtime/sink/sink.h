@@ -216,8 +216,8 @@ void crier_sink_reopen(struct crier_sink *sink);
 void crier_sink_stop(struct crier_sink *sink, int64_t within);
 
 /** [loop] The same without holding the loop: done(arg) is called on it when the sink has ended,
- *  after `within` at the latest plus the write that is under way. Records pushed meanwhile go to
- *  the spool. */
+ *  after `within` at the latest plus the write that is under way. Records pushed meanwhile and
+ *  after it go to the spool, as what a stop leaves does. */
 void crier_sink_end(struct crier_sink *sink, int64_t within, void (*done)(void *arg), void *arg);
 
 /** [loop] Before the start of `sink`, which is started by that: it goes on with the queue of `old`, a

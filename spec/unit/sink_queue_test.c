@@ -225,12 +225,38 @@ static void damage_is_told(void **state)
     assert_true(n > 10 && n < 30);
 }
 
+static void what_comes_after_the_end_is_kept(void **state)
+{
+    (void)state;
+    uint64_t last = 0;
+    open_queue((struct crier_queue_config){.folder = spool_folder});
+    push(3);
+    crier_queue_save(queue);
+    push(2);
+    assert_int_equal(books().spilled, 5);
+    assert_int_equal(books().dropped, 0);
+    crier_queue_free(queue);
+    open_queue((struct crier_queue_config){.folder = spool_folder});
+    assert_int_equal(drain(&last), 5);
+    crier_queue_free(queue);
+
+    open_queue((struct crier_queue_config){.folder = spool_folder, .overflow = CRIER_DROP_NEW});
+    crier_queue_save(queue);
+    push(2);
+    assert_int_equal(books().dropped, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(spool_bound),      TEST(marks_are_not_early),         TEST(disk_refuses),
-        TEST(without_a_folder), TEST(entries_that_are_no_records), TEST(damage_is_told),
+        TEST(spool_bound),
+        TEST(marks_are_not_early),
+        TEST(disk_refuses),
+        TEST(without_a_folder),
+        TEST(entries_that_are_no_records),
+        TEST(damage_is_told),
+        TEST(what_comes_after_the_end_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
