@@ -99,6 +99,29 @@ local safe = crier.sink.jsonl { name = "safe", path = "safe.jsonl" }
     bot:close()
   end)
 
+  it("keep the letters of each replay, however soon after another", function()
+    local bot = Bot.new [[
+local crier = require "crier"
+crier.sink.console { name = "out", level = "error", kinds = "system" }
+crier.sink.custom { name = "k", kinds = "log", write = function() return false, "no" end }
+crier.on("start", function() for i = 1, 10 do crier.log.info("line", { n = i }) end end)
+]]
+    bot:start()
+    local function replay()
+      proc.wait_for(function()
+        return select(2, (bot:read ".crier/sim/sinks/k.dead.jsonl" or ""):gsub("\n", "")) == 10
+      end, 10, "ten dead letters")
+      assert.is_truthy(bot:crier({ "sink", "replay", "k", "--dead" }).out:match "the letters are kept")
+    end
+    for _ = 1, 4 do replay() end
+    local kept = 0
+    for _, name in ipairs(bot:files()) do
+      if name:find("k.dead.done-", 1, true) then kept = kept + 1 end
+    end
+    assert.equal(4, kept)
+    bot:close()
+  end)
+
   it("say when there is nothing", function()
     local bot = Bot.new()
     local r = bot:crier { "sink", "list" }

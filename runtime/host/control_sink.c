@@ -446,7 +446,7 @@ static int open_letters(struct transfer *t, const char *name, struct crier_err *
     char *letters = crier_asprintf("%s.dead.jsonl", folder), time[32];
     int rc = 0;
     t->path = crier_asprintf("%s.dead.replay.jsonl", folder);
-    t->aside = crier_asprintf("%s.dead.done-%.19s.jsonl", folder,
+    t->aside = crier_asprintf("%s.dead.done-%.26s.jsonl", folder,
                               crier_time_rfc3339(crier_clock_wall(t->host->clock), time));
     if (access(t->path, F_OK) != 0 && rename(letters, t->path) != 0)
         rc = errno == ENOENT

@@ -464,6 +464,11 @@ static bool read_value(struct crier_decl *d, int idx, const struct crier_option 
     case CRIER_OPT_PATH:
         if (lua_type(L, idx) != LUA_TSTRING || !*lua_tostring(L, idx))
             return wrong_type(d, idx, opt->name, "a path");
+        if (strlen(lua_tostring(L, idx)) != lua_rawlen(L, idx)) {
+            crier_decl_problem(d, CRIER_ERROR, opt->name, "take it out",
+                               "option '%s' holds a NUL byte", opt->name);
+            return false;
+        }
         free(v->s);
         v->s = crier_path_join(d->gen->folder, lua_tostring(L, idx));
         return true;
