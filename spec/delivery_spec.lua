@@ -110,7 +110,7 @@ describe("delivery", function()
       crier.sink.jsonl { name = "d", path = "out.jsonl", durable = true, kinds = "log" }
       local f = assert(io.open("said", "a"))
       f:setvbuf "no"
-      local run = math.random(1 << 53)
+      local run = io.open('/proc/sys/kernel/random/uuid'):read 'l'
       crier.on("start", function()
         for round = 1, 1000 do
           for i = 1, 20 do
@@ -153,7 +153,7 @@ describe("delivery", function()
       crier.sink.redis { ]] .. options .. [[ }
       local f = assert(io.open("said", "a"))
       f:setvbuf "no"
-      local run = math.random(1 << 53)
+      local run = io.open('/proc/sys/kernel/random/uuid'):read 'l'
       crier.on("start", function()
         for n = 1, 10000 do
           local id = run .. "-" .. n

@@ -7,6 +7,10 @@
 #include "base/clock.h"
 #include "sink/redis.h"
 
+/* Of a list in an answer: what is no Redis server may claim any number. (hiredis before 1.0 believes
+ * it, which costs address space and seconds.) */
+#define ELEMENTS_MAX 1000000
+
 /* ---- the protocol ---- */
 
 static void put_head(struct crier_buf *b, char sign, uint64_t v)
@@ -240,6 +244,9 @@ int crier_redis_connect(struct crier_redis_conn *conn, struct crier_err *err)
     if (!conn->context || conn->context->err)
         return lost(conn, "connecting", err);
     redisSetTimeout(conn->context, limit);
+#if HIREDIS_MAJOR >= 1
+    conn->context->reader->maxelements = ELEMENTS_MAX;
+#endif
     if (conn->url.host)
         redisEnableKeepAlive(conn->context);
     if ((conn->url.tls && crier_redis_tls(conn->context, &conn->url, &why) != CRIER_OK) ||
