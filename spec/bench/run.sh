@@ -6,7 +6,7 @@
 # `-`, and said on stderr; so is a target that was missed. README.md here says what is measured.
 set -euo pipefail
 
-groups=(dayfile start memory idle scheduled reload timers sched record_encode lua_call sink_push sink_module sink_lines query embed sql log_lua transform)
+groups=(dayfile start memory idle scheduled reload timers sched record_encode lua_call sink_push sink_module sink_lines sink_redis query embed sql log_lua transform)
 
 usage() {
     cat <<END
@@ -64,7 +64,7 @@ declare -A target=(
     [query_csv_text]='<150' [query_csv_number]='<150' [query_csv_time]='<150'
     [sql_sqlite_write]='>40000' [sql_postgres_write]='>30000' [sql_mariadb_write]='>20000'
     [sql_sqlite_filter]='<50'
-    [sink_module_counting]='>700000'
+    [sink_module_counting]='>700000' [redis.write]='>400000'
     [calendar_daily]='<2000' [cron_workdays]='<2000'
     [reload_lost]='<0' [reload_doubled]='<0' [log_lua]='>1000000' [transform]='>600000'
 )
@@ -95,6 +95,17 @@ measure() {
             "$tmp/embed_peer" | awk -F'\t' -v OFS='\t' '{ print $1, $2, "spdlog, synchronous" }' >"$tmp/peers"
         else
             echo "spdlog's figures need g++ and libspdlog-dev: they are -" >&2
+        fi
+        ;;
+    sink_redis)
+        has redis-server || { echo "sink_redis is measured with redis-server" >&2; return 0; }
+        "$build/bench/sink_redis" >"$tmp/all"
+        awk -F'\t' -v OFS='\t' '$1 == "redis.hiredis" { print "redis.write", $2, "hiredis, pipelined" }' "$tmp/all" >"$tmp/peers"
+        grep -v '^redis.hiredis' "$tmp/all" >"$tmp/ours"
+        if /usr/bin/python3 -c 'import redis' 2>/dev/null; then
+            /usr/bin/python3 "$here/redis_peer.py" >>"$tmp/peers"
+        else
+            echo "redis-py's figures need python3-redis: they are -" >&2
         fi
         ;;
     log_lua | transform)
