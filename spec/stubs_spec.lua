@@ -87,6 +87,11 @@ local finer = {
 }
 
 describe("stubs", function()
+  local server
+  after_each(function()
+    if server then server:stop() end
+    server = nil
+  end)
   local help = proc.run { proc.crier, "help", "--json" }
   local topics = {}
   for line in help.out:gmatch "([^\n]+)\n" do
@@ -335,8 +340,7 @@ describe("stubs", function()
   end)
 
   it("have crier.http's options and answer", function()
-    local server = proc.start { proc.crier, "discord-sim", "--port", "0" }
-    finally(function() server:stop() end)
+    server = proc.start { proc.crier, "discord-sim", "--port", "0" } -- `finally` is taken, by ask
     local port = server:wait_line "127%.0%.0%.1:(%d+)"
     local names = sorted(classes["crier.HttpOptions"].fields)
     assert.equal("crier.HttpOptions", classes["crier.HttpRequest"].parent)
