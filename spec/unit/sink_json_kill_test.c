@@ -128,10 +128,12 @@ static bool check_after_kill(uint64_t guild, bool large, struct rig *rig)
     bool torn = !j.valid;
     if (torn) {
         assert_true(large);
-        rig_open(rig, crier_clock_virtual(START), "UTC");
+        struct crier_clock *clock = crier_clock_virtual(START);
+        rig_open(rig, clock, "UTC");
         struct crier_record *r = nth_record(0, guild, large); /* stored already: only mends */
         rig_write_one(rig, r);
         rig_close(rig);
+        crier_clock_free(clock);
         free(text);
         text = slurp(path, &len);
         j = judge(text, len);
