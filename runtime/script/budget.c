@@ -36,8 +36,8 @@
  * does; its builds count instructions. */
 #define COUNT_ALWAYS true
 /* And it does not know the checked longjmp that a hardened liblua calls: its record of the stack
- * would grow with each error and each yield until it overflows. */
-_Noreturn void __longjmp_chk(jmp_buf env, int value);
+ * would grow with each error and each yield until it overflows. liblua finds this one first. */
+__attribute__((visibility("default"))) _Noreturn void __longjmp_chk(jmp_buf env, int value);
 _Noreturn void __longjmp_chk(jmp_buf env, int value)
 {
     longjmp(env, value);

@@ -182,8 +182,9 @@ CRIER_CHECK enum crier_sql_fault crier_sql_text(struct crier_sql_conn *conn, SQL
 /** Column as a number; NULL is 0. */
 CRIER_CHECK enum crier_sql_fault crier_sql_int(struct crier_sql_conn *conn, SQLHSTMT stmt,
                                                int column, int64_t *out, struct crier_err *err);
-void crier_sql_end(SQLHSTMT stmt);  /**< close the cursor; the statement can be run again */
-void crier_sql_free(SQLHSTMT stmt); /**< NULL is allowed; after a disconnect it is gone already */
+void crier_sql_end(SQLHSTMT stmt); /**< close the cursor; the statement can be run again */
+/** Frees `*stmt`, which may be NULL, and sets it to NULL: a disconnect freed it already. */
+void crier_sql_free(const struct crier_sql_conn *conn, SQLHSTMT *stmt);
 /** What a SQLSTATE (or, where the engine has none, its own number) means. */
 enum crier_sql_fault crier_sql_fault_of(enum crier_sql_engine engine, const char state[6],
                                         int native, const char *text);

@@ -355,8 +355,7 @@ enum crier_sql_fault crier_sql_exec(struct crier_sql_conn *conn, const char *tex
     SQLRETURN rc = SQLExecDirect(stmt, (SQLCHAR *)text, SQL_NTS);
     if (!SQL_SUCCEEDED(rc) && rc != SQL_NO_DATA)
         fault = fail(conn, SQL_HANDLE_STMT, stmt, err);
-    if (conn->connected)
-        SQLFreeHandle(SQL_HANDLE_STMT, stmt);
+    crier_sql_free(conn, &stmt);
     return fault;
 }
 
@@ -372,8 +371,7 @@ enum crier_sql_fault crier_sql_prepare(struct crier_sql_conn *conn, const char *
         return CRIER_SQL_OK;
     }
     enum crier_sql_fault fault = fail(conn, SQL_HANDLE_STMT, stmt, err);
-    if (conn->connected)
-        SQLFreeHandle(SQL_HANDLE_STMT, stmt);
+    crier_sql_free(conn, &stmt);
     return fault;
 }
 
@@ -489,8 +487,9 @@ void crier_sql_end(SQLHSTMT stmt)
     SQLFreeStmt(stmt, SQL_CLOSE);
 }
 
-void crier_sql_free(SQLHSTMT stmt)
+void crier_sql_free(const struct crier_sql_conn *conn, SQLHSTMT *stmt)
 {
-    if (stmt)
-        SQLFreeHandle(SQL_HANDLE_STMT, stmt);
+    if (*stmt && conn->connected)
+        SQLFreeHandle(SQL_HANDLE_STMT, *stmt);
+    *stmt = NULL;
 }

@@ -76,8 +76,7 @@ static enum crier_sql_fault delete_row(struct crier_sql *s, struct crier_sql_cel
     enum crier_sql_fault fault = crier_sql_prepare(&s->conn, text, &stmt, err);
     if (fault == CRIER_SQL_OK)
         fault = crier_sql_run(&s->conn, stmt, key, 2, err);
-    if (s->conn.connected)
-        crier_sql_free(stmt);
+    crier_sql_free(&s->conn, &stmt);
     free(text);
     return fault;
 }

@@ -192,8 +192,7 @@ static enum crier_sql_fault search_place(struct crier_sql *s, struct search *f,
         fault = crier_sql_run(&s->conn, stmt, where->cells, where->count, err);
     if (fault == CRIER_SQL_OK)
         fault = search_rows(s, f, place, stmt, err);
-    if (s->conn.connected)
-        crier_sql_free(stmt);
+    crier_sql_free(&s->conn, &stmt);
     crier_buf_fini(&text);
     return fault;
 }
@@ -408,8 +407,7 @@ static enum crier_sql_fault delete_before(struct crier_sql *s, const char *text,
     enum crier_sql_fault fault = crier_sql_prepare(&s->conn, text, &stmt, err);
     if (fault == CRIER_SQL_OK)
         fault = crier_sql_run(&s->conn, stmt, &cell, strchr(text, '?') ? 1 : 0, err);
-    if (s->conn.connected)
-        crier_sql_free(stmt);
+    crier_sql_free(&s->conn, &stmt);
     return fault;
 }
 

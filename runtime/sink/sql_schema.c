@@ -467,8 +467,7 @@ static enum crier_sql_fault ask_number(struct crier_sql_conn *conn, const char *
         fault = crier_sql_fetch(conn, stmt, some, err);
     if (fault == CRIER_SQL_OK && *some)
         fault = crier_sql_int(conn, stmt, 1, out, err);
-    if (conn->connected)
-        crier_sql_free(stmt);
+    crier_sql_free(conn, &stmt);
     return fault;
 }
 

@@ -20,8 +20,8 @@ static enum crier_sql_fault open_statement(struct crier_sql *s, const char *text
             fault = crier_sql_prepare(&s->conn, text, stmt, err);
         if (fault == CRIER_SQL_OK)
             fault = crier_sql_run(&s->conn, *stmt, cells, count, err);
-        if (fault != CRIER_SQL_OK && s->conn.connected)
-            crier_sql_free(*stmt);
+        if (fault != CRIER_SQL_OK)
+            crier_sql_free(&s->conn, stmt);
     }
     return fault;
 }
@@ -119,8 +119,8 @@ int crier_sql_success_rate(void *self, const json_t *args, json_t **result, stru
         fault = crier_sql_int(&s->conn, stmt, 1, &all, err);
     if (fault == CRIER_SQL_OK && more)
         fault = crier_sql_int(&s->conn, stmt, 2, &good, err);
-    if (stmt && s->conn.connected) {
-        crier_sql_free(stmt);
+    if (s->conn.connected) {
+        crier_sql_free(&s->conn, &stmt);
         crier_sql_rollback(&s->conn);
     }
     crier_buf_fini(&text);
@@ -271,8 +271,7 @@ int crier_sql_do(void *self, const json_t *args, json_t **result, struct crier_e
         *result = NULL;
     }
     bool own = s->conn.connected && s->conn.dialect->own_begin;
-    if (stmt && s->conn.connected)
-        crier_sql_free(stmt);
+    crier_sql_free(&s->conn, &stmt);
     if (fault == CRIER_SQL_OK && !own)
         fault = crier_sql_commit(&s->conn, err);
     else if (!own)

@@ -100,8 +100,7 @@ static enum crier_sql_fault is_there(struct crier_sql *s, bool *there, struct cr
         fault = crier_sql_fetch(&s->conn, stmt, &more, err);
     if (fault == CRIER_SQL_OK && more)
         fault = crier_sql_int(&s->conn, stmt, 1, &n, err);
-    if (s->conn.connected)
-        crier_sql_free(stmt);
+    crier_sql_free(&s->conn, &stmt);
     crier_buf_fini(&name);
     *there = n > 0;
     return fault;
@@ -381,7 +380,7 @@ int crier_sql_table_query(struct crier_sql *s, const struct crier_query *query,
             crier_record_unref(record);
     }
     if (s->conn.connected) {
-        crier_sql_free(stmt);
+        crier_sql_free(&s->conn, &stmt);
         crier_sql_rollback(&s->conn);
     }
     for (size_t i = 0; i < n; i++)

@@ -254,7 +254,7 @@ static inline const char *look(const char *fmt, ...)
     }
     if (fault != CRIER_SQL_OK)
         fail_msg("%s: %s", text, err.text);
-    crier_sql_free(stmt);
+    crier_sql_free(&eye, &stmt);
     if (!eye.dialect->own_begin)
         SQLEndTran(SQL_HANDLE_DBC, eye.dbc, SQL_COMMIT);
     return looked.data;
