@@ -14,7 +14,7 @@ spec/run.sh [--build-dir DIR] [--sanitize address|thread] [--filter TEXT] [--uni
   --unit            only the C unit tests
   --no-install      leave the machine's packages alone
   --yes             do not ask before sudo
-JOBS (2) is the number of compilers at once.
+JOBS (2) is the number of compilers, and of tests, at once.
 END
 }
 
@@ -50,6 +50,7 @@ cd "$root"
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null; exit 130' INT TERM # what runs beside us hears nothing of Ctrl-C
 passed=0 failed=0 skipped=0
 : >"$tmp/skips"
 : >"$tmp/failures"
@@ -155,27 +156,50 @@ for source in spec/unit/*_test.c; do
     name=$(basename "$source" .c)
     [[ $name == *"$filter"* ]] && units+=("$name")
 done
-for name in "${units[@]}"; do
-    rc=0
-    CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 "$limit" "${wrap[@]}" "$build/unit/$name" \
-        >"$tmp/out" 2>&1 </dev/null || rc=$?
-    ran "$name" "$rc"
-done
-
 specs=()
 if [ "$unit_only" -eq 0 ]; then
     for file in spec/*_spec.lua; do
         [ -e "$file" ] && [[ $(basename "$file") == *"$filter"* ]] && specs+=("$file")
     done
 fi
-for file in "${specs[@]}"; do
-    rc=0
+tests=("${units[@]}" "${specs[@]}")
+
+# one I: test I of all, into $tmp/I.out and $tmp/I.rc.
+one() {
+    local test=${tests[$1]} rc=0 run
+    run=("${wrap[@]}" "$build/unit/$test")
     # Not `busted --lua=lua5.4`, which hands its arguments to a shell without quotes.
-    CRIER_BIN="$build/crier" LUA_PATH='./spec/?.lua;./spec/?/init.lua;;' \
-        timeout -k 5 "$limit" lua5.4 "$(command -v busted)" --verbose --output=TAP "$file" \
-        >"$tmp/out" 2>&1 </dev/null || rc=$?
-    ran "$file" "$rc"
+    [[ $test != *_spec.lua ]] ||
+        run=(lua5.4 "$(command -v busted)" --verbose --output=TAP "$test")
+    CRIER_BIN="$build/crier" LUA_PATH='./spec/?.lua;./spec/?/init.lua;;' CMOCKA_MESSAGE_OUTPUT=TAP \
+        timeout -k 5 "$limit" "${run[@]}" >"$tmp/$1.out" 2>&1 </dev/null &
+    trap 'kill $!; exit' TERM
+    wait $! || rc=$?
+    echo "$rc" >"$tmp/$1.rc.new"
+    mv "$tmp/$1.rc.new" "$tmp/$1.rc"
+}
+
+# Several at once, told in their order.
+told=0
+tell() {
+    while [ "$told" -lt "${#tests[@]}" ] && [ -e "$tmp/$told.rc" ]; do
+        mv "$tmp/$told.out" "$tmp/out"
+        ran "${tests[$told]}" "$(<"$tmp/$told.rc")"
+        told=$((told + 1))
+    done
+}
+running=0
+for i in "${!tests[@]}"; do
+    if [ "$running" -ge "${JOBS:-2}" ]; then
+        wait -n
+        running=$((running - 1))
+        tell
+    fi
+    one "$i" &
+    running=$((running + 1))
 done
+wait
+tell
 
 if [ -z "$filter" ] && [ "$unit_only" -eq 0 ]; then
     if luacheck --no-color -q lua examples spec >"$tmp/out" 2>&1; then
