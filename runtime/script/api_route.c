@@ -76,7 +76,17 @@ static int call_fn(const struct route_fn *f, struct crier_record *record, struct
     return rc;
 }
 
-static int run_match(void *arg, struct crier_record *record, struct crier_err *err)
+void *crier_match_fn_new(lua_State *L, const char *what, const char *where)
+{
+    return new_fn(crier_vm_of(L)->owner, L, what, where);
+}
+
+void crier_match_fn_free(void *fn)
+{
+    free_fn(fn);
+}
+
+int crier_match_fn_try(void *arg, struct crier_record *record, struct crier_err *err)
 {
     const struct route_fn *f = arg;
     lua_State *L = f->gen->vm->L;
@@ -241,7 +251,7 @@ static void read_match(struct crier_decl *d, struct crier_rule *rule)
         rule->otherwise = true;
     } else if (type == LUA_TFUNCTION) {
         lua_pushvalue(L, -1);
-        rule->match = run_match;
+        rule->match = crier_match_fn_try;
         rule->arg = new_fn(d->gen, L, "match of the route", rule->where);
         rule->free_arg = free_fn;
     } else if (type == LUA_TTABLE) {

@@ -120,6 +120,13 @@ void crier_build_lua_value(struct crier_builder *b, lua_State *L, int idx, const
 CRIER_CHECK int crier_query_from_lua(lua_State *L, int idx, const struct crier_zone *zone,
                                      struct crier_query **out, struct crier_err *err);
 
+/** A function that says which records are meant: taken from the top of the stack; what: "match of the
+ *  route", for messages. It may fail, and is called on the loop. */
+void *crier_match_fn_new(lua_State *L, const char *what, const char *where);
+/** 1, 0, or negative: it failed. */
+CRIER_CHECK int crier_match_fn_try(void *fn, struct crier_record *record, struct crier_err *err);
+void crier_match_fn_free(void *fn);
+
 /** Warn of records that cannot be read back, and of sinks whose level hides what they are sent. */
 void crier_judge_routes(struct crier_generation *gen);
 

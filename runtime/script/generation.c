@@ -10,6 +10,7 @@
 #include <zlib.h>
 
 #include "host/host.h"
+#include "script/alert.h"
 #include "script/declare.h"
 #include "script/event.h"
 #include "script/sugar.h"
@@ -252,6 +253,11 @@ static void free_hook(void *p)
     free(hook);
 }
 
+bool crier_generation_has_alerts(const struct crier_generation *gen)
+{
+    return gen->alerts->len > 0;
+}
+
 static void free_state_table(void *p)
 {
     struct crier_state_table *t = p;
@@ -295,6 +301,7 @@ static void destroy(void *arg)
     g_ptr_array_free(gen->bots, TRUE);
     g_ptr_array_free(gen->hooks, TRUE);
     g_ptr_array_free(gen->states, TRUE);
+    g_ptr_array_free(gen->alerts, TRUE);
     g_ptr_array_free(gen->logs, TRUE);
     g_hash_table_destroy(gen->log_levels);
     for (size_t i = 0; i < CRIER_COUNT(gen->builders); i++)
@@ -970,6 +977,7 @@ static struct crier_generation *new_generation(const struct crier_build *build)
     gen->transforms = g_ptr_array_new_with_free_func(free_transform);
     gen->hooks = g_ptr_array_new_with_free_func(free_hook);
     gen->states = g_ptr_array_new_with_free_func(free_state_table);
+    gen->alerts = g_ptr_array_new_with_free_func(crier_alert_free);
     gen->logs = g_ptr_array_new_with_free_func(free_load_log);
     gen->log_levels = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
     for (size_t i = 0; i < CRIER_COUNT(gen->builders); i++)

@@ -172,6 +172,7 @@ struct crier_generation {
     struct crier_zone *zone;
     struct crier_diags diags;
     GPtrArray *bots, *targets, *messages, *sinks, *rules, *transforms, *hooks, *states;
+    GPtrArray *alerts; /**< struct crier_alert (script/alert.h) */
     GPtrArray *logs; /**< struct crier_record: crier.log while loading; they get their ids when the
                           generation runs */
     GHashTable *log_levels;      /**< logger -> level; "*": all others */
@@ -232,6 +233,9 @@ char *crier_generation_state_folder(const struct crier_generation *gen, const ch
 
 /** The stored JSON of a crier.state table as it was when loading began; malloc'ed, or NULL. */
 char *crier_generation_stored_state(struct crier_generation *gen, const char *key);
+
+/** Whether the script declares an alert. */
+bool crier_generation_has_alerts(const struct crier_generation *gen);
 
 /** Identity of a message: "GUILD 863071397207212052/gallery", or without a name
  *  "USER 1/DirectMESSAGE:send::1" (type, mode, channels, ordinal among equals). */
