@@ -10,19 +10,6 @@
 #include "script/alert.h"
 #include "script/declare.h"
 
-static void free_target(void *p)
-{
-    struct crier_alert_target *t = p;
-    for (size_t i = 0; t->headers && t->headers[i]; i++)
-        free(t->headers[i]);
-    free(t->headers);
-    if (t->options.table)
-        crier_options_fini(&t->options);
-    free(t->label);
-    free(t->key);
-    free(t);
-}
-
 void crier_alert_free(void *p)
 {
     struct crier_alert *a = p;
