@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sim/model.h"
+#include "sim/gateway.h"
 
 #include <fnmatch.h>
 #include <stdio.h>
@@ -41,6 +41,7 @@ void sim_faults_init(struct crier_sim *sim)
 void crier_sim_faults_clear(struct crier_sim *sim)
 {
     g_ptr_array_set_size(sim->faults, 0);
+    g_ptr_array_set_size(sim->gateway->faults, 0);
 }
 
 /* --- reading one --------------------------------------------------------------------------- */
@@ -181,6 +182,13 @@ int crier_sim_fault(struct crier_sim *sim, const char *json, struct crier_err *e
                            bad.text, bad.line, bad.column);
     else if (!json_is_object(obj))
         rc = crier_err_set(err, CRIER_EINVAL, "fault: expected an object");
+    const char *what = json_string_value(json_object_get(obj, "do"));
+    if (!rc && what && strncmp(what, "gateway_", 8) == 0) {
+        rc = sim_gateway_fault_add(sim, obj, err);
+        json_decref(obj);
+        fault_free(fault);
+        return rc;
+    }
     if (!rc)
         rc = read_match(fault, obj, err);
     if (!rc)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sim/model.h"
+#include "sim/gateway.h"
 
 #include <stdio.h>
 
@@ -767,10 +767,30 @@ void sim_messages_create(struct sim_call *call)
     if (m->nonce)
         remember_nonce(call->sim, key, call->channel, m);
     call->sim->stats.creates++;
+    sim_tell_message(call->sim, "MESSAGE_CREATE", call->channel, m);
     sim_message_json(call->sim, sim_ok(call), call->channel, m,
                      SIM_WITH_NONCE | SIM_WITH_REFERENCED, call->bot->user);
 out:
     free(nonce);
+}
+
+void sim_user_message(struct crier_sim *sim, struct sim_channel *channel, struct sim_user *author,
+                      const char *content)
+{
+    struct sim_message *m = crier_calloc(1, sizeof *m);
+    m->time = crier_loop_wall(sim->loop);
+    m->author = author;
+    m->content = crier_strdup(content);
+    m->id = sim_next_id(sim);
+    for (const char *p = content; (p = strstr(p, "<@")) != NULL; p++) {
+        uint64_t id = strtoull(p + 2 + (p[2] == '!'), NULL, 10);
+        if (!sim_user(sim, id) || m->user_mentions == MAX_MENTIONS)
+            continue;
+        m->mentions = crier_realloc(m->mentions, (m->user_mentions + 1) * sizeof *m->mentions);
+        m->mentions[m->user_mentions++] = id;
+    }
+    store(sim, channel, m);
+    sim_tell_message(sim, "MESSAGE_CREATE", channel, m);
 }
 
 /* --- edit and delete ----------------------------------------------------------------------- */
@@ -793,6 +813,7 @@ static void apply_edit(struct sim_call *call, const struct draft *d)
                    (d->flags & FLAG_SUPPRESS_EMBEDS);
     set_mentions(call, m, d->mentions);
     m->edited = crier_loop_wall(call->sim->loop);
+    sim_tell_message(call->sim, "MESSAGE_UPDATE", call->channel, m);
 }
 
 void sim_messages_edit(struct sim_call *call)
@@ -831,6 +852,7 @@ void sim_messages_delete(struct sim_call *call)
         sim_error(call, 403, 50013, "Missing Permissions");
         return;
     }
+    sim_tell_message(call->sim, "MESSAGE_DELETE", call->channel, call->message);
     drop(call->channel, call->message);
     call->sim->stats.deletes++;
     sim_no_content(call);

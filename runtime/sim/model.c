@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sim/model.h"
+#include "sim/gateway.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,7 +28,8 @@ static const struct sim_route routes[] = {
     {"GET", "users/@me/guilds", sim_me_guilds, 50, CRIER_S, "guilds", 0},
     {"POST", "users/@me/channels", sim_me_channels, 50, CRIER_S, "dms", SIM_BODY},
     {"GET", "users/:u", sim_user_get, 50, CRIER_S, "user", 0},
-    {"GET", "gateway", sim_gateway, 0, 0, NULL, SIM_NO_AUTH},
+    {"GET", "guilds/:g/invites", sim_guild_invites, 50, CRIER_S, "invites", 0},
+    {"GET", "gateway", sim_gateway_get, 0, 0, NULL, SIM_NO_AUTH},
     {"GET", "gateway/bot", sim_gateway_bot, 50, CRIER_S, "gateway", 0},
 };
 
@@ -44,6 +45,7 @@ struct crier_sim *crier_sim_new(struct crier_loop *loop, const struct crier_sim_
     sim_world_init(sim);
     sim_limits_init(sim);
     sim_faults_init(sim);
+    sim_gateway_init(sim);
     return sim;
 }
 
@@ -51,6 +53,8 @@ void crier_sim_free(struct crier_sim *sim)
 {
     if (!sim)
         return;
+    sim_events_fini(sim);
+    sim_gateway_fini(sim);
     sim_world_fini(sim);
     sim_nonces_fini(sim);
     g_hash_table_destroy(sim->buckets);
@@ -66,6 +70,13 @@ void crier_sim_any_token(struct crier_sim *sim, bool accept)
 void crier_sim_stats(const struct crier_sim *sim, struct crier_sim_stats *out)
 {
     *out = sim->stats;
+    out->identifies = sim->gateway->identifies;
+    out->resumes = sim->gateway->resumes;
+    out->gateway_events = sim->gateway->events;
+    for (const struct sim_conn *c = sim->gateway->conns; c; c = c->next)
+        out->connections++;
+    for (const struct sim_session *s = sim->gateway->sessions; s; s = s->next)
+        out->sessions++;
 }
 
 void crier_sim_answer_fini(struct crier_sim_answer *answer)
@@ -293,7 +304,8 @@ static bool find_object(struct sim_call *call, char kind, uint64_t id)
             sim_error(call, 404, 10003, "Unknown Channel");
             return false;
         }
-        if (call->channel->denied & SIM_VIEW_CHANNEL) {
+        if ((call->channel->denied & SIM_VIEW_CHANNEL) ||
+            (call->channel->guild && call->channel->guild->left)) {
             sim_error(call, 403, 50001, "Missing Access");
             return false;
         }
@@ -305,7 +317,7 @@ static bool find_object(struct sim_call *call, char kind, uint64_t id)
         }
     } else if (kind == 'g') {
         call->guild = sim_guild(call->sim, id);
-        if (!call->guild) {
+        if (!call->guild || call->guild->left) {
             sim_error(call, 404, 10004, "Unknown Guild");
             return false;
         }

@@ -10,6 +10,7 @@
  *   messages.c  the message endpoints, nonces
  *   objects.c   the endpoints that read; Discord's JSON of users, channels, guilds
  *   faults.c    scripted faults
+ *   gateway*.c  the gateway (gateway.h)
  *   transcript.c  the chat as text, and the dump
  *   server.c, multipart.c, received.c   the HTTP face; transport_sim.c   the in-process one
  *
@@ -57,17 +58,33 @@ struct sim_user {
     bool bot, no_dms;
 };
 
+enum { SIM_START_BUCKETS = 64 };
 struct sim_bot {
+    struct crier_sim *sim;
     char *token;
     struct sim_user *user;
     int64_t second_end; /* of the global limit's window */
     unsigned in_second;
+    int64_t day_end;        /* of the gateway's identify budget */
+    unsigned identifies;    /* until then */
+    unsigned presences;     /* updates of it */
+    int64_t start_end[SIM_START_BUCKETS]; /* when the next identify of each may come */
+    bool token_reset;       /* Discord's answer to too many identifies */
 };
 
 struct sim_guild {
     uint64_t id;
     char *name;
     GPtrArray *channels; /* of struct sim_channel, borrowed */
+    GPtrArray *invites;  /* struct sim_invite */
+    unsigned members;    /* besides the bots */
+    bool left;           /* the bots are not in it any more */
+};
+
+struct sim_invite {
+    char *code;
+    uint64_t channel;
+    unsigned uses, max_uses; /* max_uses 0: any number */
 };
 
 struct sim_file {
@@ -102,6 +119,7 @@ struct sim_channel {
     struct sim_user *recipient, *of; /* a DM: the person, and the bot */
     char *name;
     int type, position;
+    bool gone; /* deleted */
     unsigned denied;             /* enum sim_permission */
     struct sim_message **window; /* by id, oldest first, from head on */
     size_t head, count, cap;
@@ -115,7 +133,8 @@ struct sim_nonce {
     struct sim_nonce *next;
 };
 
-struct sim_fault; /* faults.c */
+struct sim_fault;   /* faults.c */
+struct sim_gateway; /* gateway.h */
 
 struct crier_sim {
     struct crier_loop *loop;
@@ -132,6 +151,7 @@ struct crier_sim {
     GHashTable *nonces; /* key -> struct sim_nonce */
     struct sim_nonce *nonce_first, *nonce_last;
     GPtrArray *faults;
+    struct sim_gateway *gateway;
     struct crier_sim_stats stats;
 };
 
@@ -251,8 +271,19 @@ void sim_messages_react(struct sim_call *call);
 void sim_messages_unreact(struct sim_call *call);
 void sim_messages_typing(struct sim_call *call);
 
+/* What a person writes. */
+void sim_user_message(struct crier_sim *sim, struct sim_channel *channel, struct sim_user *author,
+                      const char *content);
+
 /* objects.c */
 char *sim_user_json(const struct sim_user *user);
+void sim_channel_json(struct crier_buf *b, const struct sim_channel *channel);
+/* Without the closing brace. */
+void sim_guild_open(struct crier_buf *b, const struct sim_guild *guild);
+void sim_member_json(struct crier_buf *b, const struct sim_guild *guild,
+                     const struct sim_user *user);
+/* As messages carry it: without the user. */
+void sim_member_bare_json(struct crier_buf *b, const struct sim_guild *guild);
 void sim_channel_get(struct sim_call *call);
 void sim_guild_get(struct sim_call *call);
 void sim_guild_channels(struct sim_call *call);
@@ -261,8 +292,17 @@ void sim_me_get(struct sim_call *call);
 void sim_user_get(struct sim_call *call);
 void sim_me_guilds(struct sim_call *call);
 void sim_me_channels(struct sim_call *call);
-void sim_gateway(struct sim_call *call);
+void sim_gateway_get(struct sim_call *call);
 void sim_gateway_bot(struct sim_call *call);
+
+/* gateway_events.c */
+void sim_guild_invites(struct sim_call *call);
+struct sim_invite *sim_invite_add(struct sim_guild *guild, const char *code, uint64_t channel,
+                                  unsigned uses, unsigned max_uses);
+void sim_events_fini(struct crier_sim *sim);
+
+/* gateway.c: identifies that are left to a bot today */
+unsigned sim_gateway_remaining(struct crier_sim *sim, struct sim_bot *bot);
 
 /* faults.c */
 void sim_faults_init(struct crier_sim *sim);

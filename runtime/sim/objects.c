@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sim/model.h"
+#include "sim/gateway.h"
 
 #include <stdio.h>
 
@@ -114,6 +114,8 @@ void sim_me_guilds(struct sim_call *call)
     crier_json_open(b, '[');
     for (guint i = 0; i < call->sim->guild_order->len; i++) {
         const struct sim_guild *guild = call->sim->guild_order->pdata[i];
+        if (guild->left)
+            continue;
         crier_json_open(b, '{');
         put_id(b, "id", guild->id);
         put_text(b, "name", guild->name);
@@ -156,7 +158,7 @@ static void put_overwrites(struct crier_buf *b, const struct sim_channel *channe
     crier_json_close(b, ']');
 }
 
-static void channel_json(struct crier_buf *b, const struct sim_channel *channel)
+void sim_channel_json(struct crier_buf *b, const struct sim_channel *channel)
 {
     static const char *const nulls[] = {"parent_id", "topic", NULL};
     crier_json_open(b, '{');
@@ -191,7 +193,7 @@ static void channel_json(struct crier_buf *b, const struct sim_channel *channel)
 
 void sim_channel_get(struct sim_call *call)
 {
-    channel_json(sim_ok(call), call->channel);
+    sim_channel_json(sim_ok(call), call->channel);
 }
 
 void sim_me_channels(struct sim_call *call)
@@ -206,7 +208,7 @@ void sim_me_channels(struct sim_call *call)
         sim_error(call, 400, 50033, "Invalid Recipient(s)");
         return;
     }
-    channel_json(sim_ok(call), sim_dm(call->sim, call->bot, user));
+    sim_channel_json(sim_ok(call), sim_dm(call->sim, call->bot, user));
 }
 
 /* --- guilds -------------------------------------------------------------------------------- */
@@ -234,7 +236,7 @@ static void put_everyone_role(struct crier_buf *b, const struct sim_guild *guild
     crier_json_close(b, ']');
 }
 
-void sim_guild_get(struct sim_call *call)
+void sim_guild_open(struct crier_buf *b, const struct sim_guild *guild)
 {
     static const char *const nulls[] = {
         "icon", "description", "home_header", "splash", "discovery_splash", "banner",
@@ -248,8 +250,6 @@ void sim_guild_get(struct sim_call *call)
     static const char *const bools[] = {"widget_enabled", "premium_progress_bar_enabled", "nsfw",
                                         NULL};
     static const char *const lists[] = {"features", "emojis", "stickers", NULL};
-    const struct sim_guild *guild = call->guild;
-    struct crier_buf *b = sim_ok(call);
     crier_json_open(b, '{');
     put_id(b, "id", guild->id);
     put_text(b, "name", guild->name);
@@ -265,6 +265,12 @@ void sim_guild_get(struct sim_call *call)
     put_bools(b, bools, false);
     put_empty_lists(b, lists);
     put_everyone_role(b, guild);
+}
+
+void sim_guild_get(struct sim_call *call)
+{
+    struct crier_buf *b = sim_ok(call);
+    sim_guild_open(b, call->guild);
     crier_json_close(b, '}');
 }
 
@@ -273,39 +279,56 @@ void sim_guild_channels(struct sim_call *call)
     struct crier_buf *b = sim_ok(call);
     crier_json_open(b, '[');
     for (guint i = 0; i < call->guild->channels->len; i++)
-        channel_json(b, call->guild->channels->pdata[i]);
+        sim_channel_json(b, call->guild->channels->pdata[i]);
     crier_json_close(b, ']');
 }
 
-void sim_guild_member(struct sim_call *call)
+/* Without the closing brace. */
+static void open_member(struct crier_buf *b, const struct sim_guild *guild,
+                        const struct sim_user *user)
 {
     static const char *const nulls[] = {"avatar", "banner", "communication_disabled_until", "nick",
                                         "premium_since", NULL};
     static const char *const bools[] = {"pending", "mute", "deaf", NULL};
-    uint64_t id = 0;
-    sim_snowflake(call->segments[3], &id);
-    const struct sim_user *user = sim_user(call->sim, id);
-    if (!user || user != call->bot->user) {
-        sim_error(call, 404, user ? 10007 : 10013, user ? "Unknown Member" : "Unknown User");
-        return;
-    }
-    struct crier_buf *b = sim_ok(call);
     crier_json_open(b, '{');
-    crier_json_key(b, "user");
-    crier_json_raw(b, user->json, strlen(user->json));
+    if (user) {
+        crier_json_key(b, "user");
+        crier_json_raw(b, user->json, strlen(user->json));
+    }
     put_nulls(b, nulls);
     put_bools(b, bools, false);
     put_ints(b, (const char *const[]){"flags", NULL}, 0);
     put_empty_lists(b, (const char *const[]){"roles", NULL});
     crier_json_key(b, "joined_at");
-    sim_json_time(b, ((int64_t)(call->guild->id >> 22) + SIM_EPOCH_MS) * CRIER_MS);
+    sim_json_time(b, ((int64_t)(guild->id >> 22) + SIM_EPOCH_MS) * CRIER_MS);
+}
+
+void sim_member_json(struct crier_buf *b, const struct sim_guild *guild,
+                     const struct sim_user *user)
+{
+    open_member(b, guild, user);
     crier_json_close(b, '}');
+}
+
+void sim_member_bare_json(struct crier_buf *b, const struct sim_guild *guild)
+{
+    sim_member_json(b, guild, NULL);
+}
+
+void sim_guild_member(struct sim_call *call)
+{
+    uint64_t id = 0;
+    sim_snowflake(call->segments[3], &id);
+    const struct sim_user *user = sim_user(call->sim, id);
+    if (!user || user != call->bot->user)
+        sim_error(call, 404, user ? 10007 : 10013, user ? "Unknown Member" : "Unknown User");
+    else
+        sim_member_json(sim_ok(call), call->guild, user);
 }
 
 /* --- gateway ------------------------------------------------------------------------------- */
 
-/* There is no gateway behind it; the address is a loopback one, so that a client under test can
- * never be led out to the real service. */
+/* A loopback address, so that a client under test can never be led out to the real service. */
 static void put_gateway_url(struct sim_call *call)
 {
     char url[64];
@@ -313,7 +336,7 @@ static void put_gateway_url(struct sim_call *call)
     put_text(&call->ans->body, "url", url);
 }
 
-void sim_gateway(struct sim_call *call)
+void sim_gateway_get(struct sim_call *call)
 {
     struct crier_buf *b = sim_ok(call);
     crier_json_open(b, '{');
@@ -326,12 +349,15 @@ void sim_gateway_bot(struct sim_call *call)
     struct crier_buf *b = sim_ok(call);
     crier_json_open(b, '{');
     put_gateway_url(call);
-    put_ints(b, (const char *const[]){"shards", NULL}, 1);
+    put_ints(b, (const char *const[]){"shards", NULL}, call->sim->gateway->shards);
     crier_json_key(b, "session_start_limit");
     crier_json_open(b, '{');
-    put_ints(b, (const char *const[]){"total", "remaining", NULL}, 1000);
-    put_ints(b, (const char *const[]){"reset_after", NULL}, 14400000);
-    put_ints(b, (const char *const[]){"max_concurrency", NULL}, 1);
+    unsigned remaining = sim_gateway_remaining(call->sim, call->bot);
+    int64_t left = call->bot->day_end - crier_loop_now(call->sim->loop);
+    put_ints(b, (const char *const[]){"total", NULL}, call->sim->gateway->total);
+    put_ints(b, (const char *const[]){"remaining", NULL}, remaining);
+    put_ints(b, (const char *const[]){"reset_after", NULL}, left / CRIER_MS);
+    put_ints(b, (const char *const[]){"max_concurrency", NULL}, call->sim->gateway->concurrency);
     crier_json_close(b, '}');
     crier_json_close(b, '}');
 }

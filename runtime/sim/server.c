@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "sim/gateway_server.h"
 #include "sim/multipart.h"
 
 enum { MAX_BODY = 30 << 20, CHUNK = 64 << 10 };
@@ -226,14 +227,18 @@ static int respond_error(struct exchange *ex, int status, const char *text)
 
 static void control_stats(const struct crier_sim *sim, struct crier_buf *b)
 {
+    struct crier_sim_stats st;
+    crier_sim_stats(sim, &st);
     const struct {
         const char *name;
         uint64_t value;
     } rows[] = {
-        {"requests", sim->stats.requests},       {"creates", sim->stats.creates},
-        {"edits", sim->stats.edits},             {"deletes", sim->stats.deletes},
-        {"answers_429", sim->stats.answers_429}, {"answers_4xx", sim->stats.answers_4xx},
-        {"answers_5xx", sim->stats.answers_5xx},
+        {"requests", st.requests},       {"creates", st.creates},
+        {"edits", st.edits},             {"deletes", st.deletes},
+        {"answers_429", st.answers_429}, {"answers_4xx", st.answers_4xx},
+        {"answers_5xx", st.answers_5xx}, {"identifies", st.identifies},
+        {"resumes", st.resumes},         {"gateway_events", st.gateway_events},
+        {"connections", st.connections}, {"sessions", st.sessions},
     };
     crier_json_open(b, '{');
     for (size_t i = 0; i < CRIER_COUNT(rows); i++) {
@@ -278,10 +283,14 @@ static int control(struct exchange *ex)
         if (crier_sim_fault(sim, ex->body.len ? ex->body.data : "", &err) != 0)
             return respond_error(ex, 400, err.text);
         ans.status = 204;
+    } else if (strcmp(ex->method, "POST") == 0 && strcmp(name, "events") == 0) {
+        if (crier_sim_event(sim, ex->body.len ? ex->body.data : "", &err) != 0)
+            return respond_error(ex, 400, err.text);
+        ans.status = 204;
     } else {
         return respond_error(ex, 404,
                              "404: there are GET /sim/state, /sim/transcript, /sim/stats, "
-                             "POST and DELETE /sim/faults");
+                             "POST and DELETE /sim/faults, POST /sim/events");
     }
     if (ans.status == 200)
         crier_buf_printf(&ans.headers, "Content-Type: %s\r\n", type);
@@ -407,7 +416,11 @@ static int on_body(struct exchange *ex, const void *in, size_t len)
 static int callback(struct lws *wsi, enum lws_callback_reasons why, void *user, void *in,
                     size_t len)
 {
+    struct crier_sim_server *server = lws_context_user(lws_get_context(wsi));
+    int rc;
     (void)user;
+    if (server && sim_ws_callback(server->sim, wsi, why, in, len, &rc))
+        return rc;
     /* Other callbacks come before there is a connection, or when there is none. */
     bool ours = why == LWS_CALLBACK_HTTP_BODY || why == LWS_CALLBACK_HTTP_BODY_COMPLETION ||
                 why == LWS_CALLBACK_HTTP_WRITEABLE || why == LWS_CALLBACK_CLOSED_HTTP;

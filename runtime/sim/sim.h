@@ -50,7 +50,11 @@ CRIER_CHECK int crier_sim_deny(struct crier_sim *sim, uint64_t channel, const ch
 /** Whether there is a guild, channel or user with this id. */
 bool crier_sim_knows(const struct crier_sim *sim, uint64_t id);
 /** A world file: {"bots":[{token,name,user?}],"guilds":[{id,name,channels:[{id,name,type,
- *  deny?:["SEND_MESSAGES"...]}]}],"users":[{id,name,dms?:false}]}. Unknown keys are errors with
+ *  deny?:["SEND_MESSAGES"...]}],invites?:[{code,uses?,max_uses?,channel?}]}],"users":[{id,name,
+ *  dms?:false}],"gateway":{shards,max_concurrency,total,used,heartbeat,keep,disallowed},"events":
+ *  [{after,do,...}]} (crier_sim_event; gateway: what GET /gateway/bot says of shards and identifies
+ *  a day, the heartbeat's interval, how long a session is kept for a resume, intents that no bot
+ *  may have, as a number). Unknown keys are errors with
  *  their place. */
 CRIER_CHECK int crier_sim_load_world(struct crier_sim *sim, const char *path,
                                      struct crier_err *err);
@@ -75,11 +79,36 @@ void crier_sim_any_token(struct crier_sim *sim, bool accept);
  *  execute      with "status": true executes the request first (a 504 whose work was done)
  *  scope        a 429 as Discord's: "user", "global" or "shared", with `retry_after` seconds
  *
+ *  Those of the gateway have keys of their own:
+ *
+ *  do           "gateway_close"      closes the connection with `code`
+ *               "gateway_drop"       cuts it without a close frame
+ *               "gateway_mute"       it stays, but says nothing any more (no acks: a zombie)
+ *               "gateway_reconnect"  op 7        "gateway_heartbeat"  op 1: asks for a heartbeat
+ *               "gateway_invalid"    op 9; `resumable` says which
+ *               "gateway_garbage"    bytes that are no message
+ *               "gateway_delay"      all that it says comes `delay` later, from then on
+ *  on           "now" (the default: every connection that is there), or at the next `times`
+ *               occasions of "connect", "identify", "resume", "heartbeat", "dispatch"
+ *
  *  Faults are tried in the order in which they were added; the first that matches acts. Also by
  *  HTTP: POST /sim/faults (loopback only). CRIER_EINVAL with the place in the text. */
 CRIER_CHECK int crier_sim_fault(struct crier_sim *sim, const char *json, struct crier_err *err);
 /** Forget the faults that are left. */
 void crier_sim_faults_clear(struct crier_sim *sim);
+
+/** Something happens in the world, and the gateway tells of it. JSON such as
+ *  {"do":"member_join","guild":"100","user":"301","name":"ann","invite":"abc"}:
+ *
+ *  guild_join {guild, name}, guild_leave {guild, unavailable}, guild_update {guild, name},
+ *  channel_create {guild, channel, name, type}, channel_update {channel, name, deny},
+ *  channel_delete {channel}, member_join {guild, user, name, invite}, member_leave {guild, user},
+ *  invite_create {guild, invite, channel, uses, max_uses}, invite_delete {guild, invite},
+ *  message {channel or dm: a bot's token, user, name, content, bot}, raw {t, d, intents}
+ *
+ *  With `after`, a duration, it happens then. Also by HTTP: POST /sim/events. CRIER_EINVAL and
+ *  CRIER_ENOTFOUND with the place in the text. */
+CRIER_CHECK int crier_sim_event(struct crier_sim *sim, const char *json, struct crier_err *err);
 
 /** The model itself: one request, one answer, at the loop's present time. Both faces call it.
  *  Path with query, below or with "/api/v10". Multipart bodies come parsed as parts (data may be
@@ -125,15 +154,24 @@ json_t *crier_sim_dump(struct crier_sim *sim);
 
 struct crier_sim_stats {
     uint64_t requests, creates, edits, deletes, answers_429, answers_4xx, answers_5xx;
+    uint64_t identifies, resumes, gateway_events; /**< of the gateway */
+    unsigned connections, sessions;               /**< that are there now */
 };
 void crier_sim_stats(const struct crier_sim *sim, struct crier_sim_stats *out);
 
 /** In-process transport: answers come through the loop after `latency`. Frees with ops->free. */
 struct crier_transport *crier_sim_transport(struct crier_sim *sim, struct crier_loop *loop);
 
+struct crier_gateway_sockets; /* discord/gateway_socket.h */
+/** The gateway in process: messages take half of `latency` each way. Before it is freed, every
+ *  socket must have been closed. */
+struct crier_gateway_sockets *crier_sim_gateway_sockets(struct crier_sim *sim,
+                                                        struct crier_loop *loop);
+
 /** HTTP server on 127.0.0.1:port (0: any; the port chosen is returned through *port). Also serves,
  *  without a token: GET /sim/state (crier_sim_dump), /sim/transcript[?last=N&color=1], /sim/stats,
- *  POST and DELETE /sim/faults. The loop must be a live one. CRIER_EBUSY when the port is taken. */
+ *  POST and DELETE /sim/faults, POST /sim/events. The gateway answers at any path that asks for
+ *  a WebSocket. The loop must be a live one. CRIER_EBUSY when the port is taken. */
 struct crier_sim_server;
 CRIER_CHECK int crier_sim_server_start(struct crier_sim *sim, struct crier_loop *loop, int *port,
                                        struct crier_sim_server **out, struct crier_err *err);

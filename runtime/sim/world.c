@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "sim/model.h"
+#include "sim/gateway.h"
 
 #include <stdio.h>
+
+#include "base/duration.h"
 
 static const struct {
     const char *name;
@@ -32,10 +34,18 @@ static void bot_free(void *p)
     free(bot);
 }
 
+static void invite_free(void *p)
+{
+    struct sim_invite *invite = p;
+    free(invite->code);
+    free(invite);
+}
+
 static void guild_free(void *p)
 {
     struct sim_guild *guild = p;
     g_ptr_array_free(guild->channels, TRUE);
+    g_ptr_array_free(guild->invites, TRUE);
     free(guild->name);
     free(guild);
 }
@@ -78,7 +88,8 @@ struct sim_user *sim_user(struct crier_sim *sim, uint64_t id)
 
 struct sim_channel *sim_channel(struct crier_sim *sim, uint64_t id)
 {
-    return g_hash_table_lookup(sim->channels, &id);
+    struct sim_channel *channel = g_hash_table_lookup(sim->channels, &id);
+    return channel && !channel->gone ? channel : NULL;
 }
 
 struct sim_guild *sim_guild(struct crier_sim *sim, uint64_t id)
@@ -125,6 +136,7 @@ static struct sim_bot *add_bot(struct crier_sim *sim, const char *token, const c
     struct sim_bot *bot = g_hash_table_lookup(sim->bots, token);
     if (!bot) {
         bot = crier_calloc(1, sizeof *bot);
+        bot->sim = sim;
         bot->token = crier_strdup(token);
         g_hash_table_insert(sim->bots, bot->token, bot);
         /* An id of the years that Discord's ids are of, the same for a token in each run. */
@@ -147,7 +159,7 @@ struct sim_bot *sim_bot(struct crier_sim *sim, const char *token)
     struct sim_bot *bot = g_hash_table_lookup(sim->bots, token);
     if (!bot && sim->any_token)
         bot = add_bot(sim, token, "crier", 0);
-    return bot;
+    return bot && !bot->token_reset ? bot : NULL;
 }
 
 void crier_sim_add_guild(struct crier_sim *sim, uint64_t id, const char *name)
@@ -157,6 +169,7 @@ void crier_sim_add_guild(struct crier_sim *sim, uint64_t id, const char *name)
         guild = crier_calloc(1, sizeof *guild);
         guild->id = id;
         guild->channels = g_ptr_array_new();
+        guild->invites = g_ptr_array_new_with_free_func(invite_free);
         g_hash_table_insert(sim->guilds, &guild->id, guild);
         g_ptr_array_add(sim->guild_order, guild);
     }
@@ -176,9 +189,13 @@ static struct sim_channel *add_channel(struct crier_sim *sim, uint64_t id, int t
 void crier_sim_add_channel(struct crier_sim *sim, uint64_t id, uint64_t guild, const char *name,
                            int type)
 {
-    struct sim_channel *channel = sim_channel(sim, id);
+    struct sim_channel *channel = g_hash_table_lookup(sim->channels, &id);
     if (!channel)
         channel = add_channel(sim, id, type);
+    if (channel->gone) {
+        channel->gone = false;
+        channel->guild = NULL;
+    }
     channel->type = type;
     set_name(&channel->name, name, "channel", id);
     if (guild && !sim_guild(sim, guild))
@@ -360,9 +377,12 @@ static int load_channel(struct reader *r, const json_t *obj, const char *place, 
     return load_deny(r, obj, place, id);
 }
 
+static int load_invites(struct reader *r, const json_t *obj, const char *place,
+                        struct sim_guild *guild);
+
 static int load_guild(struct reader *r, const json_t *obj, const char *place)
 {
-    static const char *const keys[] = {"id", "name", "channels"};
+    static const char *const keys[] = {"id", "name", "channels", "invites"};
     const char *name;
     uint64_t id = 0;
     size_t i;
@@ -385,7 +405,96 @@ static int load_guild(struct reader *r, const json_t *obj, const char *place)
         if (rc)
             return rc;
     }
+    return load_invites(r, obj, place, sim_guild(r->sim, id));
+}
+
+static int get_count(struct reader *r, const json_t *obj, const char *place, const char *key,
+                     unsigned min, unsigned *out)
+{
+    const json_t *v = json_object_get(obj, key);
+    if (!v)
+        return 0;
+    if (!json_is_integer(v) || json_integer_value(v) < (json_int_t)min ||
+        json_integer_value(v) > INT32_MAX)
+        return crier_err_set(r->err, CRIER_EINVAL, "%s.%s: expected a whole number of %u or more",
+                             place, key, min);
+    *out = (unsigned)json_integer_value(v);
     return 0;
+}
+
+static int get_duration(struct reader *r, const json_t *obj, const char *place, const char *key,
+                        int64_t *out)
+{
+    const json_t *v = json_object_get(obj, key);
+    int rc = 0;
+    if (!v)
+        return 0;
+    rc = json_is_string(v) ? crier_duration_parse(json_string_value(v), out, r->err)
+                           : crier_err_set(r->err, CRIER_EINVAL, "expected such as \"41s\"");
+    return rc ? crier_err_prefix(r->err, "%s.%s: ", place, key) : 0;
+}
+
+static int load_invites(struct reader *r, const json_t *obj, const char *place,
+                        struct sim_guild *guild)
+{
+    static const char *const keys[] = {"code", "uses", "max_uses", "channel"};
+    json_t *list;
+    const json_t *v;
+    size_t i;
+    int rc = get_list(r, obj, place, "invites", &list);
+    if (rc)
+        return rc;
+    json_array_foreach (list, i, v) {
+        char at[96];
+        const char *code;
+        uint64_t channel = 0;
+        unsigned uses = 0, max_uses = 0;
+        snprintf(at, sizeof at, "%s.invites[%zu]", place, i);
+        rc = check_keys(r, v, at, keys, CRIER_COUNT(keys));
+        if (!rc)
+            rc = get_text(r, v, at, "code", &code);
+        if (!rc && !code)
+            rc = crier_err_set(r->err, CRIER_EINVAL, "%s.code: missing", at);
+        if (!rc)
+            rc = get_count(r, v, at, "uses", 0, &uses);
+        if (!rc)
+            rc = get_count(r, v, at, "max_uses", 0, &max_uses);
+        if (!rc)
+            rc = get_id(r, v, at, "channel", false, &channel);
+        if (rc)
+            return rc;
+        sim_invite_add(guild, code, channel, uses, max_uses);
+    }
+    return 0;
+}
+
+static int load_gateway(struct reader *r, const json_t *obj)
+{
+    static const char *const keys[] = {"shards",    "max_concurrency", "total",     "used",
+                                       "heartbeat", "keep",            "disallowed"};
+    struct sim_gateway *g = r->sim->gateway;
+    if (!obj)
+        return 0;
+    int rc = check_keys(r, obj, "gateway", keys, CRIER_COUNT(keys));
+    if (!rc)
+        rc = get_count(r, obj, "gateway", "shards", 1, &g->shards);
+    if (!rc)
+        rc = get_count(r, obj, "gateway", "max_concurrency", 1, &g->concurrency);
+    if (!rc)
+        rc = get_count(r, obj, "gateway", "total", 1, &g->total);
+    if (!rc)
+        rc = get_count(r, obj, "gateway", "used", 0, &g->used);
+    if (!rc)
+        rc = get_count(r, obj, "gateway", "disallowed", 0, &g->disallowed);
+    if (!rc)
+        rc = get_duration(r, obj, "gateway", "heartbeat", &g->heartbeat);
+    return rc ? rc : get_duration(r, obj, "gateway", "keep", &g->keep);
+}
+
+static int load_event(struct reader *r, const json_t *obj, const char *place)
+{
+    int rc = sim_event_schedule(r->sim, obj, r->err);
+    return rc ? crier_err_prefix(r->err, "%s: ", place) : 0;
 }
 
 static int load_user(struct reader *r, const json_t *obj, const char *place)
@@ -428,7 +537,7 @@ static int load_list(struct reader *r, const json_t *root, const char *key,
 
 int crier_sim_load_world(struct crier_sim *sim, const char *path, struct crier_err *err)
 {
-    static const char *const keys[] = {"bots", "guilds", "users"};
+    static const char *const keys[] = {"bots", "guilds", "users", "gateway", "events"};
     struct crier_buf text = {0};
     struct reader r = {sim, err};
     json_error_t fault;
@@ -449,6 +558,10 @@ int crier_sim_load_world(struct crier_sim *sim, const char *path, struct crier_e
         rc = load_list(&r, root, "guilds", load_guild);
     if (!rc)
         rc = load_list(&r, root, "users", load_user);
+    if (!rc)
+        rc = load_gateway(&r, json_object_get(root, "gateway"));
+    if (!rc)
+        rc = load_list(&r, root, "events", load_event);
     if (rc)
         crier_err_at(err, "%s", path);
 out:
