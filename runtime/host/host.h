@@ -104,6 +104,8 @@ void crier_host_hook(struct crier_host *host, const char *event,
 
 /** The message runtime's share of the host (script/message.h). */
 struct crier_poster *crier_host_poster(struct crier_host *host);
+/** The tasks' share of the host (script/task.h). */
+struct crier_tasker *crier_host_tasker(struct crier_host *host);
 /** The client of a bot, by name; made at the swap that declares it. */
 struct crier_discord *crier_host_client(struct crier_host *host, const char *bot);
 /** Whether its token was accepted, or it has been given up. */

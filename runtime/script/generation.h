@@ -173,6 +173,7 @@ struct crier_generation {
     struct crier_diags diags;
     GPtrArray *bots, *targets, *messages, *sinks, *rules, *transforms, *hooks, *states;
     GPtrArray *alerts; /**< struct crier_alert (script/alert.h) */
+    GPtrArray *tasks; /**< struct crier_task (script/task.h) */
     GPtrArray *logs; /**< struct crier_record: crier.log while loading; they get their ids when the
                           generation runs */
     GHashTable *log_levels;      /**< logger -> level; "*": all others */

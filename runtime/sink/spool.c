@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/crc32c.h"
 #include "sink/spool_ahead.h"
 
 #define VERSION 1
@@ -74,75 +74,14 @@ struct crier_spool {
     char fault[256];
 };
 
-/* ---- crc32c (Castagnoli): by the processor where it can, else eight tables ---- */
-
-static uint32_t crc_table[8][256];
-static bool crc_in_hardware;
-static pthread_once_t crc_once = PTHREAD_ONCE_INIT;
-
-static void crc_init(void)
-{
-    for (unsigned i = 0; i < 256; i++) {
-        uint32_t c = i;
-        for (int bit = 0; bit < 8; bit++)
-            c = c & 1 ? c >> 1 ^ 0x82f63b78u : c >> 1;
-        crc_table[0][i] = c;
-    }
-    for (int slice = 1; slice < 8; slice++)
-        for (unsigned i = 0; i < 256; i++) {
-            uint32_t c = crc_table[slice - 1][i];
-            crc_table[slice][i] = c >> 8 ^ crc_table[0][c & 255];
-        }
-#if defined(__x86_64__)
-    crc_in_hardware = __builtin_cpu_supports("sse4.2");
-#endif
-}
-
-#if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t crc_hardware(uint32_t crc, const char *p,
-                                                               size_t n)
-{
-    uint64_t c = crc, word;
-    for (; n >= 8; p += 8, n -= 8) {
-        memcpy(&word, p, 8);
-        c = __builtin_ia32_crc32di(c, word);
-    }
-    for (; n > 0; p++, n--)
-        c = __builtin_ia32_crc32qi((uint32_t)c, (unsigned char)*p);
-    return (uint32_t)c;
-}
-#endif
-
-static uint32_t crc_software(uint32_t crc, const char *p, size_t n)
-{
-    for (; n >= 8; p += 8, n -= 8) {
-        const unsigned char *b = (const unsigned char *)p;
-        uint32_t low = crc ^ ((uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 |
-                              (uint32_t)b[3] << 24);
-        crc = crc_table[7][low & 255] ^ crc_table[6][low >> 8 & 255] ^
-              crc_table[5][low >> 16 & 255] ^ crc_table[4][low >> 24] ^ crc_table[3][b[4]] ^
-              crc_table[2][b[5]] ^ crc_table[1][b[6]] ^ crc_table[0][b[7]];
-    }
-    for (; n > 0; p++, n--)
-        crc = crc >> 8 ^ crc_table[0][(crc ^ (unsigned char)*p) & 255];
-    return crc;
-}
-
-static uint32_t crc_more(uint32_t crc, const void *data, size_t n)
-{
-#if defined(__x86_64__)
-    if (crc_in_hardware)
-        return crc_hardware(crc, data, n);
-#endif
-    return crc_software(crc, data, n);
-}
+/* ---- checksums ---- */
 
 /* Of length and seq too: a flipped bit in them must not go unseen. */
 static uint32_t entry_crc(uint32_t len, uint64_t seq, const void *data)
 {
-    uint32_t crc = crc_more(~0u, &len, sizeof len);
-    crc = crc_more(crc, &seq, sizeof seq);
-    return ~crc_more(crc, data, len);
+    uint32_t crc = crier_crc32c(~0u, &len, sizeof len);
+    crc = crier_crc32c(crc, &seq, sizeof seq);
+    return ~crier_crc32c(crc, data, len);
 }
 
 /* ---- files ---- */
@@ -329,7 +268,7 @@ static void scan(struct crier_spool *spool, struct segment *segment, size_t star
 static uint64_t pack(uint64_t number, uint64_t offset)
 {
     uint64_t bits = number << 29 | offset >> 3;
-    return bits << 8 | (crc_more(~0u, &bits, sizeof bits) & 255);
+    return bits << 8 | (crier_crc32c(~0u, &bits, sizeof bits) & 255);
 }
 
 static bool unpack(uint64_t position, uint64_t *number, size_t *offset)
@@ -344,7 +283,7 @@ static bool unpack(uint64_t position, uint64_t *number, size_t *offset)
 static uint64_t pack_batch(size_t n, uint64_t position)
 {
     uint64_t bits[2] = {n, position};
-    uint64_t low = crc_more(~0u, bits, sizeof bits), high = crc_more(~0u, bits + 1, 8) & 255;
+    uint64_t low = crier_crc32c(~0u, bits, sizeof bits), high = crier_crc32c(~0u, bits + 1, 8) & 255;
     return (uint64_t)n << 40 | high << 32 | low;
 }
 
@@ -656,7 +595,6 @@ int crier_spool_open(const char *folder, const struct crier_spool_config *config
                      struct crier_spool **out, struct crier_err *err)
 {
     struct crier_spool *spool = crier_calloc(1, sizeof *spool);
-    pthread_once(&crc_once, crc_init);
     spool->folder = crier_strdup(folder);
     spool->cursor_fd = -1;
     spool->segment_bytes = aligned(config->segment_bytes ? config->segment_bytes : 4u << 20, PAGE);
