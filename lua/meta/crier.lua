@@ -51,6 +51,7 @@ local crier = {}
 ---@field sent integer sends that went well, ever
 ---@field failed integer sends that failed, ever
 ---@field skipped integer sends that were skipped, ever
+---@field preview? true it is called by `crier message preview`: nothing is sent
 
 ---@class crier.Guild
 ---@field name string as Discord has it, or the script's own; the id while it is not known

@@ -121,7 +121,9 @@ static void print_status(const json_t *s)
     {
         char due[32] = "ended";
         const json_t *t = json_object_get(o, "due");
-        if (t && zone)
+        if (json_is_true(json_object_get(o, "paused")))
+            snprintf(due, sizeof due, "paused");
+        else if (t && zone)
             crier_time_human(zone, (int64_t)(json_real_value(t) * 1e6), due);
         printf("%-24s %-11s %8" PRId64 " %8" PRId64 " %8" PRId64 " %s\n", str(o, "name"),
                str(o, "mode"), num(o, "sent"), num(o, "failed"), num(o, "skipped"), due);

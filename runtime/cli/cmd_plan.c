@@ -42,7 +42,7 @@ static void stored_times(struct crier_state *state, const struct crier_message *
         }
         n->left = m->removal.value - most;
     }
-    if (o && json_is_true(json_object_get(o, "ended")))
+    if (json_is_true(json_object_get(o, "ended")) || json_is_true(json_object_get(o, "paused")))
         n->left = 0;
     json_decref(o);
 }

@@ -114,6 +114,25 @@ const struct crier_command crier_commands[] = {
      ".crier)\n"
      "ID is the beginning of an event's id, as long as it means one. note and close need the running "
      "bot.\n"},
+    {"message", crier_cmd_message, "list|send|preview|pause|resume [FILE] [NAME]",
+     "send a message now, look at it, hold it back",
+     "crier message list [FILE]: the messages, their periods and when they are due\n"
+     "crier message send [FILE] NAME: once, now; when it is due stays as it is\n"
+     "crier message preview [FILE] NAME: what a send now would say; nothing is sent\n"
+     "crier message pause [FILE] NAME: nothing is sent until it is resumed, restarts included\n"
+     "crier message resume [FILE] NAME: goes on; one that has ended begins anew\n"
+     "  --json             list: one message a line; else one JSON object\n"
+     "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "
+     ".crier)\n"
+     "NAME is the message's name, or GUILD/NAME with the guild's or user's id or name. Exit code 1 "
+     "when not every channel got it, or nothing would be sent.\n"},
+    {"eval", crier_cmd_eval, "[FILE] 'LUA'", "run a piece of Lua in the running bot",
+     "  --json             one object: values, texts, or error and traceback\n"
+     "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "
+     ".crier)\n"
+     "What it prints and returns is shown; - reads it from stdin. It sees the script's globals and "
+     "`crier`,\nmay wait as a callback may, and has limits.callback of CPU time. Exit code 1 when "
+     "it raises.\n"},
     {"status", crier_cmd_status, "[FILE] [--state DIR] [--json]", "how a running bot is doing",
      "  --all              every message, not only the first hundred\n"
      "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "

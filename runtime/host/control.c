@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "script/message_private.h"
+
 static json_t *bot_status(struct crier_host *host)
 {
     json_t *list = json_array();
@@ -37,16 +39,17 @@ static json_t *message_status(struct crier_host *host, bool all)
     guint n = all || gen->messages->len < 100 ? gen->messages->len : 100;
     for (guint i = 0; i < n; i++) {
         const struct crier_message *m = gen->messages->pdata[i];
-        char label[120], period[128];
+        char label[120], period[128], target[24];
         if (!m->state)
             continue;
         json_t *o =
-            json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:b}", "name",
+            json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:b, s:b, s:s}", "name",
                       crier_message_label(m, label, sizeof label), "key", m->key, "mode",
                       crier_mode_name(m->mode), "period", crier_period_text(&m->period, period),
                       "sent", (json_int_t)m->state->sent, "failed", (json_int_t)m->state->failed,
                       "skipped", (json_int_t)m->state->skipped, "ended", m->state->ended, "sending",
-                      m->state->send != NULL);
+                      m->state->send != NULL, "paused", m->state->paused, "guild",
+                      crier_target_name(host->poster, m->target, target));
         if (!m->state->ended)
             json_object_set_new(o, "due", json_real((double)m->state->due / 1e6));
         json_array_append_new(list, o);
@@ -105,6 +108,10 @@ void crier_host_on_request(void *arg, struct crier_control_conn *conn, json_t *r
         crier_control_cmd_sink(host, conn, request);
     else if (cmd && strcmp(cmd, "event") == 0)
         crier_control_cmd_event(host, conn, request);
+    else if (cmd && strcmp(cmd, "message") == 0)
+        crier_control_cmd_message(host, conn, request);
+    else if (cmd && strcmp(cmd, "eval") == 0)
+        crier_control_cmd_eval(host, conn, request);
     else
         crier_control_finish(conn, 64, json_pack("{s:s}", "error", "unknown command"));
 }

@@ -129,6 +129,12 @@ int crier_host_code_of(const struct crier_err *err);
 void crier_control_cmd_event(struct crier_host *host, struct crier_control_conn *conn,
                              json_t *request);
 
+/* control_message.c, control_eval.c */
+void crier_control_cmd_message(struct crier_host *host, struct crier_control_conn *conn,
+                               json_t *request);
+void crier_control_cmd_eval(struct crier_host *host, struct crier_control_conn *conn,
+                            json_t *request);
+
 /* control_logs.c */
 
 void crier_control_cmd_logs(struct crier_host *host, struct crier_control_conn *conn,

@@ -206,7 +206,7 @@ void crier_message_skip(struct crier_poster *p, struct crier_message *m, const c
 static void arm(struct crier_message *m)
 {
     struct crier_loop *loop = crier_host_loop(m->gen->host);
-    if (m->state->due == CRIER_NEVER) { /* a calendar that has come to its end */
+    if (m->state->due == CRIER_NEVER || m->state->paused) { /* NEVER: the calendar has ended */
         crier_timer_stop(loop, &m->timer);
         return;
     }
@@ -262,7 +262,7 @@ static void on_due(struct crier_timer *timer)
     struct crier_message *m = CRIER_CONTAINER(timer, struct crier_message, timer);
     struct crier_poster *p = crier_host_poster(m->gen->host);
     struct crier_msgstate *st = m->state;
-    if (crier_host_stopping(p->host) || st->ended)
+    if (crier_host_stopping(p->host) || st->ended || st->paused)
         return;
     int64_t now = crier_loop_wall(crier_host_loop(p->host));
     if (now < st->due) { /* timers are exact to the microsecond of one clock, not of two */
@@ -303,7 +303,7 @@ static void on_due(struct crier_timer *timer)
         return;
     }
     count_late(p, now - due);
-    crier_send_begin(p, m, due, now);
+    crier_send_begin(p, m, due, now, NULL, NULL);
 }
 
 void crier_message_resume(struct crier_msgstate *st)
@@ -312,6 +312,128 @@ void crier_message_resume(struct crier_msgstate *st)
     st->held = false;
     if (held && st->message && !st->ended)
         arm(st->message);
+}
+
+/* --- commands ---------------------------------------------------------------------------- */
+
+/* "GUILD/NAME" with any of the names that the GUILD or USER has. */
+static bool is_called(struct crier_poster *p, const struct crier_message *m, const char *word)
+{
+    char label[120], id[24];
+    crier_message_label(m, label, sizeof label);
+    if (strcmp(word, label) == 0 || strcmp(word, m->key) == 0)
+        return true;
+    const char *const of[] = {crier_id_text(m->target->id, id), m->target->name,
+                              crier_names_get(p->names, m->target->id)};
+    for (size_t i = 0; i < CRIER_COUNT(of); i++) {
+        size_t n = of[i] ? strlen(of[i]) : 0;
+        if (n && strncmp(word, of[i], n) == 0 && word[n] == '/' &&
+            (strcmp(word + n + 1, label) == 0 ||
+             strcmp(word + n + 1, crier_message_display(m)) == 0))
+            return true;
+    }
+    return false;
+}
+
+static int none_called(const struct crier_generation *gen, const char *word, struct crier_err *err)
+{
+    const char **names = crier_calloc(gen->messages->len + 1, sizeof *names);
+    size_t n = 0;
+    for (guint i = 0; i < gen->messages->len; i++) {
+        const struct crier_message *m = gen->messages->pdata[i];
+        if (m->name && m->state)
+            names[n++] = m->name;
+    }
+    const char *slash = strchr(word, '/');
+    const char *near = crier_nearest(slash ? slash + 1 : word, names, n);
+    int rc =
+        near ? crier_err_set(err, CRIER_EINVAL, "no message '%s' (did you mean '%s'?)", word, near)
+             : crier_err_set(err, CRIER_EINVAL, "no message '%s' (crier message list shows them)",
+                             word);
+    free(names);
+    return rc;
+}
+
+int crier_message_find(struct crier_poster *p, struct crier_generation *gen, const char *word,
+                       struct crier_message **out, struct crier_err *err)
+{
+    struct crier_message *found = NULL;
+    char name[24], other[24];
+    for (guint i = 0; i < gen->messages->len; i++) {
+        struct crier_message *m = gen->messages->pdata[i];
+        if (!m->state || !is_called(p, m, word))
+            continue;
+        if (found)
+            return crier_err_set(
+                err, CRIER_EINVAL, "more than one message is called '%s': say %s/%s or %s/%s", word,
+                crier_target_name(p, found->target, name), crier_message_display(found),
+                crier_target_name(p, m->target, other), crier_message_display(m));
+        found = m;
+    }
+    *out = found;
+    return found ? CRIER_OK : none_called(gen, word, err);
+}
+
+bool crier_poster_pause(struct crier_poster *p, struct crier_message *m)
+{
+    struct crier_msgstate *st = m->state;
+    if (st->paused)
+        return false;
+    st->paused = true;
+    st->held = false;
+    arm(m);
+    crier_msgstate_save(p, st, NULL, NULL);
+    return true;
+}
+
+/* What remove_after counts begins anew. */
+static int revive(struct crier_message *m, int64_t now, struct crier_err *err)
+{
+    struct crier_msgstate *st = m->state;
+    if (m->removal.kind == CRIER_REMOVAL_AT && now >= m->removal.value)
+        return crier_err_set(err, CRIER_EINVAL,
+                             "remove_after is a date that has passed: give it another one");
+    if (m->removal.kind == CRIER_REMOVAL_AFTER)
+        st->first = now;
+    for (size_t i = 0; m->removal.kind == CRIER_REMOVAL_COUNT && i < st->channel_count; i++)
+        st->channels[i].sent = 0;
+    st->ended = false;
+    return CRIER_OK;
+}
+
+bool crier_poster_resume(struct crier_poster *p, struct crier_message *m, struct crier_err *err)
+{
+    struct crier_msgstate *st = m->state;
+    int64_t now = crier_loop_wall(crier_host_loop(p->host));
+    bool paused = st->paused;
+    uint64_t skipped = 0;
+    if ((!paused && !st->ended) || (st->ended && revive(m, now, err) != 0))
+        return false;
+    st->paused = false;
+    if (st->due <= now)
+        st->due = crier_period_after(&m->period, crier_host_rng(p->host), st->due, now, &skipped);
+    if (skipped && paused)
+        crier_message_skip(p, m, "it was paused", skipped);
+    arm(m);
+    crier_msgstate_save(p, st, NULL, NULL);
+    return true;
+}
+
+int crier_poster_send(struct crier_poster *p, struct crier_message *m, crier_message_told *told,
+                      void *arg, struct crier_err *err)
+{
+    const char *bot = m->target->bot->name;
+    int64_t now = crier_loop_wall(crier_host_loop(p->host));
+    if (m->state->send)
+        return crier_err_set(err, CRIER_EBUSY, "it is being sent at this moment");
+    if (!crier_host_bot_ready(p->host, bot))
+        return crier_err_set(err, CRIER_ENET, "bot '%s' has not reached Discord yet", bot);
+    if (m->state->ended || crier_message_used_up(m))
+        return crier_err_set(err, CRIER_EEXIST,
+                             "it has ended, remove_after is reached: crier message resume begins "
+                             "anew");
+    crier_send_begin(p, m, now, now, told, arg);
+    return CRIER_OK;
 }
 
 /* --- generations ------------------------------------------------------------------------- */
@@ -395,7 +517,8 @@ static void resume_state(struct crier_poster *p, struct crier_message *m, bool n
         st->due = start_due(m, st->first);
         if (st->due < now)
             st->due = crier_period_first(&m->period, now);
-    } else if (restarted && st->due <= now && m->misfire.catch_up == CRIER_CATCH_NONE) {
+    } else if (restarted && !st->paused && st->due <= now &&
+               m->misfire.catch_up == CRIER_CATCH_NONE) {
         st->due = crier_period_after(&m->period, rng, st->due, now, &skipped);
         if (skipped && !st->ended)
             crier_message_skip(p, m, "the host was down", skipped);
@@ -442,7 +565,7 @@ void crier_poster_adopt(struct crier_poster *p, struct crier_generation *gen, bo
             continue;
         arm(m);
         if (restarted && m->state->intent_due)
-            crier_send_begin(p, m, m->state->intent_due, m->state->intent_at);
+            crier_send_begin(p, m, m->state->intent_due, m->state->intent_at, NULL, NULL);
     }
 }
 

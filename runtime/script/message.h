@@ -14,6 +14,8 @@
 #ifndef CRIER_SCRIPT_MESSAGE_H
 #define CRIER_SCRIPT_MESSAGE_H
 
+#include <jansson.h>
+
 #include "script/generation.h"
 
 struct crier_send;
@@ -26,13 +28,14 @@ struct crier_channel_state {
 
 struct crier_msgstate {
     char *key;
-    int64_t first;    /**< wall: first start ever */
-    int64_t due;      /**< wall: next due time */
-    int64_t last;     /**< wall: the due time that was last sent or skipped; 0: none yet */
+    int64_t first; /**< wall: first start ever */
+    int64_t due;   /**< wall: next due time */
+    int64_t last;  /**< wall: the due time that was last sent or skipped; 0: none yet */
     uint64_t sent, failed, skipped; /**< occurrences */
     bool ended;
-    char *period;     /**< as text, to see a change */
-    char *removal;    /**< as text, to see a change */
+    bool paused;   /**< by crier message pause; survives a restart */
+    char *period;  /**< as text, to see a change */
+    char *removal; /**< as text, to see a change */
     struct crier_channel_state *channels;
     size_t channel_count;
     int64_t intent_due, intent_at; /**< a create that was under way: due time, first attempt */
@@ -68,6 +71,31 @@ void crier_poster_cancel(struct crier_poster *poster, const struct crier_generat
 /** The wall clock was set: due times of durations shift with it. */
 void crier_poster_clock_set(struct crier_poster *poster, struct crier_generation *gen,
                             int64_t jump_us);
+
+/** A declared message by what a person calls it: GUILD/NAME (the GUILD's or USER's id, its name in
+ *  the script or Discord's), a bare name where one message has it, a key, or of one without a name
+ *  "TextMESSAGE at bot.lua:14". CRIER_EINVAL: none, or several. */
+CRIER_CHECK int crier_message_find(struct crier_poster *poster, struct crier_generation *gen,
+                                   const char *word, struct crier_message **out,
+                                   struct crier_err *err);
+/** Nothing falls due any more until it is resumed. False: it is paused already. */
+bool crier_poster_pause(struct crier_poster *poster, struct crier_message *m);
+/** The end of a pause, and of an end: what remove_after counts begins anew. What fell due meanwhile
+ *  is skipped, and counted. False: it was neither paused nor ended. CRIER_EINVAL in err:
+ * remove_after is a date that has passed. */
+bool crier_poster_resume(struct crier_poster *poster, struct crier_message *m,
+                         struct crier_err *err);
+/** How a send ended: with its record, or, skipped, with why (then record is NULL). */
+typedef void crier_message_told(void *arg, struct crier_record *record, const char *why);
+/** Send once, now; due times stay as they are. told is called once, perhaps before this returns.
+ *  CRIER_EBUSY: one is under way; CRIER_ENET: the bot is not ready; CRIER_EEXIST: it has ended. */
+CRIER_CHECK int crier_poster_send(struct crier_poster *poster, struct crier_message *m,
+                                  crier_message_told *told, void *arg, struct crier_err *err);
+/** What a send now would say, without sending: the data function is called with copies of its bound
+ *  arguments and ctx.preview = true. done gets an object (borrowed; "skipped" says that nothing
+ *  would be sent, "error" that there is nothing to send), perhaps before this returns. */
+void crier_poster_preview(struct crier_poster *poster, struct crier_message *m,
+                          void (*done)(void *arg, json_t *shown), void *arg);
 
 /** Totals, for status. */
 struct crier_poster_stats {

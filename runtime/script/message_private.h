@@ -40,6 +40,17 @@ struct op {
     uint64_t before; /* the last message as it was when the send began */
 };
 
+/* What a message's data function is asked for, or its constant data. */
+struct crier_data {
+    struct crier_poster *poster;
+    struct crier_message *m;
+    int64_t due;
+    bool preview;                  /* for a look: bound arguments are copied */
+    struct crier_content *content; /* what came out; or */
+    bool nil;                      /* nothing is to be sent; or */
+    struct crier_err err;          /* what cannot be sent */
+};
+
 struct crier_send {
     struct crier_poster *poster;
     struct crier_message *m;
@@ -48,9 +59,10 @@ struct crier_send {
     int64_t started, deadline; /* monotonic */
     struct crier_discord *client;
     struct crier_call *call; /* data function under way */
-    struct crier_content *content;
-    struct crier_err data_err;
-    bool data_nil, intent_stored, intent_pending, names_ready, cancelled;
+    struct crier_data data;
+    crier_message_told *told; /* who asked for it; NULL: its time had come */
+    void *told_arg;
+    bool intent_stored, intent_pending, names_ready, cancelled;
     struct op *ops;
     size_t op_count, left;
     int requests;
@@ -99,9 +111,21 @@ uint64_t crier_json_id(const json_t *v);
 /** The DM channel of "bot/user", as a JSON string. arg: the poster. */
 void crier_poster_learn_dm(void *arg, const char *key, const char *text);
 
+/* data.c */
+
+/** The data function for `data`, a light userdata as its argument, on vm->L: ready for
+ *  crier_call_start. */
+void crier_data_push(struct crier_data *data);
+/** "data function of message 'gallery'". */
+const char *crier_data_what(const struct crier_message *m, char out[160]);
+/** What is wrong with what it returned, as an error of the script; free with crier_lua_error_fini.
+ */
+struct crier_lua_error crier_data_error(const struct crier_data *data);
+
 /* send.c */
 
-/** Send what was due then; at: wall time of the first attempt ever. */
-void crier_send_begin(struct crier_poster *p, struct crier_message *m, int64_t due, int64_t at);
+/** Send what was due then; at: wall time of the first attempt ever. told may be NULL. */
+void crier_send_begin(struct crier_poster *p, struct crier_message *m, int64_t due, int64_t at,
+                      crier_message_told *told, void *arg);
 
 #endif

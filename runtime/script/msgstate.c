@@ -39,6 +39,7 @@ static void load_state(void *arg, const char *key, const char *text)
     st->failed = (uint64_t)json_integer_value(json_object_get(o, "failed"));
     st->skipped = (uint64_t)json_integer_value(json_object_get(o, "skipped"));
     st->ended = json_is_true(json_object_get(o, "ended"));
+    st->paused = json_is_true(json_object_get(o, "paused"));
     st->period = crier_strdup(json_string_value(json_object_get(o, "period")));
     st->removal = crier_strdup(json_string_value(json_object_get(o, "removal")));
     st->intent_due = json_integer_value(json_object_get(o, "intent_due"));
@@ -102,6 +103,10 @@ void crier_msgstate_save(struct crier_poster *p, struct crier_msgstate *st,
     put_int(&b, "skipped", (int64_t)st->skipped);
     if (st->ended) {
         crier_json_key(&b, "ended");
+        crier_json_bool(&b, true);
+    }
+    if (st->paused) {
+        crier_json_key(&b, "paused");
         crier_json_bool(&b, true);
     }
     crier_json_key(&b, "period");

@@ -2,7 +2,6 @@
 #include "script/message_private.h"
 
 #include <inttypes.h>
-#include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,77 +16,13 @@ static void op_begin(struct op *op);
 
 /* --- data -------------------------------------------------------------------------------- */
 
-static void content_from_results(lua_State *L, struct crier_send *s)
+/* Whoever asked for the send hears how it ended, once. */
+static void tell(struct crier_send *s, struct crier_record *record, const char *why)
 {
-    if (lua_isnil(L, -1)) {
-        s->data_nil = true;
-        return;
-    }
-    if (crier_content_from_lua(L, -1, s->m->gen->folder, &s->content, &s->data_err) != 0)
-        s->data_err.code = CRIER_EINVAL;
-}
-
-static int data_returned(lua_State *L, int status, lua_KContext ctx)
-{
-    (void)status;
-    content_from_results(L, (struct crier_send *)ctx);
-    return 0;
-}
-
-/* ctx, made once a message and kept: the function's view of what is being sent. */
-static void push_ctx(lua_State *L, struct crier_send *s)
-{
-    struct crier_message *m = s->m;
-    char name[24], id[24];
-    if (!m->ctx) {
-        lua_newtable(L);
-        lua_pushstring(L, crier_message_display(m));
-        lua_setfield(L, -2, "name");
-        lua_createtable(L, 0, 3);
-        lua_pushstring(L, crier_id_text(m->target->id, id));
-        lua_setfield(L, -2, "id");
-        lua_pushstring(L, m->target->type == CRIER_GUILD ? "GUILD" : "USER");
-        lua_setfield(L, -2, "type");
-        lua_setfield(L, -2, "guild");
-        m->ctx = luaL_ref(L, LUA_REGISTRYINDEX);
-    }
-    lua_rawgeti(L, LUA_REGISTRYINDEX, m->ctx);
-    lua_getfield(L, -1, "guild");
-    lua_pushstring(L, crier_target_name(s->poster, m->target, name));
-    lua_setfield(L, -2, "name");
-    lua_pop(L, 1);
-    lua_pushnumber(L, (lua_Number)s->due / 1e6);
-    lua_setfield(L, -2, "due");
-    lua_pushinteger(L, (lua_Integer)s->st->sent);
-    lua_setfield(L, -2, "sent");
-    lua_pushinteger(L, (lua_Integer)s->st->failed);
-    lua_setfield(L, -2, "failed");
-    lua_pushinteger(L, (lua_Integer)s->st->skipped);
-    lua_setfield(L, -2, "skipped");
-}
-
-/* Runs inside the call's coroutine, so that whatever raises here is the call's error. */
-static int l_data(lua_State *L)
-{
-    struct crier_send *s = lua_touserdata(L, 1);
-    int args = 1;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, s->m->data_fn);
-    push_ctx(L, s);
-    if (s->m->data_args) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, s->m->data_args);
-        int list = lua_gettop(L);
-        lua_getfield(L, list, "n");
-        int n = (int)lua_tointeger(L, -1);
-        lua_pop(L, 1);
-        luaL_checkstack(L, n + 4, "too many bound arguments");
-        for (int i = 1; i <= n; i++)
-            lua_rawgeti(L, list, i);
-        lua_remove(L, list);
-        args += n;
-    }
-    lua_callk(L, args, 1, (lua_KContext)s, data_returned);
-    content_from_results(L, s);
-    return 0;
+    crier_message_told *told = s->told;
+    s->told = NULL;
+    if (told)
+        told(s->told_arg, record, why);
 }
 
 static void drop_send(struct crier_send *s)
@@ -99,7 +34,8 @@ static void drop_send(struct crier_send *s)
     struct crier_send *last = p->sends->pdata[p->sends->len - 1];
     last->index = s->index;
     g_ptr_array_remove_index_fast(p->sends, s->index);
-    crier_content_unref(s->content);
+    tell(s, NULL, "stopped before its outcome was known");
+    crier_content_unref(s->data.content);
     for (size_t i = 0; i < s->op_count; i++)
         free(s->ops[i].reason);
     free(s->ops);
@@ -114,6 +50,7 @@ static void skip_send(struct crier_send *s, const char *reason)
     s->st->intent_due = s->st->intent_at = 0;
     crier_message_skip(s->poster, s->m, reason, 1);
     crier_msgstate_save(s->poster, s->st, NULL, NULL);
+    tell(s, NULL, reason);
     drop_send(s);
 }
 
@@ -121,49 +58,41 @@ static void data_done(void *arg, lua_State *L, const struct crier_call_end *end)
 {
     (void)L;
     struct crier_send *s = arg;
-    char label[120], what[160];
+    char what[160];
     s->call = NULL;
     crier_host_touched(s->m->gen);
-    if (end->rc == 0 && !s->data_err.code) {
-        if (s->data_nil)
+    if (end->rc == 0 && !s->data.err.code) {
+        if (s->data.nil)
             skip_send(s, "the data function returned nil");
         else
             start_ops(s);
         return;
     }
-    snprintf(what, sizeof what, "data function of message '%s'",
-             crier_message_label(s->m, label, sizeof label));
-    if (end->rc != 0) {
-        if (end->rc != CRIER_ECANCELED)
-            crier_host_callback_error(s->poster->host, what, &end->error);
-        skip_send(s, end->rc == CRIER_ECANCELED ? "stopped" : "the data function failed");
-        return;
+    if (end->rc == 0) {
+        struct crier_lua_error error = crier_data_error(&s->data);
+        crier_host_callback_error(s->poster->host, crier_data_what(s->m, what), &error);
+        tell(s, NULL, error.message);
+        crier_lua_error_fini(&error);
+    } else if (end->rc != CRIER_ECANCELED) {
+        crier_host_callback_error(s->poster->host, crier_data_what(s->m, what), &end->error);
+        tell(s, NULL, end->error.message);
     }
-    struct crier_lua_error error = {.message =
-                                        crier_asprintf("%s:%d: %s returned what cannot be sent: %s",
-                                                       s->m->file ? s->m->file : "?", s->m->line,
-                                                       what, s->data_err.text)};
-    crier_host_callback_error(s->poster->host, what, &error);
-    crier_lua_error_fini(&error);
-    skip_send(s, "the data function failed");
+    skip_send(s, end->rc == CRIER_ECANCELED ? "stopped" : "the data function failed");
 }
 
 static void get_data(struct crier_send *s)
 {
     struct crier_message *m = s->m;
+    char what[160];
+    s->data = (struct crier_data){.poster = s->poster, .m = m, .due = s->due};
     if (m->content) {
-        s->content = crier_content_ref(m->content);
+        s->data.content = crier_content_ref(m->content);
         start_ops(s);
         return;
     }
-    char label[120], what[160];
-    snprintf(what, sizeof what, "data function of message '%s'",
-             crier_message_label(m, label, sizeof label));
-    lua_State *L = m->gen->vm->L;
-    lua_pushcfunction(L, l_data);
-    lua_pushlightuserdata(L, s);
-    struct crier_call *call =
-        crier_call_start(m->gen->vm, 1, what, m->gen->config.limits.callback, m, data_done, s);
+    crier_data_push(&s->data);
+    struct crier_call *call = crier_call_start(m->gen->vm, 1, crier_data_what(m, what),
+                                               m->gen->config.limits.callback, m, data_done, s);
     if (call)
         s->call = call;
 }
@@ -198,7 +127,8 @@ static void set_deadline(struct crier_send *s)
     s->deadline = s->started + span;
 }
 
-void crier_send_begin(struct crier_poster *p, struct crier_message *m, int64_t due, int64_t at)
+void crier_send_begin(struct crier_poster *p, struct crier_message *m, int64_t due, int64_t at,
+                      crier_message_told *told, void *arg)
 {
     struct crier_send *s = crier_calloc(1, sizeof *s);
     s->poster = p;
@@ -206,6 +136,8 @@ void crier_send_begin(struct crier_poster *p, struct crier_message *m, int64_t d
     s->st = m->state;
     s->due = due;
     s->at = at;
+    s->told = told;
+    s->told_arg = arg;
     set_deadline(s);
     m->state->send = s;
     crier_generation_ref(m->gen);
@@ -303,8 +235,8 @@ static void create_now(struct op *op)
     struct crier_send *s = op->send;
     char nonce[26];
     crier_discord_nonce(s->m->key, op->channel, s->due, nonce);
-    op->request = crier_discord_create(client_of(s), op->channel, s->content, s->m->mentions, nonce,
-                                       s->at, s->deadline, created, op);
+    op->request = crier_discord_create(client_of(s), op->channel, s->data.content, s->m->mentions,
+                                       nonce, s->at, s->deadline, created, op);
 }
 
 /* The intent is in the file (or cannot be: a full disk does not silence the bot). */
@@ -382,8 +314,8 @@ static void op_start(struct op *op)
     enum crier_mode mode = s->m->mode;
     if (mode == CRIER_MODE_EDIT && op->at->message) {
         op->edited = true;
-        op->request = crier_discord_edit(client_of(s), op->channel, op->at->message, s->content,
-                                         s->m->mentions, s->deadline, edited, op);
+        op->request = crier_discord_edit(client_of(s), op->channel, op->at->message,
+                                         s->data.content, s->m->mentions, s->deadline, edited, op);
     } else if (mode == CRIER_MODE_CLEAR_SEND && op->at->message) {
         op->edited = true;
         op->request = crier_discord_delete(client_of(s), op->channel, op->at->message, s->deadline,
@@ -564,7 +496,7 @@ static void finish(struct crier_send *s)
                             : CRIER_LEVEL_ERROR,
                        crier_loop_wall(loop));
     crier_build_ok(b, all);
-    build_sent_data(b, s->content);
+    build_sent_data(b, s->data.content);
     if (m->type == CRIER_TEXT_MESSAGE) {
         build_channels(b, s);
     } else {
@@ -590,6 +522,7 @@ static void finish(struct crier_send *s)
     }
     s->st->intent_due = s->st->intent_at = 0;
     crier_msgstate_save(p, s->st, NULL, NULL);
+    tell(s, record, NULL);
     crier_message_publish(p, m, all ? "message.sent" : "message.failed", record);
     if (crier_message_used_up(m) && !s->st->ended && !m->gen->retired)
         crier_message_end(p, m);

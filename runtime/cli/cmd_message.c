@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * crier message: the running bot's messages, one by one.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/duration.h"
+#include "cli/cli.h"
+#include "cli/read.h"
+#include "sink/console.h"
+
+struct message_args {
+    struct crier_client client;
+    bool json;
+};
+
+static const char *str(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
+}
+
+static void put(struct crier_buf *b, const char *text)
+{
+    crier_console_text((struct crier_str){text, strlen(text)}, b);
+}
+
+static void dump(const json_t *o)
+{
+    char *text = json_dumps(o, JSON_COMPACT | JSON_ENCODE_ANY);
+    puts(text);
+    free(text);
+}
+
+static const char *due_of(const json_t *o, char out[32])
+{
+    const json_t *due = json_object_get(o, "due");
+    struct crier_zone *zone = NULL;
+    snprintf(out, 32, "-");
+    if (due && crier_zone_open(NULL, &zone, NULL) == 0)
+        crier_time_human(zone, (int64_t)(json_number_value(due) * 1e6), out);
+    crier_zone_unref(zone);
+    return out;
+}
+
+/* --- list ---------------------------------------------------------------------------------- */
+
+static void print_row(const json_t *o)
+{
+    char when[32];
+    const char *next = json_is_true(json_object_get(o, "paused"))  ? "paused"
+                       : json_is_true(json_object_get(o, "ended")) ? "ended"
+                                                                   : due_of(o, when);
+    struct crier_buf name = {0};
+    crier_buf_printf(&name, "%s/", str(o, "guild"));
+    crier_buf_puts(&name, str(o, "name"));
+    printf("%-30s %-11s %-24s %8" PRId64 " %8" PRId64 " %8" PRId64 " %s\n", name.data,
+           str(o, "mode"), str(o, "period"),
+           (int64_t)json_integer_value(json_object_get(o, "sent")),
+           (int64_t)json_integer_value(json_object_get(o, "failed")),
+           (int64_t)json_integer_value(json_object_get(o, "skipped")), next);
+    crier_buf_fini(&name);
+}
+
+static int list(const struct message_args *a)
+{
+    json_t *request = json_pack("{s:s, s:b}", "cmd", "status", "all", 1), *done = NULL, *o;
+    int code = crier_client_ask(&a->client, request, NULL, NULL, &done, NULL);
+    size_t i;
+    if (code == 0 && !a->json)
+        printf("%-30s %-11s %-24s %8s %8s %8s %s\n", "MESSAGE", "MODE", "PERIOD", "SENT", "FAILED",
+               "SKIPPED", "NEXT");
+    json_array_foreach(json_object_get(done, "messages"), i, o)
+    {
+        if (a->json)
+            dump(o);
+        else
+            print_row(o);
+    }
+    json_decref(done);
+    json_decref(request);
+    return code;
+}
+
+/* --- answers ------------------------------------------------------------------------------- */
+
+static void print_sent(const json_t *done)
+{
+    const json_t *record = json_object_get(done, "record");
+    struct crier_buf b = {0};
+    size_t i;
+    json_t *c;
+    if (!record) {
+        fprintf(stderr, "crier message: message '%s' was not sent: %s\n", str(done, "name"),
+                str(done, "skipped"));
+        return;
+    }
+    put(&b, str(record, "text"));
+    puts(b.data);
+    json_array_foreach(json_object_get(json_object_get(record, "channels"), "failed"), i, c)
+    {
+        crier_buf_clear(&b);
+        put(&b, str(c, "name"));
+        crier_buf_puts(&b, ": ");
+        put(&b, str(c, "reason"));
+        fprintf(stderr, "  #%s\n", b.data);
+    }
+    crier_buf_fini(&b);
+}
+
+/* Text with its line breaks, each line set in. */
+static void print_set_in(const char *label, const char *text)
+{
+    struct crier_buf b = {0};
+    do {
+        int n = (int)strcspn(text, "\n");
+        crier_buf_clear(&b);
+        crier_console_text((struct crier_str){text, (size_t)n}, &b);
+        printf("  %-8s %s\n", label, b.data ? b.data : "");
+        text += n + (text[n] == '\n');
+        label = "";
+    } while (*text);
+    crier_buf_fini(&b);
+}
+
+static void print_mentions(const json_t *request)
+{
+    const json_t *allowed = json_object_get(json_object_get(request, "body"), "allowed_mentions");
+    char *text = json_dumps(allowed, JSON_COMPACT);
+    bool nobody = !json_array_size(json_object_get(allowed, "parse")) &&
+                  !json_object_get(allowed, "roles") && !json_object_get(allowed, "users");
+    printf("  %-8s %s\n", "pings", nobody || !text ? "nobody" : text);
+    free(text);
+}
+
+static void print_requests(const json_t *requests)
+{
+    size_t i;
+    json_t *r;
+    json_array_foreach(requests, i, r)
+    {
+        bool channel = json_object_get(r, "channel") != NULL;
+        const char *does = str(r, "does"), *last = str(r, "message");
+        struct crier_buf b = {0};
+        put(&b, str(r, "name"));
+        printf("  %-8s %s%s%s%s (%s)\n", i ? "" : "to", channel ? "#" : "@", b.data,
+               strcmp(does, "edit") == 0              ? ": edits message "
+               : strcmp(does, "delete and send") == 0 ? ": sends, and deletes message "
+                                                      : ": sends",
+               last, str(r, channel ? "channel" : "user"));
+        crier_buf_fini(&b);
+    }
+}
+
+static void print_preview(const json_t *shown)
+{
+    const json_t *guild = json_object_get(shown, "guild"), *said;
+    const json_t *requests = json_object_get(shown, "requests");
+    size_t i;
+    json_t *f;
+    if (json_object_get(shown, "error")) {
+        fprintf(stderr, "crier message: %s\n", str(shown, "error"));
+        if (*str(shown, "traceback"))
+            fprintf(stderr, "%s\n", str(shown, "traceback"));
+        return;
+    }
+    printf("message %s (%s, mode %s) in %s %s\n", str(shown, "name"), str(shown, "type"),
+           str(shown, "mode"), str(guild, "type"), str(guild, "name"));
+    if (json_object_get(shown, "skipped"))
+        printf("  nothing is sent: %s\n", str(shown, "skipped"));
+    if (!requests)
+        return;
+    print_requests(requests);
+    said = json_object_get(shown, "sent_data");
+    if (json_object_get(said, "text"))
+        print_set_in("text", str(said, "text"));
+    if (json_object_get(said, "embed")) {
+        char *text = json_dumps(json_object_get(said, "embed"), JSON_INDENT(2));
+        print_set_in("embed", text ? text : "");
+        free(text);
+    }
+    json_array_foreach(json_object_get(said, "files"), i, f)
+    {
+        if (json_object_get(f, "error"))
+            printf("  %-8s %s: %s\n", "file", str(f, "name"), str(f, "error"));
+        else
+            printf("  %-8s %s (%" PRId64 " bytes)\n", "file", str(f, "name"),
+                   (int64_t)json_integer_value(json_object_get(f, "size")));
+    }
+    if (json_array_size(requests))
+        print_mentions(json_array_get(requests, 0));
+}
+
+static void print_state(const json_t *done, bool pause)
+{
+    char when[32];
+    bool changed = json_is_true(json_object_get(done, "changed"));
+    if (pause)
+        printf("message %s %s\n", str(done, "name"), changed ? "is paused" : "was paused already");
+    else
+        printf("message %s %s; next: %s\n", str(done, "name"),
+               changed ? "goes on" : "was not paused", due_of(done, when));
+}
+
+static int act(const struct message_args *a, const char *what, const char *name)
+{
+    json_t *request = json_pack("{s:s, s:s, s:s}", "cmd", "message", "do", what, "name", name);
+    json_t *done = NULL;
+    int code = request ? crier_client_ask(&a->client, request, NULL, NULL, &done, NULL)
+                       : crier_usage("message", "the name is not UTF-8");
+    bool answered = done && !json_object_get(done, "error");
+    if (answered && a->json && strcmp(what, "preview") == 0)
+        dump(json_object_get(done, "preview"));
+    else if (answered && a->json && json_object_get(done, "record"))
+        dump(json_object_get(done, "record"));
+    else if (answered && a->json) {
+        json_object_del(done, "done");
+        json_object_del(done, "code");
+        dump(done);
+    } else if (answered && strcmp(what, "preview") == 0)
+        print_preview(json_object_get(done, "preview"));
+    else if (answered && strcmp(what, "send") == 0)
+        print_sent(done);
+    else if (answered)
+        print_state(done, strcmp(what, "pause") == 0);
+    json_decref(done);
+    json_decref(request);
+    return code;
+}
+
+int crier_cmd_message(int argc, char **argv)
+{
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            {"state", required_argument, NULL, 's'},
+                                            {NULL, 0, NULL, 0}};
+    static const char *const names[] = {"list", "send", "preview", "pause", "resume"};
+    struct message_args a = {.client.command = "message"};
+    int opt;
+    opterr = 0;
+    optind = 1;
+    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (opt == 'j')
+            a.json = true;
+        else if (opt == 's')
+            a.client.state = optarg;
+        else
+            return crier_usage_option("message", argv);
+    }
+    const char *what = optind < argc ? argv[optind++] : NULL;
+    bool known = false;
+    for (size_t i = 0; what && i < CRIER_COUNT(names); i++)
+        known = known || strcmp(names[i], what) == 0;
+    if (!what)
+        return crier_usage("message", "list, send, preview, pause or resume?");
+    if (!known) {
+        const char *near = crier_nearest(what, names, CRIER_COUNT(names));
+        return crier_usage("message", "'%s' is none of list, send, preview, pause and resume%s%s%s",
+                           what, near ? " (did you mean '" : "", near ? near : "",
+                           near ? "'?)" : "");
+    }
+    int words = argc - optind;
+    if (strcmp(what, "list") == 0) {
+        if (words > 1)
+            return crier_usage("message", "one script at a time");
+        a.client.file = words ? argv[optind] : NULL;
+        return list(&a);
+    }
+    if (words < 1 || words > 2)
+        return crier_usage(
+            "message", words ? "one message at a time" : "%s which message? (crier message list)",
+            what);
+    a.client.file = words == 2 ? argv[optind] : NULL;
+    return act(&a, what, argv[argc - 1]);
+}
