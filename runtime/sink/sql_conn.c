@@ -80,7 +80,10 @@ static enum crier_sql_fault sqlserver_fault(int native, enum crier_sql_fault oth
         {4060, CRIER_SQL_DENIED}, {18456, CRIER_SQL_DENIED}, {20003, CRIER_SQL_LOST},
         {20006, CRIER_SQL_LOST},  {20009, CRIER_SQL_LOST},   {20017, CRIER_SQL_LOST},
         {20047, CRIER_SQL_LOST},  {9002, CRIER_SQL_LATER},   {1105, CRIER_SQL_LATER},
-        {3906, CRIER_SQL_LATER},
+        {3906, CRIER_SQL_LATER},  {911, CRIER_SQL_DENIED},   {1222, CRIER_SQL_AGAIN},
+        {1946, CRIER_SQL_RECORD}, {2628, CRIER_SQL_RECORD},  {8152, CRIER_SQL_RECORD},
+        {241, CRIER_SQL_RECORD},  {245, CRIER_SQL_RECORD},   {8114, CRIER_SQL_RECORD},
+        {8115, CRIER_SQL_RECORD}, {6005, CRIER_SQL_LOST},
     };
     return by_number(numbers, CRIER_COUNT(numbers), native, otherwise);
 }

@@ -301,7 +301,7 @@ const struct crier_sql_dialect crier_sql_dialects[4] = {
                       [CRIER_SQL_TIME] = "DATETIME2(6)",
                       [CRIER_SQL_ID] = "CHAR(26)",
                       [CRIER_SQL_HASH] = "CHAR(64)",
-                      [CRIER_SQL_NAME] = "NVARCHAR(255)",
+                      [CRIER_SQL_NAME] = "NVARCHAR(255) COLLATE Latin1_General_BIN2",
                       [CRIER_SQL_TEXT] = "NVARCHAR(MAX)"},
             .marks = {[CRIER_SQL_INT] = "?",
                       [CRIER_SQL_BIG] = "?",

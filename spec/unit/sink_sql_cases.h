@@ -605,7 +605,7 @@ static void test_success_rates(void **state)
                                  "ORDER BY log_id"),
                             "0.66667\n1.0");
         assert_string_equal(look("SELECT success_rate FROM vGuildUserSuccessRate"), "0.57143\n0.0");
-    } else {
+    } else if (!fake) {
         assert_string_equal(look(FN "log_success_rate(1)"), "0.66667");
         assert_string_equal(look(FN "log_success_rate(8)"), "1.00000");
         assert_string_equal(look(FN "guilduser_success_rate(863071397207212052, 1000)"), "0.57143");
@@ -823,7 +823,7 @@ static void test_two_processes(void **state)
 static void test_kills(void **state)
 {
     (void)state;
-    int kills = 50;
+    int kills = fake ? 3 : 50;
     struct rig rig;
     struct maker m;
     struct crier_rng rng;
@@ -944,7 +944,8 @@ static void test_one_bad_record(void **state)
         at++;
         rejected++;
     }
-    assert_int_equal(rejected, server == MARIADB ? 2 : 0); /* the others have no such bound */
+    /* the others have no such bound */
+    assert_int_equal(rejected, server == MARIADB || server == SQLSERVER ? 2 : 0);
     assert_int_equal(count_all(&rig), 40 - rejected);
     for (int i = 0; i < 40; i++)
         crier_record_unref(batch[i]);
@@ -1163,17 +1164,24 @@ const char *__lsan_default_suppressions(void)
     return "leak:psqlodbc";
 }
 
-/* Tests that need a server that is not installed are not run, and say so. */
-static int run_sql_cases(enum server which, const char *name)
+/* Tests that need a server that is not installed are not run, and say so. `more` come behind the
+ * cases of all engines. */
+static int run_sql_cases(enum server which, const char *name, const struct CMUnitTest *more,
+                         size_t more_count)
 {
-    const struct CMUnitTest tests[] = {SQL_CASES};
+    const struct CMUnitTest all[] = {SQL_CASES};
+    struct CMUnitTest tests[CRIER_COUNT(all) + 16];
     server = which;
     if (!server_find()) {
         printf("1..0 # SKIP %s is not installed\n", name);
         return 0;
     }
+    memcpy(tests, all, sizeof all);
+    if (more_count)
+        memcpy(tests + CRIER_COUNT(all), more, more_count * sizeof *more);
     the_clock = crier_clock_virtual(START);
-    int rc = _cmocka_run_group_tests(name, tests, CRIER_COUNT(tests), server_make, server_remove);
+    int rc = _cmocka_run_group_tests(name, tests, CRIER_COUNT(all) + more_count, server_make,
+                                     server_remove);
     crier_clock_free(the_clock);
     crier_buf_fini(&looked);
     return rc;

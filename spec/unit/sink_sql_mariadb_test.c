@@ -6,5 +6,5 @@
 
 int main(void)
 {
-    return run_sql_cases(MARIADB, "MariaDB");
+    return run_sql_cases(MARIADB, "MariaDB", NULL, 0);
 }

@@ -6,5 +6,5 @@
 
 int main(void)
 {
-    return run_sql_cases(POSTGRESQL, "PostgreSQL");
+    return run_sql_cases(POSTGRESQL, "PostgreSQL", NULL, 0);
 }

@@ -6,5 +6,5 @@
 
 int main(void)
 {
-    return run_sql_cases(SQLITE, "SQLite");
+    return run_sql_cases(SQLITE, "SQLite", NULL, 0);
 }

@@ -141,6 +141,8 @@ static void test_faults(void **state)
         {CRIER_SQL_SQLSERVER, "28000", 18456, "login failed", CRIER_SQL_DENIED},
         {CRIER_SQL_SQLSERVER, "08001", 20009, "unable to connect", CRIER_SQL_LOST},
         {CRIER_SQL_SQLSERVER, "22001", 8152, "truncated", CRIER_SQL_RECORD},
+        {CRIER_SQL_SQLSERVER, "42000", 2628, "truncated", CRIER_SQL_RECORD},
+        {CRIER_SQL_SQLSERVER, "42000", 1946, "index entry", CRIER_SQL_RECORD},
         {CRIER_SQL_SQLITE, "HY000", 1, "no such table: x", CRIER_SQL_SCHEMA},
         {CRIER_SQL_SQLITE, "HY000", 5, "database is locked", CRIER_SQL_LATER},
         {CRIER_SQL_SQLITE, "HY000", 13, "database or disk is full", CRIER_SQL_LATER},
@@ -222,8 +224,8 @@ static void test_sqlserver(void **state)
         "IDENTITY(1, 1) NOT NULL PRIMARY KEY, sent_data BIGINT NOT NULL, message_type INT NOT "
         "NULL, guild_id BIGINT NOT NULL, message_mode INT NULL, dm_reason NVARCHAR(MAX) NULL, "
         "timestamp DATETIME2(6) NOT NULL, record_id CHAR(26) NOT NULL UNIQUE, node "
-        "NVARCHAR(255) NOT NULL, record NVARCHAR(MAX) NOT NULL, FOREIGN KEY (sent_data) "
-        "REFERENCES DataHISTORY (id), ");
+        "NVARCHAR(255) COLLATE Latin1_General_BIN2 NOT NULL, record NVARCHAR(MAX) NOT NULL, "
+        "FOREIGN KEY (sent_data) REFERENCES DataHISTORY (id), ");
     has(text, "[end] DATETIME2(6) NULL");
     has(text, "is_error BIT NOT NULL DEFAULT 0");
     has(text,
