@@ -38,6 +38,7 @@ const struct crier_command *crier_command_find(const char *name);
 int crier_cmd_run(int argc, char **argv);
 int crier_cmd_check(int argc, char **argv);
 int crier_cmd_plan(int argc, char **argv);
+int crier_cmd_simulate(int argc, char **argv);
 int crier_cmd_when(int argc, char **argv);
 int crier_cmd_logs(int argc, char **argv);
 int crier_cmd_events(int argc, char **argv);

@@ -45,6 +45,23 @@ const struct crier_command crier_commands[] = {
      "crier when \"daily after 18:00 & after task 'fetch'\"; crier when \"cron 15 3 * * MON-FRI\"\n"
      "The task is taken to run whenever it may; what other tasks do is not known, and is told "
      "behind \"if\". Exit code 1 when no time makes it true.\n"},
+    {"simulate", crier_cmd_simulate, "FILE --for T [--from T] [--seed N] [--faults F] [--json]",
+     "run a bot in virtual time, against a simulated Discord",
+     "  --for T            how long, such as 24h or 365d\n"
+     "  --from T           from this date-time on (default: today 00:00), in the script's time zone\n"
+     "  --seed N           of all that is drawn by chance (default 1): same seed, same bytes\n"
+     "  --faults F         a JSON file of faults, or flaky, limits, outage, sinks, clock, all\n"
+     "  --http FILE        a JSON file of answers for crier.http, which is refused else\n"
+     "  --world FILE       guilds, channels and users of the simulator\n"
+     "  --no-limits        the simulator sets no rate limits\n"
+     "  --sinks            the script's real sinks; else records go to none, and queries see the\n"
+     "                     last 10,000\n"
+     "  --summary          no timeline\n"
+     "  --json             one record a line as JSON, the summary last\n"
+     "  --svg FILE         a picture of the timeline, by guild and message\n"
+     "  --speed X          so many times as fast as real time, such as 60x (default: at once)\n"
+     "Nothing is sent, and without --sinks nothing is written. --faults and --http may be repeated;\n"
+     "their files: README.md, Virtual time.\n"},
     {"logs", crier_cmd_logs, "[FILE] [-f] [-n N] [MATCH...]", "the records that match",
      "  --follow, -f       and go on with what comes\n"
      "  --lines, -n N      the last N (default 100; all with --since, --after or -n all)\n"

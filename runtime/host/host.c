@@ -52,6 +52,11 @@ struct crier_poster *crier_host_poster(struct crier_host *host)
     return host->poster;
 }
 
+struct crier_generation *crier_host_current(struct crier_host *host)
+{
+    return host->current;
+}
+
 struct crier_rng *crier_host_rng(struct crier_host *host)
 {
     return &host->rng;
@@ -86,9 +91,17 @@ static void reserve_seq(struct crier_host *host)
     crier_state_put(host->state, "host", "seq", text, NULL, NULL);
 }
 
+void crier_host_observe(struct crier_host *host, struct crier_record *record)
+{
+    const struct crier_host_virtual *v = host->config->virt;
+    if (v && v->on_record)
+        v->on_record(v->arg, record);
+}
+
 struct crier_sink *crier_host_emit(struct crier_host *host, struct crier_record *record)
 {
     struct crier_sink *full = NULL;
+    crier_host_observe(host, record);
     if (host->current) {
         crier_router_spare(host->current->router, host->about,
                            host->from_sink || crier_call_in_sink());
@@ -486,6 +499,13 @@ static int start_sim(struct crier_host *host)
     }
     if (!c->sim)
         return 0;
+    if (c->virt) {
+        host->sim = c->virt->sim;
+        crier_sim_move(host->sim, host->loop);
+        host->inline_transport = crier_sim_transport(host->sim, host->loop);
+        host->sim_api = crier_strdup("http://127.0.0.1/api/v10");
+        return 0;
+    }
     struct crier_sim_config sim = {
         .seed = crier_rng_next(&host->rng), .limits = !c->sim_no_limits, .latency = CRIER_MS};
     host->sim = crier_sim_new(host->loop, &sim);
@@ -510,10 +530,12 @@ static int open_state(struct crier_host *host, struct crier_generation *gen)
     struct crier_err err = {0};
     host->state_folder = crier_generation_state_folder(gen, host->config->state_folder,
                                                        host->config->sim || host->config->sim_url);
-    int rc = crier_state_lock(host->state_folder, &host->lock, &err);
+    const struct crier_host_virtual *v = host->config->virt;
+    int rc = v && v->forgets ? 0 : crier_state_lock(host->state_folder, &host->lock, &err);
     if (rc != 0)
         return say(host, "", &err, rc == CRIER_EBUSY ? EXIT_IN_USE : EXIT_CONFIG);
-    rc = crier_state_open(host->state_folder, false, &host->state, &err);
+    rc = v && v->forgets ? crier_state_open_memory(v->state_from, &host->state, &err)
+                         : crier_state_open(host->state_folder, false, &host->state, &err);
     if (rc != 0)
         return say(host, "", &err, EXIT_CONFIG);
     crier_state_start(host->state, host->loop);
@@ -526,7 +548,8 @@ static int open_state(struct crier_host *host, struct crier_generation *gen)
 static void start_source(struct crier_host *host, const struct crier_generation *gen)
 {
     char name[256] = "localhost";
-    gethostname(name, sizeof name - 1);
+    if (!crier_clock_is_virtual(host->clock))
+        gethostname(name, sizeof name - 1);
     uint64_t seed = crier_rng_next(&host->rng), seq = host->source.seq;
     crier_source_init(&host->source, gen->config.node ? gen->config.node : name,
                       host->config->sim || host->config->sim_url,
@@ -590,7 +613,8 @@ static int host_start(struct crier_host *host)
     if (code != 0)
         goto fail;
     start_source(host, gen);
-    host->http = crier_transport_curl(host->loop);
+    host->http = c->virt && c->virt->http ? c->virt->http(c->virt->arg, host->loop)
+                                          : crier_transport_curl(host->loop);
     host->poster = crier_poster_new(host);
     crier_poster_on_idle(host->poster, on_poster_idle, host);
     crier_poster_load(host->poster);
@@ -665,7 +689,7 @@ static void print_counts(struct crier_host *host, struct crier_sink *sink)
     const char *name = crier_sink_name(sink);
     crier_sink_stats(sink, &st);
     uint64_t kept = st.queued + st.spilled;
-    if (!kept && !st.rejected && !st.dropped)
+    if ((!kept && !st.rejected && !st.dropped) || host->config->virt)
         return;
     struct crier_buf b = {0};
     if (host->config->json) {
@@ -773,85 +797,109 @@ static void host_end(struct crier_host *host)
     crier_loop_run(host->loop, crier_loop_now(host->loop));
 }
 
-int crier_host_run(const struct crier_host_config *config)
+struct crier_host *crier_host_open(const struct crier_host_config *config, int *code)
 {
-    struct crier_host host = {.config = config, .lock = -1};
+    struct crier_host *host = crier_calloc(1, sizeof *host);
     struct crier_err err = {0};
-    host.clock = config->clock ? config->clock : crier_clock_real();
-    host.loop = crier_loop_new(host.clock);
-    host.started_wall = crier_clock_wall(host.clock);
-    host.bots = g_ptr_array_new_with_free_func(crier_bot_free);
-    host.old_bots = g_ptr_array_new_with_free_func(crier_bot_free);
-    host.draining = g_ptr_array_new();
-    host.ending = g_ptr_array_new();
-    host.down_sinks = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
-    host.waiting = g_ptr_array_new();
-    host.waiting_next = g_ptr_array_new();
-    host.followers = g_ptr_array_new();
-    crier_rng_seed_system(&host.rng);
+    host->config = config;
+    host->lock = -1;
+    host->clock = config->clock ? config->clock : crier_clock_real();
     if (crier_budget_thread(true, &err) != 0) {
-        say(&host, "", &err, EXIT_INTERNAL);
-        return EXIT_INTERNAL;
+        *code = say(host, "", &err, EXIT_INTERNAL);
+        free(host);
+        return NULL;
     }
+    host->loop = crier_loop_new(host->clock);
+    host->started_wall = crier_clock_wall(host->clock);
+    host->bots = g_ptr_array_new_with_free_func(crier_bot_free);
+    host->old_bots = g_ptr_array_new_with_free_func(crier_bot_free);
+    host->draining = g_ptr_array_new();
+    host->ending = g_ptr_array_new();
+    host->down_sinks = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
+    host->waiting = g_ptr_array_new();
+    host->waiting_next = g_ptr_array_new();
+    host->followers = g_ptr_array_new();
+    if (config->virt)
+        crier_rng_seed(&host->rng, config->virt->seed);
+    else
+        crier_rng_seed_system(&host->rng);
     crier_record_recycle(true);
-    int code = host_start(&host);
-    if (code == 0) {
-        crier_loop_run(host.loop, CRIER_NEVER);
-        code = host.code;
-        if (config->embed)
-            config->embed->ending(config->embed->arg);
-    }
-    host_end(&host);
-    if (host.sim && config->transcript && code == 0) {
+    *code = host_start(host);
+    if (*code == 0)
+        return host;
+    host->code = *code;
+    crier_host_close(host);
+    return NULL;
+}
+
+int crier_host_close(struct crier_host *host)
+{
+    struct crier_err err = {0};
+    int code = host->code;
+    if (host->current && host->config->embed)
+        host->config->embed->ending(host->config->embed->arg);
+    host_end(host);
+    if (host->sim && host->config->transcript && code == 0) {
         struct crier_buf text = {0};
         putchar('\n');
-        crier_sim_transcript(host.sim, 8, isatty(1) && !getenv("NO_COLOR"), &text);
+        crier_sim_transcript(host->sim, 8, isatty(1) && !getenv("NO_COLOR"), &text);
         fwrite(text.data ? text.data : "", 1, text.len, stdout);
         fflush(stdout);
         crier_buf_fini(&text);
     }
-    g_ptr_array_free(host.bots, TRUE);
-    g_ptr_array_free(host.old_bots, TRUE);
-    if (host.inline_transport)
-        host.inline_transport->ops->free(host.inline_transport);
-    if (host.http)
-        host.http->ops->free(host.http);
-    if (host.sim_server)
-        crier_sim_server_stop(host.sim_server);
-    if (host.sim)
-        crier_sim_free(host.sim);
-    if (host.state) {
+    g_ptr_array_free(host->bots, TRUE);
+    g_ptr_array_free(host->old_bots, TRUE);
+    if (host->inline_transport)
+        host->inline_transport->ops->free(host->inline_transport);
+    if (host->http)
+        host->http->ops->free(host->http);
+    if (host->sim_server)
+        crier_sim_server_stop(host->sim_server);
+    if (host->sim && !host->config->virt)
+        crier_sim_free(host->sim);
+    if (host->state) {
         char text[32];
-        snprintf(text, sizeof text, "%llu", (unsigned long long)host.source.seq);
-        crier_state_put(host.state, "host", "seq", text, NULL, NULL);
-        struct crier_state *state = host.state;
-        host.state = NULL;
+        snprintf(text, sizeof text, "%llu", (unsigned long long)host->source.seq);
+        crier_state_put(host->state, "host", "seq", text, NULL, NULL);
+        struct crier_state *state = host->state;
+        host->state = NULL;
         crier_state_close(state);
     }
-    if (host.ending->len > 0) {
+    if (host->ending->len > 0) {
         /* A driver that hangs may yet come back to what would be freed here. */
         fflush(NULL);
         _exit(code);
     }
-    crier_loop_free(host.loop);
-    crier_poster_free(host.poster);
-    if (host.source.node) {
-        crier_builder_fini(&host.builder);
-        crier_builder_fini(&host.spare);
-        crier_source_fini(&host.source);
+    crier_loop_free(host->loop);
+    crier_poster_free(host->poster);
+    if (host->source.node) {
+        crier_builder_fini(&host->builder);
+        crier_builder_fini(&host->spare);
+        crier_source_fini(&host->source);
     }
-    crier_state_unlock(host.lock);
+    crier_state_unlock(host->lock);
     crier_record_recycle(false);
     if (crier_budget_thread(false, &err) != 0)
         fprintf(stderr, "crier: %s\n", err.text);
-    g_ptr_array_free(host.draining, TRUE);
-    g_ptr_array_free(host.ending, TRUE);
-    g_hash_table_destroy(host.down_sinks);
-    g_ptr_array_free(host.waiting, TRUE);
-    g_ptr_array_free(host.waiting_next, TRUE);
-    g_ptr_array_free(host.followers, TRUE);
-    free(host.state_folder);
-    free(host.sim_api);
-    free(host.last_error);
+    g_ptr_array_free(host->draining, TRUE);
+    g_ptr_array_free(host->ending, TRUE);
+    g_hash_table_destroy(host->down_sinks);
+    g_ptr_array_free(host->waiting, TRUE);
+    g_ptr_array_free(host->waiting_next, TRUE);
+    g_ptr_array_free(host->followers, TRUE);
+    free(host->state_folder);
+    free(host->sim_api);
+    free(host->last_error);
+    free(host);
     return code;
+}
+
+int crier_host_run(const struct crier_host_config *config)
+{
+    int code;
+    struct crier_host *host = crier_host_open(config, &code);
+    if (!host)
+        return code;
+    crier_loop_run(host->loop, CRIER_NEVER);
+    return crier_host_close(host);
 }

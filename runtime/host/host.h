@@ -35,6 +35,28 @@ struct crier_host_embed {
     void (*failed)(void *arg, int code, const char *text);
 };
 
+/** A host in virtual time: crier simulate, diff and spec. Its loop has no libuv; nothing of it needs
+ *  a socket, a signal or a thread. */
+struct crier_host_virtual {
+    uint64_t seed;         /**< of all that is drawn: periods, ids, math.random, jitter */
+    struct crier_sim *sim; /**< what it talks to; borrowed, goes on when the host has ended */
+    bool dry;              /**< sinks keep what they get in memory (crier_sink_dry) */
+    bool forgets;          /**< the state is in memory; nothing is written to the state folder but
+                                what sinks spill */
+    const char *state_from; /**< and begins with what this folder's state has; NULL: empty */
+    /** What crier.http talks to, for this loop; the host frees it. NULL: the network, which is
+     *  refused in virtual time. */
+    struct crier_transport *(*http)(void *arg, struct crier_loop *loop);
+    /** File -> its text, in place of what is on disk; absolute paths. NULL: none. */
+    GHashTable *overlay;
+    /** Every record, before it is routed; those of GUILDs that do not log, too. May be NULL. */
+    void (*on_record)(void *arg, const struct crier_record *record);
+    /** As in struct crier_sink_env. */
+    bool (*sink_fault)(void *arg, const char *sink, size_t count, enum crier_verdict *verdict,
+                       size_t *done, struct crier_err *err);
+    void *arg;
+};
+
 struct crier_host_config {
     const char *file;             /**< the script */
     const char *state_folder;     /**< --state; NULL: as the script says */
@@ -51,11 +73,22 @@ struct crier_host_config {
                                        NULL-terminated, or NULL */
     struct crier_clock *clock;
     const struct crier_host_embed *embed; /**< NULL: the command */
+    const struct crier_host_virtual *virt; /**< NULL: live. Else `clock` is virtual and `sim` true */
 };
 
 /** Build, start, run until stopped. Returns the exit code (README.md, Commands). Everything that
  * went wrong has been said on stderr. */
 int crier_host_run(const struct crier_host_config *config);
+
+/** The same in three steps, for virtual time: the owner turns crier_host_loop(host) as far as it
+ *  likes between the two. config stays valid until the end. NULL: not started, the exit code in
+ *  *code. */
+struct crier_host *crier_host_open(const struct crier_host_config *config, int *code);
+/** End at once what is under way, flush, free. For an orderly stop, crier_host_stop first, and turn
+ *  the loop until it returns. Returns the exit code. */
+int crier_host_close(struct crier_host *host);
+/** The generation that runs. */
+struct crier_generation *crier_host_current(struct crier_host *host);
 
 /** Begin to stop, with this exit code; once. */
 void crier_host_stop(struct crier_host *host, int code);
@@ -80,6 +113,8 @@ struct crier_builder *crier_host_spare_builder(struct crier_host *host);
 /** Route a record; consumes the reference. Returns what crier_router_send does: a sink that is full
  *  and would rather have its callers wait, or NULL. */
 struct crier_sink *crier_host_emit(struct crier_host *host, struct crier_record *record);
+/** Show a record to whoever watches a host in virtual time; crier_host_emit does it by itself. */
+void crier_host_observe(struct crier_host *host, struct crier_record *record);
 /** A fresh id, of those that records have. */
 void crier_host_new_id(struct crier_host *host, int64_t now, unsigned char out[16]);
 /** A system record: logger "system", the text formatted. */

@@ -143,7 +143,8 @@ void crier_host_swap(struct crier_host *host, struct crier_generation *gen)
     gen->vm->loop = host->loop;
     gen->vm->http = host->http;
     gen->vm->on_stall = crier_host_stall;
-    gen->vm->allow_host = host->config->sim || host->config->sim_url ? allow_host : NULL;
+    gen->vm->allow_host = host->config->virt             ? NULL
+                          : host->config->sim || host->config->sim_url ? allow_host : NULL;
     gen->state_timer.fire = crier_host_state_timer;
     gen->route_timer.fire = crier_host_route_timer;
     crier_router_on_note(gen->router, crier_host_router_note, host);
@@ -178,6 +179,7 @@ void crier_host_swap(struct crier_host *host, struct crier_generation *gen)
 
 struct crier_build crier_host_build(const struct crier_host *host)
 {
+    const struct crier_host_virtual *v = host->config->virt;
     return (struct crier_build){
         .file = host->config->file,
         .state_folder = host->config->state_folder,
@@ -185,6 +187,11 @@ struct crier_build crier_host_build(const struct crier_host *host)
         .sim = host->config->sim || host->config->sim_url,
         .sim_allow = host->config->sim_allow,
         .need_secrets = !host->config->sim && !host->config->sim_url,
+        .seed = v ? v->seed : 1,
+        .dry = v && v->dry,
+        .overlay = v ? v->overlay : NULL,
+        .sink_fault = v ? v->sink_fault : NULL,
+        .sink_fault_arg = v ? v->arg : NULL,
         .app = host->config->embed ? host->config->embed->app : NULL,
     };
 }

@@ -615,8 +615,9 @@ static const struct crier_sink_env *sink_env(struct crier_generation *gen,
     static GMutex lock;
     static GHashTable *envs;
     char *state = crier_generation_state_folder(gen, build->state_folder, build->sim);
-    char *key = crier_asprintf("%s\n%s\n%s\n%d\n%p", crier_zone_name(gen->zone), gen->folder, state,
-                               build->sim, (void *)build->clock);
+    bool sim = build->sim && (build->dry || !crier_clock_is_virtual(build->clock));
+    char *key = crier_asprintf("%s\n%s\n%s\n%d%d\n%p", crier_zone_name(gen->zone), gen->folder,
+                               state, sim, build->dry, (void *)build->clock);
     g_mutex_lock(&lock);
     if (!envs)
         envs = g_hash_table_new(g_str_hash, g_str_equal);
@@ -631,11 +632,14 @@ static const struct crier_sink_env *sink_env(struct crier_generation *gen,
         env->zone = crier_zone_ref(gen->zone);
         env->folder = crier_strdup(gen->folder);
         env->state_folder = state;
-        env->sim = build->sim;
+        env->sim = sim;
+        env->dry = build->dry;
         env->texts = &crier_lua_text_functions;
         env->sim_allow = build->sim_allow;
         g_hash_table_insert(envs, key, env);
     }
+    env->fault = build->sink_fault;
+    env->fault_arg = build->sink_fault_arg;
     g_mutex_unlock(&lock);
     return env;
 }
@@ -750,6 +754,8 @@ static void open_sink(struct crier_generation *gen, const struct crier_build *bu
         return;
     s->opening = true;
     s->env = sink_env(gen, build);
+    if (build->dry)
+        s->driver = crier_sink_dry(s->driver);
     if (s->fallback)
         open_sink(gen, build, s->fallback);
     if (s->fallback && !s->fallback->sink)
@@ -994,7 +1000,8 @@ static struct crier_generation *new_generation(const struct crier_build *build)
                                      .memory = gen->config.limits.memory,
                                      .virtual_time = gen->virtual_time,
                                      .clock = build->clock,
-                                     .seed = 1};
+                                     .overlay = build->overlay,
+                                     .seed = build->seed};
     gen->vm = crier_vm_new(&config);
     gen->vm->owner = gen;
     gen->vm->loading = true;

@@ -204,6 +204,12 @@ struct crier_build {
     const char *const *sim_allow; /**< as in struct crier_sink_env; lives as long as the process */
     const struct crier_app *app; /**< functions of the program; NULL: none. Outlives the
                                       generation */
+    uint64_t seed;     /**< virtual time: math.random; 0 is one, too */
+    GHashTable *overlay; /**< file -> its text, in place of what is on disk; absolute paths */
+    bool dry;          /**< virtual time: as in struct crier_sink_env */
+    bool (*sink_fault)(void *arg, const char *sink, size_t count, enum crier_verdict *verdict,
+                       size_t *done, struct crier_err *err); /**< as there */
+    void *sink_fault_arg;
     bool need_secrets; /**< a bot's token that is not set is an error, not a warning */
     bool open_sinks;   /**< false for check and plan: nothing is opened or written */
     struct crier_generation *previous; /**< the running one: its sinks may be taken over. Not

@@ -150,6 +150,8 @@ void crier_message_publish(struct crier_poster *p, struct crier_message *m, cons
 {
     if (m->target->logging)
         crier_host_emit(p->host, crier_record_ref(record));
+    else
+        crier_host_observe(p->host, record);
     crier_host_hook(p->host, event, push_record_arg, record);
     crier_record_unref(record);
 }

@@ -66,6 +66,7 @@ struct crier_send {
     struct op *ops;
     size_t op_count, left;
     int requests;
+    int64_t waited; /* for rate limits, of all channels */
     guint index; /* in poster->sends */
 };
 

@@ -220,6 +220,7 @@ static void created(void *arg, const struct crier_discord_result *r)
 {
     struct op *op = arg;
     op->send->requests += r->requests;
+    op->send->waited += r->waited;
     if (op_reopens(op, r))
         return;
     if (r->outcome != CRIER_SENT) {
@@ -282,6 +283,7 @@ static void edited(void *arg, const struct crier_discord_result *r)
 {
     struct op *op = arg;
     op->send->requests += r->requests;
+    op->send->waited += r->waited;
     if (op_reopens(op, r))
         return;
     if (r->outcome == CRIER_REBUILD) {
@@ -298,6 +300,7 @@ static void cleared(void *arg, const struct crier_discord_result *r)
 {
     struct op *op = arg;
     op->send->requests += r->requests;
+    op->send->waited += r->waited;
     if (op_reopens(op, r))
         return;
     if (r->outcome == CRIER_SENT || r->outcome == CRIER_REBUILD) {
@@ -330,6 +333,7 @@ static void dm_opened(void *arg, const struct crier_discord_result *r)
     struct op *op = arg;
     struct crier_send *s = op->send;
     s->requests += r->requests;
+    s->waited += r->waited;
     op->request.id = 0;
     uint64_t channel = crier_json_id(json_object_get(r->body, "id"));
     if (r->outcome != CRIER_SENT || !channel) {
@@ -509,6 +513,8 @@ static void finish(struct crier_send *s)
     CRIER_B_NUM(b, "success_rate", (double)ok / (double)s->op_count);
     CRIER_B_NUM(b, "runtime", (double)(crier_loop_now(loop) - s->started) / 1e6);
     CRIER_B_INT(b, "requests", s->requests);
+    if (s->waited)
+        CRIER_B_NUM(b, "waited", (double)s->waited / 1e6);
     char *text = outcome_text(s, ok);
     struct crier_record *record = crier_message_tail(b, m, text);
     free(text);

@@ -236,6 +236,7 @@ static void make_virtual(lua_State *L)
     lua_getfield(L, -1, "randomseed");
     lua_call(L, 0, 0);
     lua_pop(L, 3);
+    crier_open_order(L);
 }
 
 /* --- all together ------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "script/vm.h"
 
+#include <glib.h>
 #include <lauxlib.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -78,12 +79,38 @@ static void *resize_block(struct crier_vm *vm, void *block, size_t old, size_t s
     return moved;
 }
 
+/* In virtual time each block has a number in front, counting up: the order in which things were
+ * made (stdlib_order.c). */
+enum { STAMP = 16 };
+
+uint64_t crier_vm_stamp(const void *block)
+{
+    uint64_t stamp;
+    memcpy(&stamp, (const char *)block - STAMP, sizeof stamp);
+    return stamp;
+}
+
+static void *stamped(struct crier_vm *vm, void *ptr, size_t old, size_t size)
+{
+    char *block = ptr ? (char *)ptr - STAMP : NULL;
+    block = block ? resize_block(vm, block, old + STAMP, size + STAMP) : new_block(vm, size + STAMP);
+    if (!block)
+        return NULL;
+    if (!ptr) {
+        uint64_t stamp = ++vm->stamps;
+        memcpy(block, &stamp, sizeof stamp);
+    }
+    return block + STAMP;
+}
+
 static void *allocate(void *ud, void *ptr, size_t osize, size_t nsize)
 {
     struct crier_vm *vm = ud;
     size_t old = ptr ? osize : 0;
     if (nsize == 0) {
-        if (ptr)
+        if (ptr && vm->config.virtual_time)
+            free_block(vm, (char *)ptr - STAMP, old + STAMP);
+        else if (ptr)
             free_block(vm, ptr, old);
         vm->memory_used -= old;
         return NULL;
@@ -91,7 +118,9 @@ static void *allocate(void *ud, void *ptr, size_t osize, size_t nsize)
     size_t used = vm->memory_used - old + nsize;
     if (nsize > old && vm->capped && vm->config.memory > 0 && used > (size_t)vm->config.memory)
         return NULL;
-    void *p = ptr ? resize_block(vm, ptr, old, nsize) : new_block(vm, nsize);
+    void *p = vm->config.virtual_time ? stamped(vm, ptr, old, nsize)
+              : ptr                   ? resize_block(vm, ptr, old, nsize)
+                                      : new_block(vm, nsize);
     if (p) {
         vm->memory_used = used;
         if (used > vm->memory_peak)
@@ -159,8 +188,9 @@ void crier_vm_free(struct crier_vm *vm)
     crier_budget_leave(&b);
     crier_budget_fini(&b);
     for (size_t i = 0; i < vm->file_count; i++)
-        free(vm->files[i]);
+        free(vm->files[i]), free(vm->texts[i]);
     free(vm->files);
+    free(vm->texts);
     for (size_t i = 0; vm->config.lua_path[i]; i++)
         free((char *)vm->config.lua_path[i]);
     free((void *)vm->config.lua_path);
@@ -196,6 +226,8 @@ void crier_vm_add_file(struct crier_vm *vm, const char *path)
             return;
         }
     vm->files = crier_realloc(vm->files, (vm->file_count + 1) * sizeof *vm->files);
+    vm->texts = crier_realloc(vm->texts, (vm->file_count + 1) * sizeof *vm->texts);
+    vm->texts[vm->file_count] = NULL;
     vm->files[vm->file_count++] = name;
 }
 
@@ -208,6 +240,25 @@ static const char *shown_name(const struct crier_vm *vm, const char *path)
     return path;
 }
 
+static const char *overlaid(const struct crier_vm *vm, const char *path)
+{
+    char *real = vm->config.overlay ? realpath(path, NULL) : NULL;
+    const char *text = real ? g_hash_table_lookup(vm->config.overlay, real) : NULL;
+    free(real);
+    return text;
+}
+
+/* For a look at what runs, after the file has changed. */
+static void keep_text(struct crier_vm *vm, const char *path, const struct crier_buf *text)
+{
+    char *real = realpath(path, NULL);
+    for (size_t i = 0; i < vm->file_count; i++) {
+        if (strcmp(vm->files[i], real ? real : path) == 0 && !vm->texts[i])
+            vm->texts[i] = crier_strndup(text->data ? text->data : "", text->len);
+    }
+    free(real);
+}
+
 int crier_vm_load_file(struct crier_vm *vm, lua_State *L, const char *path, const char *name)
 {
     struct crier_buf text = {0};
@@ -216,10 +267,14 @@ int crier_vm_load_file(struct crier_vm *vm, lua_State *L, const char *path, cons
     int status = LUA_ERRERR;
 
     crier_vm_add_file(vm, path);
-    if (crier_file_read(path, SIZE_MAX, &text, &err) != 0) {
+    const char *laid = overlaid(vm, path);
+    if (laid) {
+        crier_buf_puts(&text, laid);
+    } else if (crier_file_read(path, SIZE_MAX, &text, &err) != 0) {
         lua_pushfstring(L, "%s: %s", name ? name : shown_name(vm, path), err.text);
         goto out;
     }
+    keep_text(vm, path, &text);
     snprintf(chunkname, sizeof chunkname, "@%s", name ? name : shown_name(vm, path));
     const char *data = text.data ? text.data : "";
     size_t len = text.len;

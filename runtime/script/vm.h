@@ -52,6 +52,7 @@ struct crier_vm_config {
     bool native_modules;       /**< C modules allowed */
     bool virtual_time;         /**< deterministic: count hook for the budget */
     struct crier_clock *clock;
+    struct _GHashTable *overlay; /**< file -> its text, in place of what is on disk; may be NULL */
     uint64_t seed;             /**< math.random in virtual time */
     const char *callback_name; /**< what messages call the limits; static. NULL: limits.callback, */
     const char *memory_name;   /**< limits.memory */
@@ -81,7 +82,9 @@ struct crier_vm {
     void (*on_stall)(struct crier_vm *vm, const char *what, int64_t us);
     bool loading;              /**< crier_vm_run_file is under way */
     size_t memory_used, memory_peak;
+    uint64_t stamps;           /**< virtual time: blocks made */
     char **files;              /**< every file that was loaded, absolute, for --watch */
+    char **texts;              /**< what they held; NULL: they are no Lua */
     size_t file_count;
     struct crier_call *running; /**< the call whose coroutine is on the C stack now, or NULL */
     unsigned calls;            /**< calls alive */

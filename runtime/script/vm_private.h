@@ -45,4 +45,9 @@ char *crier_lua_stack(lua_State *L);
 int crier_lua_traceback(lua_State *L);
 void crier_call_pool_free(struct crier_vm *vm);
 
+/* stdlib_order.c: pairs, next and tostring in virtual time. */
+void crier_open_order(lua_State *L);
+/* Virtual time: the number of a block that the vm's allocator has made. */
+uint64_t crier_vm_stamp(const void *block);
+
 #endif

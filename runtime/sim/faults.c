@@ -19,6 +19,8 @@ struct sim_fault {
     bool execute;
     const char *scope; /* NULL: not one of Discord's own 429s */
     int64_t retry_after, delay;
+    int64_t from, until; /* monotonic */
+    double chance;
     char *body; /* NULL: Discord's usual one for the status */
     bool raw_body; /* a text, not JSON: what a proxy in front would send */
     struct crier_buf headers;
@@ -110,6 +112,41 @@ static int read_delay(struct sim_fault *fault, const json_t *obj, struct crier_e
     return rc ? crier_err_prefix(err, "fault.delay: ") : 0;
 }
 
+static int read_span(const json_t *obj, const char *key, int64_t *out, struct crier_err *err)
+{
+    const json_t *v = json_object_get(obj, key);
+    int rc = 0;
+    if (!v)
+        return 0;
+    if (json_is_number(v))
+        rc = crier_duration_from_seconds(json_number_value(v), out, err);
+    else if (json_is_string(v))
+        rc = crier_duration_parse(json_string_value(v), out, err);
+    else
+        rc = crier_err_set(err, CRIER_EINVAL, "expected a duration such as \"2s\"");
+    return rc ? crier_err_prefix(err, "fault.%s: ", key) : 0;
+}
+
+static int read_when(struct crier_sim *sim, struct sim_fault *fault, const json_t *obj,
+                     struct crier_err *err)
+{
+    const json_t *chance = json_object_get(obj, "chance");
+    int64_t span = CRIER_NEVER;
+    int rc = read_span(obj, "at", &fault->from, err);
+    if (rc == 0)
+        rc = read_span(obj, "for", &span, err);
+    if (rc != 0)
+        return rc;
+    fault->from += crier_loop_now(sim->loop);
+    fault->until = span == CRIER_NEVER ? CRIER_NEVER : fault->from + span;
+    if (span != CRIER_NEVER && !json_object_get(obj, "times"))
+        fault->times = -1;
+    fault->chance = chance ? json_number_value(chance) : 1;
+    if (chance && (!json_is_number(chance) || !(fault->chance >= 0 && fault->chance <= 1)))
+        return crier_err_set(err, CRIER_EINVAL, "fault.chance: expected a number from 0 to 1");
+    return 0;
+}
+
 static int read_answer(struct sim_fault *fault, const json_t *obj, struct crier_err *err)
 {
     const char *name;
@@ -144,7 +181,8 @@ static int read_answer(struct sim_fault *fault, const json_t *obj, struct crier_
 static int read_match(struct sim_fault *fault, const json_t *obj, struct crier_err *err)
 {
     static const char *const keys[] = {"match",   "times", "do",          "status",  "body",
-                                       "headers", "delay", "retry_after", "execute", "scope"};
+                                       "headers", "delay", "retry_after", "execute", "scope",
+                                       "at",      "for",   "chance"};
     const char *key;
     json_t *value;
     json_object_foreach ((json_t *)obj, key, value) {
@@ -201,6 +239,8 @@ int crier_sim_fault(struct crier_sim *sim, const char *json, struct crier_err *e
         rc = read_delay(fault, obj, err);
     if (!rc)
         rc = read_answer(fault, obj, err);
+    if (!rc)
+        rc = read_when(sim, fault, obj, err);
     json_decref(obj);
     if (rc)
         fault_free(fault);
@@ -211,13 +251,22 @@ int crier_sim_fault(struct crier_sim *sim, const char *json, struct crier_err *e
 
 /* --- taking part --------------------------------------------------------------------------- */
 
+static bool takes_chance(struct crier_sim *sim, double chance)
+{
+    uint64_t drawn = sim_hash(sim->config.seed + ++sim->draws * 0x9e3779b97f4a7c15ULL, "fault");
+    return (double)(drawn >> 11) * 0x1p-53 < chance;
+}
+
 const struct sim_fault *sim_fault_take(struct crier_sim *sim, const char *method, const char *path)
 {
     char line[560];
+    int64_t now = crier_loop_now(sim->loop);
     snprintf(line, sizeof line, "%s %s", method, path);
     for (guint i = 0; i < sim->faults->len; i++) {
         struct sim_fault *fault = sim->faults->pdata[i];
-        if (!fault->times || (fault->match && fnmatch(fault->match, line, FNM_PATHNAME) != 0))
+        if (!fault->times || now < fault->from || now >= fault->until || (fault->match && fnmatch(fault->match, line, FNM_PATHNAME) != 0))
+            continue;
+        if (fault->chance < 1 && !takes_chance(sim, fault->chance))
             continue;
         if (fault->times > 0)
             fault->times--;

@@ -768,6 +768,9 @@ void sim_messages_create(struct sim_call *call)
         remember_nonce(call->sim, key, call->channel, m);
     call->sim->stats.creates++;
     sim_tell_message(call->sim, "MESSAGE_CREATE", call->channel, m);
+    if (call->sim->on_create)
+        call->sim->on_create(call->sim->on_create_arg, call->channel->id,
+                             m->user_mentions + m->role_mentions + m->mention_everyone);
     sim_message_json(call->sim, sim_ok(call), call->channel, m,
                      SIM_WITH_NONCE | SIM_WITH_REFERENCED, call->bot->user);
 out:

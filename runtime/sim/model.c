@@ -49,6 +49,18 @@ struct crier_sim *crier_sim_new(struct crier_loop *loop, const struct crier_sim_
     return sim;
 }
 
+void crier_sim_on_create(struct crier_sim *sim,
+                         void (*fn)(void *arg, uint64_t channel, unsigned pings), void *arg)
+{
+    sim->on_create = fn;
+    sim->on_create_arg = arg;
+}
+
+void crier_sim_move(struct crier_sim *sim, struct crier_loop *loop)
+{
+    sim->loop = loop;
+}
+
 void crier_sim_free(struct crier_sim *sim)
 {
     if (!sim)

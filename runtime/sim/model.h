@@ -152,6 +152,9 @@ struct crier_sim {
     struct sim_nonce *nonce_first, *nonce_last;
     GPtrArray *faults;
     struct sim_gateway *gateway;
+    uint64_t draws; /* of faults that take a chance */
+    void (*on_create)(void *arg, uint64_t channel, unsigned pings);
+    void *on_create_arg;
     struct crier_sim_stats stats;
 };
 

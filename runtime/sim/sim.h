@@ -31,6 +31,8 @@ struct crier_sim_config {
 };
 struct crier_sim *crier_sim_new(struct crier_loop *loop, const struct crier_sim_config *config);
 void crier_sim_free(struct crier_sim *sim);
+/** Go on with another loop of the same clock: the world outlives a host that is started anew. */
+void crier_sim_move(struct crier_sim *sim, struct crier_loop *loop);
 
 /* The world. Names of things not named are made up ("guild 863071397207212052"); adding what is
  * there already renames it. */
@@ -47,6 +49,10 @@ void crier_sim_user_dms(struct crier_sim *sim, uint64_t id, bool accept);
  *  MANAGE_MESSAGES. CRIER_EINVAL for another name, CRIER_ENOTFOUND for an unknown channel. */
 CRIER_CHECK int crier_sim_deny(struct crier_sim *sim, uint64_t channel, const char *permission,
                                bool deny, struct crier_err *err);
+/** fn is called for each message that comes to be; pings: how many users and roles it mentions so
+ *  that they are told, everyone counting as one. NULL: nobody wants to know. */
+void crier_sim_on_create(struct crier_sim *sim, void (*fn)(void *arg, uint64_t channel,
+                                                           unsigned pings), void *arg);
 /** Whether there is a guild, channel or user with this id. */
 bool crier_sim_knows(const struct crier_sim *sim, uint64_t id);
 /** A world file: {"bots":[{token,name,user?}],"guilds":[{id,name,channels:[{id,name,type,
@@ -78,6 +84,10 @@ void crier_sim_any_token(struct crier_sim *sim, bool accept);
  *                              `delay` too
  *  execute      with "status": true executes the request first (a 504 whose work was done)
  *  scope        a 429 as Discord's: "user", "global" or "shared", with `retry_after` seconds
+ *
+ *  at           from so long after the fault was added; a duration
+ *  for          and for so long; `times` is then -1 unless told
+ *  chance       0 to 1: whether it takes a request that it could take, drawn from the seed
  *
  *  Those of the gateway have keys of their own:
  *

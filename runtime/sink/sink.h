@@ -50,28 +50,6 @@ struct crier_text_functions {
     void (*close)(void *fn);
 };
 
-/** What a driver may know about where it runs. Borrowed; outlives the sink. */
-struct crier_sink_env {
-    struct crier_clock *clock;
-    const struct crier_zone *zone; /**< the config's time zone */
-    const char *folder;            /**< the script's folder: relative paths resolve against it */
-    const char *state_folder;      /**< spools and the like go to <state_folder>/sinks */
-    bool sim;
-    const char *const *sim_allow; /**< hosts that may be reached in --sim nevertheless; ends with
-                                       NULL; NULL: none */
-    const struct crier_text_functions *texts; /**< NULL: no script, no functions */
-    bool read_only; /**< a client command reads what is stored: no write comes, and opening changes
-                         nothing on disk (another process may be writing) */
-};
-
-/** [any] Whether a sink may talk to this host: in --sim only to this machine (localhost, 127.0.0.0/8,
- *  ::1, also in brackets) and to those of sim_allow. CRIER_EDENIED: "refused in --sim: ..."; `write`
- *  answers RETRY_LATER with it, which is recorded. */
-CRIER_CHECK int crier_sink_may_reach(const struct crier_sink_env *env, const char *host,
-                                     struct crier_err *err);
-/** [any] Whether a host's name or address is this machine's. */
-bool crier_sink_is_local(const char *host);
-
 /** What a driver says of the batch that it was given. */
 enum crier_verdict {
     CRIER_WRITTEN,      /**< all of it is stored */
@@ -86,6 +64,34 @@ enum crier_verdict {
                              records stay valid until then, nothing else is called but `idle`,
                              `reopen` and `close` (which gives the batch up without an answer) */
 };
+
+/** What a driver may know about where it runs. Borrowed; outlives the sink. */
+struct crier_sink_env {
+    struct crier_clock *clock;
+    const struct crier_zone *zone; /**< the config's time zone */
+    const char *folder;            /**< the script's folder: relative paths resolve against it */
+    const char *state_folder;      /**< spools and the like go to <state_folder>/sinks */
+    bool sim;
+    const char *const *sim_allow; /**< hosts that may be reached in --sim nevertheless; ends with
+                                       NULL; NULL: none */
+    const struct crier_text_functions *texts; /**< NULL: no script, no functions */
+    bool dry; /**< virtual time: nothing is written anywhere, see crier_sink_dry */
+    /** Virtual time: whether a fault is due in place of a write of this sink; then the verdict, and
+     *  how many records are stored nevertheless. NULL: none ever. */
+    bool (*fault)(void *arg, const char *sink, size_t count, enum crier_verdict *verdict,
+                  size_t *done, struct crier_err *err);
+    void *fault_arg;
+    bool read_only; /**< a client command reads what is stored: no write comes, and opening changes
+                         nothing on disk (another process may be writing) */
+};
+
+/** [any] Whether a sink may talk to this host: in --sim only to this machine (localhost, 127.0.0.0/8,
+ *  ::1, also in brackets) and to those of sim_allow. CRIER_EDENIED: "refused in --sim: ..."; `write`
+ *  answers RETRY_LATER with it, which is recorded. */
+CRIER_CHECK int crier_sink_may_reach(const struct crier_sink_env *env, const char *host,
+                                     struct crier_err *err);
+/** [any] Whether a host's name or address is this machine's. */
+bool crier_sink_is_local(const char *host);
 
 struct crier_sink; /* opaque, refcounted: generations share sinks that a reload kept */
 
@@ -162,6 +168,11 @@ extern const struct crier_sink_driver *crier_sink_drivers[];
 CRIER_CHECK int crier_sink_driver_add(const struct crier_sink_driver *driver,
                                       struct crier_err *err);
 const struct crier_sink_driver *crier_sink_driver_find(const char *kind); /**< NULL: none */
+
+/** The kind as it is in a dry run: it keeps the last records in memory, where queries find them,
+ *  takes what the kind takes, and touches no file and no network. A kind that cannot be read cannot
+ *  be read here either; its methods answer that this is a dry run. Lives as long as the process. */
+const struct crier_sink_driver *crier_sink_dry(const struct crier_sink_driver *driver);
 
 /** The options that every sink has: name kinds level queue overflow batch flush durable sync spool
  *  retry.times retry.delay fallback. */

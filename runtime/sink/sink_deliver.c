@@ -63,8 +63,12 @@ static int64_t tell_rejects(struct crier_sink *s, int64_t now, bool all)
     s->rejects_told = now;
     memcpy(text, s->reject_text, sizeof text);
     pthread_mutex_unlock(&s->tell_lock);
+    /* A folder for temporary files would make two runs differ. */
+    const char *place = !s->dead_path                        ? "no file"
+                        : crier_clock_is_virtual(s->env->clock) ? strrchr(s->dead_path, '/') + 1
+                                                             : s->dead_path;
     crier_sink_tell(s, "rejected", "%" PRIu64 " record%s rejected: %s (kept in %s)", rejects,
-                    plural(rejects), text, s->dead_path ? s->dead_path : "no file");
+                    plural(rejects), text, place);
     return CRIER_NEVER;
 }
 
@@ -262,7 +266,10 @@ static void write_batch(struct crier_sink *s, struct crier_record *const *record
     s->pending = true;
     s->answered = false;
     pthread_mutex_unlock(&s->lock);
-    answer.verdict = s->driver->write(s->self, records, count, &answer.done, &answer.err);
+    const struct crier_sink_env *env = s->env;
+    if (!env->fault || !env->fault(env->fault_arg, s->name, count, &answer.verdict, &answer.done,
+                                   &answer.err))
+        answer.verdict = s->driver->write(s->self, records, count, &answer.done, &answer.err);
     if (answer.verdict == CRIER_PENDING)
         return;
     pthread_mutex_lock(&s->lock);

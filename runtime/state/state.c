@@ -56,6 +56,7 @@ struct batch {
 struct crier_state {
     char *path;
     bool read_only;
+    bool memory; /* there is no file: no batches, no worker */
     sqlite3 *db; /* the opener's, then the worker's, then the closer's */
     sqlite3_stmt *upsert, *delete;
 
@@ -523,6 +524,26 @@ out:
     return rc;
 }
 
+int crier_state_open_memory(const char *folder, struct crier_state **out, struct crier_err *err)
+{
+    struct crier_err why = {0};
+    struct crier_state *state = NULL;
+    int rc = folder ? crier_state_open(folder, true, &state, &why) : CRIER_ENOTFOUND;
+    if (rc != 0 && rc != CRIER_ENOTFOUND) {
+        *err = why;
+        return rc;
+    }
+    if (rc != 0) {
+        state = crier_calloc(1, sizeof *state);
+        state->sections = g_hash_table_new_full(g_str_hash, g_str_equal, free, free_section);
+        pthread_mutex_init(&state->lock, NULL);
+    }
+    state->read_only = false;
+    state->memory = true;
+    *out = state;
+    return 0;
+}
+
 /* --- writing behind ------------------------------------------------------------------------ */
 
 static int write_change(const struct crier_state *state, const struct change *c)
@@ -639,6 +660,8 @@ void crier_state_start(struct crier_state *state, struct crier_loop *loop)
 {
     assert(!state->read_only);
     state->loop = loop;
+    if (state->memory)
+        return;
     state->worker = crier_worker_start(loop, "crier-state", step, state);
 }
 
@@ -648,7 +671,7 @@ void crier_state_close(struct crier_state *state)
         return;
     if (state->worker)
         crier_worker_stop(state->worker);
-    if (!state->read_only && flush(state) != 0)
+    if (!state->read_only && !state->memory && flush(state) != 0)
         fprintf(stderr, "crier: %u changes of state are lost: %s\n",
                 g_hash_table_size(state->pending->index), state->stats.last_error);
     state_free(state);
@@ -711,10 +734,31 @@ static char *shared_key(struct crier_state *state, const char *section, const ch
     return g_ref_string_new(key);
 }
 
+static void put_memory(struct crier_state *state, const char *section, const char *key,
+                       const char *json, void (*done)(void *arg, int rc), void *arg)
+{
+    GHashTable *entries = section_of(state, section, json != NULL);
+    state->stats.puts++;
+    if (json)
+        g_hash_table_insert(entries, shared_key(state, section, key),
+                            value_new(json, strlen(json)));
+    else if (entries)
+        g_hash_table_remove(entries, key);
+    if (done) {
+        struct batch *written = batch_new();
+        batch_done(written, done, arg);
+        tell_soon(state, written, 0);
+    }
+}
+
 void crier_state_put(struct crier_state *state, const char *section_name, const char *key_text,
                      const char *json, void (*done)(void *arg, int rc), void *arg)
 {
     assert(!state->read_only);
+    if (state->memory) {
+        put_memory(state, section_name, key_text, json, done, arg);
+        return;
+    }
     const char *section = g_intern_string(section_name);
     char *key = shared_key(state, section, key_text);
     struct value *old = find(state, section, key);

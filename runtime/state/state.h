@@ -30,6 +30,10 @@ struct crier_state; /* opaque */
  * and nothing may be put; CRIER_ENOTFOUND when there is no state yet. */
 CRIER_CHECK int crier_state_open(const char *folder, bool read_only, struct crier_state **out,
                                  struct crier_err *err);
+/** A store in memory, for virtual time. It begins with what the state in a folder has, which is only
+ *  read; NULL, or no state there: empty. */
+CRIER_CHECK int crier_state_open_memory(const char *folder, struct crier_state **out,
+                                        struct crier_err *err);
 /** Start writing behind. */
 void crier_state_start(struct crier_state *state, struct crier_loop *loop);
 /** Write what is left, stop the worker, close. Changes that cannot be written are told on stderr.
