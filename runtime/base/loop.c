@@ -156,6 +156,15 @@ void crier_timer_stop(struct crier_loop *loop, struct crier_timer *timer)
         settle(loop, i, last);
 }
 
+void crier_timer_move(struct crier_loop *from, struct crier_loop *to, struct crier_timer *timer)
+{
+    if (!timer->index)
+        return;
+    int64_t due = timer->due;
+    crier_timer_stop(from, timer);
+    crier_timer_at(to, timer, due);
+}
+
 static int64_t next_timer(const struct crier_loop *loop)
 {
     return loop->armed ? loop->heap[0].key : CRIER_NEVER;

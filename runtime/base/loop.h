@@ -48,6 +48,8 @@ void crier_timer_at(struct crier_loop *loop, struct crier_timer *timer, int64_t 
 void crier_timer_in(struct crier_loop *loop, struct crier_timer *timer, int64_t delay_us);
 /** Disarm; harmless when not armed. */
 void crier_timer_stop(struct crier_loop *loop, struct crier_timer *timer);
+/** From one loop to another of the same clock, as it is armed. */
+void crier_timer_move(struct crier_loop *from, struct crier_loop *to, struct crier_timer *timer);
 static inline bool crier_timer_armed(const struct crier_timer *timer)
 {
     return timer->index != 0;

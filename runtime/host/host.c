@@ -855,7 +855,9 @@ int crier_host_close(struct crier_host *host)
         host->http->ops->free(host->http);
     if (host->sim_server)
         crier_sim_server_stop(host->sim_server);
-    if (host->sim && !host->config->virt)
+    if (host->sim && host->config->virt)
+        crier_sim_move(host->sim, host->config->virt->rest);
+    else if (host->sim)
         crier_sim_free(host->sim);
     if (host->state) {
         char text[32];

@@ -40,6 +40,7 @@ struct crier_host_embed {
 struct crier_host_virtual {
     uint64_t seed;         /**< of all that is drawn: periods, ids, math.random, jitter */
     struct crier_sim *sim; /**< what it talks to; borrowed, goes on when the host has ended */
+    struct crier_loop *rest; /**< the simulator's loop while no host runs */
     bool dry;              /**< sinks keep what they get in memory (crier_sink_dry) */
     bool forgets;          /**< the state is in memory; nothing is written to the state folder but
                                 what sinks spill */

@@ -381,6 +381,7 @@ int crier_lab_start(struct crier_lab *lab)
     int code;
     lab->virt = (struct crier_host_virtual){.seed = lab->config.seed + lab->starts++ * 0x9e37,
                                             .sim = lab->sim,
+                                            .rest = lab->idle_loop,
                                             .dry = !lab->config.sinks,
                                             .forgets = lab->own_folder,
                                             .state_from = lab->state_from,
@@ -401,8 +402,6 @@ int crier_lab_start(struct crier_lab *lab)
                                                   .embed = &lab->embed,
                                                   .virt = &lab->virt};
     lab->host = crier_host_open(&lab->host_config, &code);
-    if (!lab->host)
-        crier_sim_move(lab->sim, lab->idle_loop);
     return code;
 }
 
@@ -416,7 +415,7 @@ static void turn(struct crier_lab *lab, int64_t until)
         if (lab->host)
             crier_loop_run(crier_host_loop(lab->host), to);
         else
-            crier_clock_advance_to(lab->clock, to);
+            crier_loop_run(lab->idle_loop, to);
         if (to == until || (lab->host && crier_host_stopping(lab->host)))
             return;
         int64_t by = f->by;
@@ -445,7 +444,6 @@ void crier_lab_stop(struct crier_lab *lab, bool in_order)
     }
     crier_host_close(lab->host);
     lab->host = NULL;
-    crier_sim_move(lab->sim, lab->idle_loop);
 }
 
 int crier_lab_reload(struct crier_lab *lab, struct crier_buf *diff)

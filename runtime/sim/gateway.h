@@ -106,6 +106,9 @@ CRIER_CHECK int sim_event_apply(struct crier_sim *sim, const json_t *event, stru
 CRIER_CHECK int sim_event_schedule(struct crier_sim *sim, const json_t *event,
                                    struct crier_err *err);
 
+/** Their timers go to the loop that sim has now. */
+void sim_events_move(struct crier_sim *sim, struct crier_loop *from);
+
 /* gateway_faults.c */
 enum sim_occasion {
     SIM_ON_CONNECT,

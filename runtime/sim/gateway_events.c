@@ -706,6 +706,13 @@ int sim_event_schedule(struct crier_sim *sim, const json_t *obj, struct crier_er
     return 0;
 }
 
+void sim_events_move(struct crier_sim *sim, struct crier_loop *from)
+{
+    GPtrArray *list = sim->gateway->scheduled;
+    for (guint i = 0; i < list->len; i++)
+        crier_timer_move(from, sim->loop, &((struct scheduled *)list->pdata[i])->timer);
+}
+
 void sim_events_fini(struct crier_sim *sim)
 {
     GPtrArray *list = sim->gateway->scheduled;

@@ -58,7 +58,11 @@ void crier_sim_on_create(struct crier_sim *sim,
 
 void crier_sim_move(struct crier_sim *sim, struct crier_loop *loop)
 {
+    struct crier_loop *from = sim->loop;
     sim->loop = loop;
+    for (struct sim_session *s = sim->gateway->sessions; s; s = s->next)
+        crier_timer_move(from, loop, &s->expiry);
+    sim_events_move(sim, from);
 }
 
 void crier_sim_free(struct crier_sim *sim)
