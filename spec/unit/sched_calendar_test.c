@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/ulid.h"
+#include "rounds.h"
 #include "sched/calendar.h"
 
 #define MINUTE (60 * CRIER_S)
@@ -269,6 +270,8 @@ static void walker(void **state)
     for (size_t i = 0; i < CRIER_COUNT(spans); i++) {
         struct crier_zone *z = zone(spans[i].zone);
         for (size_t k = 0; k < CRIER_COUNT(rules); k++) {
+            if ((i + k) % 10 >= ROUNDS(10)) /* each rule in one zone, each zone by some rules */
+                continue;
             int64_t to = at(spans[i].to, z), from = at(spans[i].from, z);
             if (rules[k].elapsed && to - from > 60 * DAY) {
                 /* The dense ones around each change of the clocks only. */
@@ -694,7 +697,7 @@ static void noise(void **state)
     crier_rng_seed(&rng, 7);
     struct crier_zone *z = zone("Europe/Ljubljana");
     int good = 0;
-    for (int i = 0; i < 60000; i++) {
+    for (int i = 0; i < ROUNDS(60000); i++) {
         struct crier_buf b = {0};
         int cycle = (int)crier_rng_range(&rng, 0, 7);
         crier_buf_puts(&b, cycle == 7 ? "cron" : crier_cycle_adverbs[cycle]);
@@ -725,7 +728,7 @@ static void noise(void **state)
         crier_calendar_unref(c);
         crier_buf_fini(&b);
     }
-    assert_true(good > 3000);
+    assert_true(good > ROUNDS(3000));
     crier_zone_unref(z);
 }
 

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "rounds.h"
 #include "script/srcmap.h"
 
 /* Takes the first '@' out of the text and says where it was. */
@@ -251,7 +252,7 @@ static void a_long_file_is_read_in_linear_time(void **state)
                                         "x(crier.daily) ", "(crier.daily ", "local d = crier.daily ",
                                         "--[[", "]=", "a.", "function "};
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        size_t n = strlen(units[i]), count = 4000000 / n;
+        size_t n = strlen(units[i]), count = ROUNDS(2000000) / n;
         char *text = malloc(n * count);
         for (size_t j = 0; j < count; j++)
             memcpy(text + j * n, units[i], n);
@@ -292,7 +293,7 @@ static void mutated_files_do_no_harm(void **state)
     static const char bytes[] = "{}()[]=\"'\\-.,;:\n\r\0 azfdounti#9";
     static const char *const paths[] = {"messages.1.data.2", "logging", "x.y[3]", "1", "..", ""};
     uint32_t seed = 12345;
-    for (int round = 0; round < 20000; round++) {
+    for (int round = 0; round < ROUNDS(20000); round++) {
         size_t len = sizeof text - 1;
         char *copy = malloc(len); /* exact size: an access behind it is seen */
         memcpy(copy, text, len);

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 
 #include "base/ulid.h"
+#include "rounds.h"
 #include "sink/dayfile.h"
 #include "sink/dayscan.h"
 
@@ -108,7 +109,7 @@ static void test_every_write_leaves_it_valid(void **state)
 {
     (void)state;
     struct crier_dayfile *f = new_file(PAGE);
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < ROUNDS(2000); i++) {
         size_t size = 160 + crier_rng_next(&rng) % 700;
         if (i % 7 == 0) /* with its comma just a page, one less, one more, and so on */
             size = PAGE - 8 + crier_rng_next(&rng) % 16;
@@ -126,7 +127,7 @@ static void test_every_write_leaves_it_valid(void **state)
         free(text);
     }
     finish(f);
-    assert_entries(path, 2000);
+    assert_entries(path, ROUNDS(2000));
     crier_dayfile_free(f);
 }
 
@@ -136,7 +137,7 @@ static void test_batches(void **state)
     struct crier_dayfile *f = new_file(PAGE);
     long total = 0;
     for (int i = 0; i < 60; i++) {
-        size_t count = crier_rng_next(&rng) % 200;
+        size_t count = crier_rng_next(&rng) % ROUNDS(200);
         begin(f);
         for (size_t k = 0; k < count; k++)
             add(f, k % 90 == 3 ? 9000 : 160 + crier_rng_next(&rng) % 1500);
@@ -397,7 +398,7 @@ static void test_two_writers(void **state)
     (void)state;
     struct crier_dayfile *f[2] = {new_file(PAGE), new_file(PAGE)};
     long total = 0;
-    for (int i = 0; i < 400; i++) {
+    for (int i = 0; i < ROUNDS(400); i++) {
         struct crier_dayfile *w = f[crier_rng_next(&rng) % 2];
         begin(w);
         size_t n = 1 + crier_rng_next(&rng) % 3;

@@ -167,6 +167,27 @@ static void test_change_on_a_full_disk(void **state)
     crier_clock_free(clock);
 }
 
+/** A number that a child raises and its parent reads. */
+static _Atomic long *shared_counter(void)
+{
+    _Atomic long *counter =
+        mmap(NULL, sizeof *counter, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(counter != MAP_FAILED);
+    return counter;
+}
+
+/** Kills the child after `delay`; `progress`: which begins when it has raised the counter. */
+static void kill_at_work(pid_t pid, _Atomic long *counter, bool progress, int64_t delay)
+{
+    for (long before = *counter; progress && *counter == before;) {
+        assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+        nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+    }
+    nanosleep(&(struct timespec){.tv_nsec = (long)(delay * 1000)}, NULL);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
 /* Killed at any moment, each file holds all of its records, all changed or none. */
 static void test_kill_while_changing(void **state)
 {
@@ -176,7 +197,8 @@ static void test_kill_while_changing(void **state)
     struct crier_clock *clock = crier_clock_virtual(START);
     struct crier_rng rng;
     struct rig rig;
-    long changes = 0;
+    long seen = 0;
+    _Atomic long *changes = shared_counter();
     crier_rng_seed_system(&rng);
     rig_open(&rig, &DRIVER, clock, "max_size", (int64_t)50000, NULL);
     for (int i = 0; i < COUNT; i++) {
@@ -194,11 +216,10 @@ static void test_kill_while_changing(void **state)
             for (int n = 0;; n++) {
                 snprintf(fields, sizeof fields, "{\"x\":%d}", k * 1000 + n % 1000);
                 change(&other, &all, fields);
+                ++*changes;
             }
         }
-        nanosleep(&(struct timespec){.tv_nsec = (long)crier_rng_range(&rng, 0, 20000000)}, NULL);
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
+        kill_at_work(pid, changes, k % 4 == 0, crier_rng_range(&rng, 0, 20 * CRIER_MS));
         struct crier_err err = {0};
         size_t count;
         struct crier_record **hits = query_all(&rig, &count, &err);
@@ -209,13 +230,14 @@ static void test_kill_while_changing(void **state)
             struct crier_value x;
             char scratch[32];
             assert_memory_equal(crier_record_id_bytes(hits[i]), crier_record_id_bytes(want), 16);
-            changes += crier_record_get(hits[i], "x", &x, scratch) && x.i >= k * 1000;
+            seen += crier_record_get(hits[i], "x", &x, scratch) && x.i >= k * 1000;
             crier_record_unref(want);
             crier_record_unref(hits[i]);
         }
         free(hits);
     }
-    assert_true(changes > 0);
+    assert_true(seen > 0);
+    munmap((void *)changes, sizeof *changes);
     assert_int_equal(change(&rig, &all, "{\"x\":7}"), COUNT);
     rig_close(&rig);
     crier_clock_free(clock);
@@ -280,15 +302,13 @@ static void write_forever(struct rig *rig, _Atomic long *acked, uint64_t seed)
 static void test_kill(void **state)
 {
     (void)state;
-    _Atomic long *acked =
-        mmap(NULL, sizeof *acked, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    _Atomic long *acked = shared_counter();
     struct crier_clock *clock = crier_clock_virtual(START);
     struct crier_rng rng;
     struct rig rig;
     crier_rng_seed_system(&rng);
     *acked = 0;
     for (int i = 0; i < KILLS; i++) {
-        long before = *acked;
         uint64_t seed = crier_rng_next(&rng);
         pid_t pid = fork();
         assert_true(pid >= 0);
@@ -296,11 +316,7 @@ static void test_kill(void **state)
             rig_open(&rig, &DRIVER, clock, "max_size", (int64_t)150000, NULL);
             write_forever(&rig, acked, seed);
         }
-        while (i % 4 == 0 && *acked == before)
-            nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
-        nanosleep(&(struct timespec){.tv_nsec = (long)crier_rng_range(&rng, 0, 3000000)}, NULL);
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
+        kill_at_work(pid, acked, i % 4 == 0, crier_rng_range(&rng, 0, 3 * CRIER_MS));
         if (i % 10 == 9 && exists(LIVE)) { /* and what a torn write leaves, for sure */
             size_t len;
             char *text = slurp(LIVE, &len);
