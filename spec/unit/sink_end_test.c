@@ -54,7 +54,8 @@ static void answers_later(void **state)
 
 static void *answer_soon(void *arg)
 {
-    usleep(20000);
+    while (atomic_load(&fake_named("a")->first_batch) == 0)
+        usleep(1000);
     crier_sink_answer(arg, CRIER_WRITTEN, 0, NULL);
     return NULL;
 }
