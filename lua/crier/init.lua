@@ -123,6 +123,23 @@ function sink:filter(conditions)
   return setmetatable({ sink = self, conditions = conditions or {} }, meta)
 end
 
+-- A task's own log: a logger whose records name the task, and a filter that finds what is of it.
+local context = crier._task_context
+crier._task_context = nil
+
+function context.log(ctx)
+  local log = crier.log.child("task." .. ctx.task, { task_name = ctx.task, run_id = ctx.run_id })
+  function log.filter(self, conditions)
+    if self ~= log or conditions ~= nil and type(conditions) ~= "table" then
+      error("ctx.log:filter takes a table of conditions: ctx.log:filter { action = \"fail\" }", 2)
+    end
+    local mine = { task_name = ctx.task }
+    for key, value in pairs(conditions or {}) do mine[key] = value end
+    return context._sink():filter(mine)
+  end
+  return log
+end
+
 -- The original's form of a SQL Server: a call like crier.sink.sql { dsn = ..., user, password }.
 function crier.LoggerSQL(username, password, server, database)
   for _, value in ipairs { username or false, server or false, database or false } do

@@ -57,6 +57,11 @@ struct crier_generation *crier_host_current(struct crier_host *host)
     return host->current;
 }
 
+struct crier_tasker *crier_host_tasker(struct crier_host *host)
+{
+    return host->tasker;
+}
+
 struct crier_rng *crier_host_rng(struct crier_host *host)
 {
     return &host->rng;
@@ -79,6 +84,11 @@ void crier_host_new_id(struct crier_host *host, int64_t now, unsigned char out[1
 
 /* --- records ----------------------------------------------------------------------------- */
 
+const char *crier_host_node(const struct crier_host *host)
+{
+    return host->source.node;
+}
+
 /* Sequence numbers go on after a restart: a range is reserved ahead, so that a crash only leaves
  * a gap. */
 static void reserve_seq(struct crier_host *host)
@@ -96,6 +106,13 @@ void crier_host_observe(struct crier_host *host, struct crier_record *record)
     const struct crier_host_virtual *v = host->config->virt;
     if (v && v->on_record)
         v->on_record(v->arg, record);
+}
+
+void crier_host_seq_from(struct crier_host *host, uint64_t seq)
+{
+    if (host->source.seq < seq)
+        host->source.seq = seq;
+    reserve_seq(host);
 }
 
 struct crier_sink *crier_host_emit(struct crier_host *host, struct crier_record *record)
@@ -279,6 +296,16 @@ static void hook_done(void *arg, lua_State *L, const struct crier_call_end *end)
         crier_loop_post(host->loop, crier_host_check_idle, host);
 }
 
+bool crier_host_has_hook(const struct crier_host *host, const char *event)
+{
+    const struct crier_generation *gen = host->current;
+    for (guint i = 0; gen && i < gen->hooks->len; i++) {
+        if (strcmp(((const struct crier_hook *)gen->hooks->pdata[i])->event, event) == 0)
+            return true;
+    }
+    return false;
+}
+
 void crier_host_hook(struct crier_host *host, const char *event,
                      void (*push)(lua_State *L, void *arg), void *arg)
 {
@@ -350,11 +377,12 @@ void crier_host_check_idle(void *arg)
 {
     struct crier_host *host = arg;
     if (host->stopping &&
-        (host->over || (crier_poster_pending(host->poster) == 0 && !calls_alive(host))))
+        (host->over || (crier_poster_pending(host->poster) == 0 &&
+                        crier_tasker_pending(host->tasker) == 0 && !calls_alive(host))))
         finish_stop(host);
 }
 
-static void on_poster_idle(void *arg)
+static void on_idle(void *arg)
 {
     struct crier_host *host = arg;
     if (host->stopping)
@@ -372,6 +400,7 @@ static void on_stop_over(struct crier_timer *timer)
     /* Cut off what is under way; that ends within moments, and is waited for. */
     host->cut_off = true;
     crier_poster_cancel(host->poster, NULL);
+    crier_tasker_cancel(host->tasker, NULL, "shutdown");
     crier_vm_cancel_all(host->current->vm);
     for (guint i = 0; i < host->draining->len; i++)
         crier_vm_cancel_all(((struct crier_generation *)host->draining->pdata[i])->vm);
@@ -391,6 +420,7 @@ void crier_host_stop(struct crier_host *host, int code)
     host->stop_by =
         crier_loop_now(host->loop) + (host->current ? host->current->config.limits.stop : 0);
     crier_poster_drop_waiting(host->poster);
+    crier_tasker_stop(host->tasker);
     host->stop_timer.fire = on_stop_over;
     crier_timer_in(host->loop, &host->stop_timer,
                    host->current ? host->current->config.limits.stop : 0);
@@ -581,6 +611,7 @@ static void on_clock_set(void *arg, int64_t jump_us)
                       crier_duration_text(jump_us < 0 ? -jump_us : jump_us, text));
     if (host->current)
         crier_poster_clock_set(host->poster, host->current, jump_us);
+    crier_tasker_clock_set(host->tasker, jump_us);
 }
 
 static void on_changed(void *arg)
@@ -616,8 +647,14 @@ static int host_start(struct crier_host *host)
     host->http = c->virt && c->virt->http ? c->virt->http(c->virt->arg, host->loop)
                                           : crier_transport_curl(host->loop);
     host->poster = crier_poster_new(host);
-    crier_poster_on_idle(host->poster, on_poster_idle, host);
+    crier_poster_on_idle(host->poster, on_idle, host);
     crier_poster_load(host->poster);
+    host->tasker = crier_tasker_new(host);
+    crier_tasker_on_idle(host->tasker, on_idle, host);
+    if (crier_tasker_load(host->tasker, host->state_folder, &err) != 0) {
+        code = say(host, "", &err, EXIT_CONFIG);
+        goto fail;
+    }
 
     int errors = gen->diags.errors;
     struct crier_build build = crier_host_build(host);
@@ -772,6 +809,7 @@ static void host_end(struct crier_host *host)
         }
         crier_vm_cancel_all(host->current->vm);
         crier_poster_retire(host->poster, host->current);
+        crier_tasker_retire(host->tasker, host->current);
         crier_state_tables_save(host->current);
         crier_timer_stop(host->loop, &host->current->state_timer);
         crier_timer_stop(host->loop, &host->current->route_timer);
@@ -874,6 +912,7 @@ int crier_host_close(struct crier_host *host)
     }
     crier_loop_free(host->loop);
     crier_poster_free(host->poster);
+    crier_tasker_free(host->tasker);
     if (host->source.node) {
         crier_builder_fini(&host->builder);
         crier_builder_fini(&host->spare);

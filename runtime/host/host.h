@@ -118,6 +118,12 @@ struct crier_sink *crier_host_emit(struct crier_host *host, struct crier_record 
 void crier_host_observe(struct crier_host *host, struct crier_record *record);
 /** A fresh id, of those that records have. */
 void crier_host_new_id(struct crier_host *host, int64_t now, unsigned char out[16]);
+/** The next record's number is above this one. */
+void crier_host_seq_from(struct crier_host *host, uint64_t seq);
+/** The name of this host in its records. */
+const char *crier_host_node(const struct crier_host *host);
+/** Whether any hook of this name is there. */
+bool crier_host_has_hook(const struct crier_host *host, const char *event);
 /** A system record: logger "system", the text formatted. */
 void crier_host_system(struct crier_host *host, enum crier_level level, const char *what,
                        const char *fmt, ...) CRIER_PRINTF(4, 5);

@@ -16,6 +16,7 @@
 #include "host/watch.h"
 #include "script/declare.h"
 #include "script/message.h"
+#include "script/task.h"
 
 /* Exit codes: README.md, Commands. */
 enum {
@@ -60,6 +61,7 @@ struct crier_host {
     uint64_t seq_reserved;
     struct crier_rng rng;
     struct crier_poster *poster;
+    struct crier_tasker *tasker;
     GPtrArray *bots, *old_bots;
     struct crier_generation *current;
     GPtrArray *draining; /* retired generations that have not ended, oldest first */

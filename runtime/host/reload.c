@@ -36,6 +36,7 @@ static void terminate(struct crier_host *host, struct crier_generation *gen)
 {
     crier_generation_ref(gen);
     crier_poster_cancel(host->poster, gen);
+    crier_tasker_cancel(host->tasker, gen, "reload: limits.drain is over");
     crier_vm_cancel_all(gen->vm);
     crier_generation_unref(gen);
 }
@@ -53,6 +54,7 @@ static void retire(struct crier_host *host, struct crier_generation *gen)
 {
     gen->retired = true;
     crier_poster_retire(host->poster, gen);
+    crier_tasker_retire(host->tasker, gen);
     gen->drain_timer.fire = on_drain_over;
     if (gen->config.limits.drain)
         crier_timer_in(host->loop, &gen->drain_timer, gen->config.limits.drain);
@@ -169,6 +171,7 @@ void crier_host_swap(struct crier_host *host, struct crier_generation *gen)
         retire(host, old);
     }
     crier_poster_adopt(host->poster, gen, old == NULL);
+    crier_tasker_adopt(host->tasker, gen, old == NULL);
     crier_state_tables_save(gen);
     if (host->watch)
         crier_watch_files(host->watch, gen->vm->files, gen->vm->file_count);

@@ -302,7 +302,7 @@ static void judge_every(const struct judge *j, const struct crier_cond *c, struc
     history_of(j, NULL, &h, p);
     struct crier_did last = newest(&h, c->actions, &which);
     int64_t first = f->since ? f->since : f->now;
-    int64_t due = last.seq ? plus(which == CRIER_RUN ? run_due(&h) : last.time,
+    int64_t due = last.seq ? plus((which == CRIER_RUN ? run_due(&h) : last.time) + last.set,
                                   c->span + jitter(c->jitter, last.seq))
                   : c->wait ? plus(first, c->span)
                             : least(first, f->now);
@@ -504,7 +504,7 @@ static void judge_retry(const struct judge *j, const struct crier_cond *c, struc
         wait *= pow(c->factor, (double)(h.fails - 1));
     if (c->most && wait > (double)c->most)
         wait = (double)c->most;
-    int64_t due = wait >= 9e18 ? CRIER_NEVER : plus(last.time, (int64_t)wait);
+    int64_t due = wait >= 9e18 ? CRIER_NEVER : plus(last.time + last.set, (int64_t)wait);
     bool truth = f->now >= due;
     set(p, truth, truth ? due : f->now, truth ? CRIER_NEVER : due);
     if (p->why)

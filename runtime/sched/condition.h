@@ -44,6 +44,8 @@ extern const char *const crier_action_names[]; /**< "run" .. "crash" */
 struct crier_did {
     uint64_t seq; /**< 0: never */
     int64_t time;
+    int64_t set; /**< by how much the clock has been set since: durations go by time + set, what is
+                      on the calendar by time */
 };
 
 /** What a task has done so far. */

@@ -176,7 +176,9 @@ static const struct crier_option secret_options[] = {
 };
 
 extern const struct crier_option crier_embed_options[], crier_file_options[], crier_route_options[];
-extern const size_t crier_embed_count, crier_file_count, crier_route_count;
+extern const struct crier_option crier_task_options[], crier_group_options[];
+extern const size_t crier_embed_count, crier_file_count, crier_route_count, crier_task_count,
+    crier_group_count;
 
 const struct crier_topic *crier_topics(size_t *count)
 {
@@ -202,6 +204,9 @@ const struct crier_topic *crier_topics(size_t *count)
             {"EMBED", "an embed", crier_embed_options, crier_embed_count},
             {"FILE", "a file to attach", crier_file_options, crier_file_count},
             {"route", "a routing rule", crier_route_options, crier_route_count},
+            {"task", "work that runs when a condition is true", crier_task_options,
+             crier_task_count},
+            {"group", "tasks with something in common", crier_group_options, crier_group_count},
             {"event", "the beginning of work that changes something", crier_event_options,
              crier_event_count},
             {"event.finish", "its end: ev:finish { ... }", crier_finish_options,
@@ -852,7 +857,8 @@ static int l_user(lua_State *L)
 
 static const char *const hook_names[] = {
     "start",           "stop",      "reload",  "reload.failed", "message.sent", "message.failed",
-    "message.skipped", "sink.down", "sink.up",
+    "message.skipped", "sink.down", "sink.up", "task.run", "task.success", "task.fail",
+    "task.terminate", "task.inaction", "task.crash",
 };
 
 static int l_on(lua_State *L)

@@ -24,6 +24,8 @@
 #define CRIER_MT_RECORD "crier.record"
 #define CRIER_MT_OP "crier.operator"
 #define CRIER_MT_CONDITION "crier.condition"
+#define CRIER_MT_TASK "crier.task"
+#define CRIER_MT_INACTION "crier.inaction"
 
 void crier_open_declare(lua_State *L); /**< config bot secret GUILD USER TextMESSAGE ... on */
 void crier_open_content(lua_State *L); /**< EMBED FILE data_function */

@@ -14,6 +14,7 @@
 #include "script/declare.h"
 #include "script/event.h"
 #include "script/sugar.h"
+#include "script/task.h"
 #include "script/text_function.h"
 
 /* --- small things ------------------------------------------------------------------------ */
@@ -297,6 +298,7 @@ static void destroy(void *arg)
     g_ptr_array_free(gen->transforms, TRUE);
     g_ptr_array_free(gen->targets, TRUE);
     g_ptr_array_free(gen->messages, TRUE);
+    g_ptr_array_free(gen->tasks, TRUE);
     g_ptr_array_free(gen->sinks, TRUE);
     g_ptr_array_free(gen->bots, TRUE);
     g_ptr_array_free(gen->hooks, TRUE);
@@ -901,6 +903,7 @@ static int l_open_all(lua_State *L)
     crier_open_event(L);
     crier_open_state(L);
     crier_open_condition(L);
+    crier_open_task(L);
     crier_open_wait(L);
     crier_open_app(L);
     if (luaL_loadbufferx(L, crier_sugar_init, crier_sugar_init_len, "=crier", "t") != LUA_OK)
@@ -978,6 +981,7 @@ static struct crier_generation *new_generation(const struct crier_build *build)
     gen->bots = g_ptr_array_new_with_free_func(free_bot);
     gen->targets = g_ptr_array_new_with_free_func(free_target);
     gen->messages = g_ptr_array_new_with_free_func(free_message);
+    gen->tasks = g_ptr_array_new_with_free_func(crier_task_free);
     gen->sinks = g_ptr_array_new_with_free_func(free_declared_sink);
     gen->rules = g_ptr_array_new_with_free_func(free_rule);
     gen->transforms = g_ptr_array_new_with_free_func(free_transform);
@@ -1043,6 +1047,7 @@ struct crier_generation *crier_generation_build(const struct crier_build *build)
         judge_bots(gen);
         judge_sinks(gen);
         default_sinks(gen);
+        crier_judge_tasks(gen);
     }
     if (gen->diags.errors == 0 && build->open_sinks)
         crier_generation_open(gen, build);
@@ -1165,6 +1170,7 @@ void crier_generation_diff(const struct crier_generation *old, const struct crie
 {
     *counts = (struct crier_diff_counts){0};
     diff_messages(old, new_, out, counts);
+    crier_task_diff(old, new_, out, counts);
     for (guint i = 0; i < new_->sinks->len; i++) {
         const struct crier_declared_sink *s = new_->sinks->pdata[i];
         if (s->kept) {

@@ -66,8 +66,10 @@ struct crier_task {
     int line;
     struct crier_taskstate *state; /**< set when the generation is swapped in */
     /* the tasker's */
-    bool waking;             /**< in the list of those to be judged */
-    bool adopted;            /**< the generation runs, and this is the name's task */
+    bool waking;  /**< in the list of those to be judged */
+    bool adopted; /**< the generation runs, and this is the name's task */
+    bool by_hand; /**< as last judged: a run that waits is to start; else its condition is true */
+    int64_t due;  /**< as last judged */
 };
 
 /** For GPtrArray. */
@@ -141,8 +143,9 @@ void crier_task_forget(struct crier_tasker *tasker, void *arg);
 
 /** One task as an object, for `task list` and status: name, state, last action and time, next. */
 json_t *crier_task_status(struct crier_tasker *tasker, struct crier_task *task);
-/** Fill in what its conditions are judged against, now. For `crier why`. */
-void crier_task_facts(struct crier_tasker *tasker, struct crier_task *task,
-                      struct crier_facts *out);
+/** Each part of its condition (of its stop condition) and the present truth; NULL: it has none. Free
+ *  with crier_why_free. For `crier why`. */
+struct crier_why *crier_task_why(struct crier_tasker *tasker, struct crier_task *task, bool stop,
+                                 struct crier_judgement *out);
 
 #endif
