@@ -244,6 +244,12 @@ function crier.state(key, initial) end
 ---| "message.sent" a message went to all its channels
 ---| "message.failed" it failed in one at least
 ---| "message.skipped" a send was left out
+---| "task.run" a task's run has begun
+---| "task.success" it went well
+---| "task.fail" it raised an error
+---| "task.terminate" it was stopped
+---| "task.inaction" there was nothing to do
+---| "task.crash" the bot died while it ran
 ---| "sink.down" a sink cannot write
 ---| "sink.up" it can again
 
@@ -262,6 +268,7 @@ function crier.state(key, initial) end
 ---Call a function when something happens. message.* hooks get the record, also of a GUILD or USER
 ---that does not log; start and stop get an empty table.
 ---@overload fun(event: "message.sent"|"message.failed"|"message.skipped", fn: fun(record: crier.Record))
+---@overload fun(event: "task.run"|"task.success"|"task.fail"|"task.terminate"|"task.inaction"|"task.crash", fn: fun(record: crier.Record))
 ---@overload fun(event: "reload", fn: fun(e: crier.ReloadEvent))
 ---@overload fun(event: "reload.failed", fn: fun(e: crier.ReloadFailedEvent))
 ---@overload fun(event: "sink.down"|"sink.up", fn: fun(e: crier.SinkEvent))
@@ -613,6 +620,91 @@ function crier.retry(times, options) end
 ---@param options? { every: crier.Duration }
 ---@return crier.Condition
 function crier.condition(what, options) end
+
+-- Tasks --------------------------------------------------------------------------------------------
+
+---@class crier.options.task
+---@field name string identity: history follows it through reloads and restarts; unique
+---@field was? string the former name, whose history is carried over
+---@field start? string|crier.Condition when to run; default: only by hand
+---@field stop? string|crier.Condition when to terminate what runs
+---@field run? fun(ctx: crier.TaskContext, params: table): any the work, a function on the loop
+---@field command? string|string[] the work, a program and its arguments
+---@field module? string the work, a file as for require, in a Lua state and a thread of its own
+---@field params? table<string, any> values for the work
+---@field timeout? crier.Duration|false default "30m"
+---@field budget? crier.Duration|false CPU time of the function between two waits; default: limits.callback
+---@field priority? integer the highest is first; default 0
+---@field on_startup? boolean run once when the host has started, before all others
+---@field on_shutdown? boolean run once when the host stops
+---@field multilaunch? boolean may start again while it runs
+---@field disabled? boolean runs only by hand
+---@field permanent? boolean runs for ever: no timeout, and the first to be terminated at the end
+---@field catch_up? "none"|"one"|"all" which of the times that were missed are made up for
+---@field grace? crier.Duration how long after its time a missed one is still made up for; default "10m"
+---@field tz? string IANA time zone of its conditions; default: the config's
+---@field shell? boolean command is one line for /bin/sh
+---@field cwd? string folder of the command; default: the script's
+---@field env? table<string, string|crier.Secret> variables of the command beside the host's
+
+---What a task's function gets.
+---@class crier.TaskContext
+---@field task string its name
+---@field run_id string
+---@field due number when the run was due, UTC seconds
+---@field params table
+---@field result fun(task: string, otherwise?: any): any what that task returned last
+---@field log crier.TaskLogger
+
+---A logger whose records name the task and its run.
+---@class crier.TaskLogger: crier.Logger
+---@field filter fun(self: crier.TaskLogger, conditions?: table): crier.Query what is of this task
+
+---@class crier.Task
+---@field name string
+local task = {}
+
+---Start it, behind the run that is under way; in callbacks only.
+---@param params? table<string, any> over the task's own
+---@return true? started, string? why not
+function task:run(params) end
+
+---Terminate its runs.
+---@return integer? count, string? error
+function task:stop() end
+
+---Nothing starts it any more but by hand.
+---@return true? done, string? error
+function task:pause() end
+
+---It starts again when its condition is true.
+---@return true? done, string? error
+function task:resume() end
+
+---Work that starts when its condition is true.
+---@param options crier.options.task
+---@return crier.Task
+function crier.task(options) end
+
+---The tasks by name: crier.tasks.fetch:run().
+---@type table<string, crier.Task>
+crier.tasks = {}
+
+---@class crier.options.group
+---@field prefix? string in front of the tasks' names
+---@field start? string|crier.Condition must be true, too, for one of them to start
+---@field stop? string|crier.Condition terminates what runs of them
+---@field disabled? boolean all of them run only by hand
+
+---Tasks with something in common: crier.group { prefix = "etl.", crier.task {...}, ... }.
+---@param options crier.options.group
+---@return table options the same
+function crier.group(options) end
+
+---For a task's function to return: there was nothing to do.
+---@param reason? string
+---@return any
+function crier.inaction(reason) end
 
 -- Waiting: in callbacks only (data functions, hooks, not while the script loads or in a match) -------
 

@@ -878,7 +878,7 @@ static int l_on(lua_State *L)
     int line;
     crier_lua_place(L, &file, &line);
     if (!known) {
-        char help[300];
+        char help[700];
         const char *near = crier_nearest(name, hook_names, CRIER_COUNT(hook_names));
         size_t at = 0;
         if (near)
