@@ -46,6 +46,7 @@ int crier_cmd_stats(int argc, char **argv);
 int crier_cmd_sink(int argc, char **argv);
 int crier_cmd_message(int argc, char **argv);
 int crier_cmd_eval(int argc, char **argv);
+int crier_cmd_task(int argc, char **argv);
 int crier_cmd_status(int argc, char **argv);
 int crier_cmd_reload(int argc, char **argv);
 int crier_cmd_discord_sim(int argc, char **argv);

@@ -12,6 +12,7 @@
 #include "base/duration.h"
 #include "cli/cli.h"
 #include "cli/sinks.h"
+#include "cli/tasks.h"
 
 struct client_args {
     const char *state, *file;
@@ -89,6 +90,25 @@ static const char *short_duration(double seconds, char out[48])
     return crier_duration_text(us, out);
 }
 
+static void print_tasks(const json_t *s)
+{
+    const json_t *counts = json_object_get(s, "tasks"), *list = json_object_get(s, "task_list");
+    size_t i;
+    json_t *o;
+    if (!num(counts, "total"))
+        return;
+    putchar('\n');
+    crier_print_task_head();
+    json_array_foreach(list, i, o)
+        crier_print_task(o);
+    if (num(counts, "total") > (int64_t)json_array_size(list))
+        printf("... %" PRId64 " in all (--all)\n", num(counts, "total"));
+    printf("runs since the start: %" PRId64 ", of which %" PRId64 " failed, %" PRId64
+           " were terminated; %" PRId64 " under way\n",
+           num(counts, "run"), num(counts, "fail"), num(counts, "terminate"),
+           num(counts, "running"));
+}
+
 static void print_status(const json_t *s)
 {
     char text[48];
@@ -130,6 +150,7 @@ static void print_status(const json_t *s)
     }
     if (num(s, "messages_total") > (int64_t)json_array_size(json_object_get(s, "messages")))
         printf("... %" PRId64 " in all (--all)\n", num(s, "messages_total"));
+    print_tasks(s);
     crier_zone_unref(zone);
 }
 

@@ -143,6 +143,19 @@ const struct crier_command crier_commands[] = {
      ".crier)\n"
      "NAME is the message's name, or GUILD/NAME with the guild's or user's id or name. Exit code 1 "
      "when not every channel got it, or nothing would be sent.\n"},
+    {"task", crier_cmd_task, "list|run|stop|pause|resume|retry [FILE] [NAME] [KEY=VALUE...]",
+     "run a task now, stop it, hold it back",
+     "crier task list [FILE]: the tasks, what they did last and when they are next\n"
+     "crier task run [FILE] NAME [KEY=VALUE...]: once, now, with these parameters over its own; behind\n"
+     "  the run that is under way; also when it is disabled or paused\n"
+     "crier task retry [FILE] NAME: again, with the parameters of its last run\n"
+     "crier task stop [FILE] NAME: terminate its runs\n"
+     "crier task pause [FILE] NAME: nothing starts it until it is resumed, restarts included\n"
+     "crier task resume [FILE] NAME: it goes on\n"
+     "  --wait             run, retry: until it has ended; exit code 1 unless all went well\n"
+     "  --json             list: one task a line; else one JSON object\n"
+     "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "
+     ".crier)\n"},
     {"eval", crier_cmd_eval, "[FILE] 'LUA'", "run a piece of Lua in the running bot",
      "  --json             one object: values, texts, or error and traceback\n"
      "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "

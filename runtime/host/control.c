@@ -76,6 +76,11 @@ static void cmd_status(struct crier_host *host, struct crier_control_conn *conn,
         (double)st.late_p99 / 1e6, "lua_memory", (json_int_t)gen->vm->memory_used, "bots",
         bot_status(host), "sinks", crier_host_sink_status(host), "messages",
         message_status(host, json_is_true(json_object_get(request, "all"))));
+    json_t *tasks;
+    json_object_set_new(extra, "tasks",
+                        crier_host_task_status(
+                            host, json_is_true(json_object_get(request, "all")), &tasks));
+    json_object_set_new(extra, "task_list", tasks);
     if (host->last_error)
         json_object_set_new(extra, "last_error", json_string(host->last_error));
     if (host->sim_api)
@@ -110,6 +115,8 @@ void crier_host_on_request(void *arg, struct crier_control_conn *conn, json_t *r
         crier_control_cmd_event(host, conn, request);
     else if (cmd && strcmp(cmd, "message") == 0)
         crier_control_cmd_message(host, conn, request);
+    else if (cmd && strcmp(cmd, "task") == 0)
+        crier_control_cmd_task(host, conn, request);
     else if (cmd && strcmp(cmd, "eval") == 0)
         crier_control_cmd_eval(host, conn, request);
     else

@@ -149,6 +149,12 @@ void crier_host_tap(void *arg, const struct crier_router *router, struct crier_r
 /** No more records come: the followers are told. */
 void crier_host_end_followers(struct crier_host *host);
 
+/* control_task.c */
+void crier_control_cmd_task(struct crier_host *host, struct crier_control_conn *conn,
+                            json_t *request);
+/** Counts; *list: the tasks, a hundred of them or all. */
+json_t *crier_host_task_status(struct crier_host *host, bool all, json_t **list);
+
 /* control_sink.c */
 
 json_t *crier_host_sink_status(struct crier_host *host);

@@ -608,7 +608,7 @@ static int l_pause(lua_State *L)
     bool pause = lua_toboolean(L, lua_upvalueindex(1));
     struct crier_task *t = check_running(L, pause ? "pause" : "resume");
     struct crier_err err = {0};
-    int rc = crier_task_pause(crier_host_tasker(t->gen->host), t->name, pause, &err);
+    int rc = crier_task_pause(crier_host_tasker(t->gen->host), t->name, pause, NULL, &err);
     return push_result(L, rc, &err);
 }
 

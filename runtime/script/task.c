@@ -1252,12 +1252,21 @@ int crier_task_stop(struct crier_tasker *p, const char *name, const char *reason
     return 0;
 }
 
-int crier_task_pause(struct crier_tasker *p, const char *name, bool pause, struct crier_err *err)
+bool crier_task_busy(struct crier_tasker *p, const char *name)
+{
+    const struct crier_taskstate *st = g_hash_table_lookup(p->states, name);
+    return st && st->task && st->live && !st->task->multilaunch;
+}
+
+int crier_task_pause(struct crier_tasker *p, const char *name, bool pause, bool *changed,
+                     struct crier_err *err)
 {
     struct crier_taskstate *st;
     int rc = find_task(p, name, &st, err);
     if (rc != 0)
         return rc;
+    if (changed)
+        *changed = st->paused != pause;
     st->paused = pause;
     crier_taskstate_save(p, st);
     wake(p, st->task);

@@ -135,9 +135,12 @@ CRIER_CHECK int crier_task_retry(struct crier_tasker *tasker, const char *name,
 /** Terminate its runs, and forget those that wait; *count gets how many. */
 CRIER_CHECK int crier_task_stop(struct crier_tasker *tasker, const char *name, const char *reason,
                                 size_t *count, struct crier_err *err);
-/** Nothing starts it any more (but by hand), or does again. Survives reloads and restarts. */
+/** Nothing starts it any more (but by hand), or does again. Survives reloads and restarts. *changed
+ *  (may be NULL): whether it was not so before. */
 CRIER_CHECK int crier_task_pause(struct crier_tasker *tasker, const char *name, bool pause,
-                                 struct crier_err *err);
+                                 bool *changed, struct crier_err *err);
+/** Whether a run by hand would have to wait for one that is under way. */
+bool crier_task_busy(struct crier_tasker *tasker, const char *name);
 /** Nobody is to be told any more. */
 void crier_task_forget(struct crier_tasker *tasker, void *arg);
 

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * crier task: the running bot's tasks, one by one.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/read.h"
+#include "cli/tasks.h"
+#include "sink/console.h"
+
+struct task_args {
+    struct crier_client client;
+    bool json, wait;
+};
+
+static const char *str(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
+}
+
+static void dump(const json_t *o)
+{
+    char *text = json_dumps(o, JSON_COMPACT);
+    puts(text);
+    free(text);
+}
+
+static void on_listed(void *arg, json_t *line)
+{
+    const struct task_args *a = arg;
+    const json_t *task = json_object_get(line, "task");
+    if (a->json)
+        dump(task);
+    else
+        crier_print_task(task);
+}
+
+static int list(struct task_args *a)
+{
+    json_t *request = json_pack("{s:s, s:s}", "cmd", "task", "do", "list"), *done = NULL;
+    if (!a->json)
+        crier_print_task_head();
+    int code = crier_client_ask(&a->client, request, on_listed, a, &done, NULL);
+    json_decref(done);
+    json_decref(request);
+    return code;
+}
+
+/* "n=5" as a number, "x=true" as a boolean, all else as a text. NULL: it is no such word. */
+static json_t *read_params(char **words, int n)
+{
+    json_t *params = json_object();
+    for (int i = 0; i < n; i++) {
+        const char *equals = strchr(words[i], '=');
+        char *key = crier_strndup(words[i], equals ? (size_t)(equals - words[i]) : 0);
+        json_t *value = equals ? json_loads(equals + 1, JSON_DECODE_ANY, NULL) : NULL;
+        if (equals && !value)
+            value = json_string(equals + 1);
+        bool good = *key && value && json_object_set(params, key, value) == 0;
+        json_decref(value);
+        free(key);
+        if (!good) {
+            json_decref(params);
+            return NULL;
+        }
+    }
+    return params;
+}
+
+/* Text of several lines, escaped as on the console. */
+static void print_text(FILE *to, const char *text)
+{
+    struct crier_buf b = {0};
+    do {
+        size_t n = strcspn(text, "\n");
+        crier_buf_clear(&b);
+        crier_console_text((struct crier_str){text, n}, &b);
+        fprintf(to, "  %s\n", b.data ? b.data : "");
+        text += n + (text[n] == '\n');
+    } while (*text);
+    crier_buf_fini(&b);
+}
+
+static void print_done(const struct task_args *a, const char *what, const json_t *done)
+{
+    const char *name = str(done, "name"), *text = str(done, "text");
+    int64_t stopped = json_integer_value(json_object_get(done, "stopped"));
+    bool changed = json_is_true(json_object_get(done, "changed"));
+    if (a->wait && strcmp(str(done, "action"), "none") == 0) {
+        fprintf(stderr, "crier task: task %s was not run: %s\n", name, text);
+    } else if (a->wait) {
+        printf("task %s: %s (run %s)\n", name, str(done, "action"), str(done, "run_id"));
+        if (*text)
+            print_text(stdout, text);
+    } else if (strcmp(what, "stop") == 0 && !stopped) {
+        fprintf(stderr, "crier task: task %s does not run\n", name);
+    } else if (strcmp(what, "stop") == 0) {
+        printf("task %s: %" PRId64 " run%s stopped\n", name, stopped, stopped == 1 ? "" : "s");
+    } else if (strcmp(what, "pause") == 0) {
+        printf("task %s %s\n", name, changed ? "is paused" : "was paused already");
+    } else if (strcmp(what, "resume") == 0) {
+        printf("task %s %s\n", name, changed ? "goes on" : "was not paused");
+    } else {
+        printf("task %s %s\n", name,
+               json_is_true(json_object_get(done, "waits"))
+                   ? "runs when the run that is under way has ended"
+                   : "was started");
+    }
+}
+
+static int act(const struct task_args *a, const char *what, const char *name, json_t *params)
+{
+    json_t *request = json_pack("{s:s, s:s, s:s, s:b}", "cmd", "task", "do", what, "name", name,
+                                "wait", a->wait);
+    json_t *done = NULL;
+    if (request && json_object_size(params))
+        json_object_set(request, "params", params);
+    int code = request ? crier_client_ask(&a->client, request, NULL, NULL, &done, NULL)
+                       : crier_usage("task", "the name is not UTF-8");
+    if (done && !json_object_get(done, "error")) {
+        if (a->json) {
+            json_object_del(done, "done");
+            json_object_del(done, "code");
+            dump(done);
+        } else {
+            print_done(a, what, done);
+        }
+    }
+    json_decref(done);
+    json_decref(request);
+    return code;
+}
+
+int crier_cmd_task(int argc, char **argv)
+{
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            {"wait", no_argument, NULL, 'w'},
+                                            {"state", required_argument, NULL, 's'},
+                                            {NULL, 0, NULL, 0}};
+    static const char *const names[] = {"list", "run", "stop", "pause", "resume", "retry"};
+    struct task_args a = {.client.command = "task"};
+    int opt;
+    opterr = 0;
+    optind = 1;
+    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (opt == 'j')
+            a.json = true;
+        else if (opt == 'w')
+            a.wait = true;
+        else if (opt == 's')
+            a.client.state = optarg;
+        else
+            return crier_usage_option("task", argv);
+    }
+    const char *what = optind < argc ? argv[optind++] : NULL;
+    bool known = false;
+    for (size_t i = 0; what && i < CRIER_COUNT(names); i++)
+        known = known || strcmp(names[i], what) == 0;
+    if (!what)
+        return crier_usage("task", "list, run, stop, pause, resume or retry?");
+    if (!known) {
+        const char *near = crier_nearest(what, names, CRIER_COUNT(names));
+        return crier_usage("task",
+                           "'%s' is none of list, run, stop, pause, resume and retry%s%s%s", what,
+                           near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+    }
+    bool run = strcmp(what, "run") == 0;
+    if (a.wait && !run && strcmp(what, "retry") != 0)
+        return crier_usage("task", "--wait is for run and retry");
+    int words = 0;
+    while (optind + words < argc && !(run && words > 0 && strchr(argv[optind + words], '=')))
+        words++;
+    if (strcmp(what, "list") == 0) {
+        if (words > 1)
+            return crier_usage("task", "one script at a time");
+        a.client.file = words ? argv[optind] : NULL;
+        return list(&a);
+    }
+    if (words < 1 || words > 2)
+        return crier_usage("task", words ? "one task at a time" : "%s which task? (crier task list)",
+                           what);
+    json_t *params = read_params(argv + optind + words, argc - optind - words);
+    if (!params)
+        return crier_usage("task", "parameters are words such as region=eu or n=5");
+    a.client.file = words == 2 ? argv[optind] : NULL;
+    int code = act(&a, what, argv[optind + words - 1], params);
+    json_decref(params);
+    return code;
+}
