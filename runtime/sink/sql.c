@@ -73,7 +73,7 @@ static enum crier_sql_fault look(struct crier_sql *s, struct crier_err *err)
         if (s->conn.connected)
             crier_sql_rollback(&s->conn);
         if (fault == CRIER_SQL_OK && !whole && !s->read_only)
-            fault = crier_sql_schema_make(&s->conn, err);
+            fault = crier_sql_schema_make(s, err);
     }
     if (s->conn.connected && !s->conn.begun)
         crier_sql_rollback(&s->conn);

@@ -7,6 +7,7 @@
  *     sql_conn.c     handles, statements, and what a diagnostic means (enum crier_sql_fault)
  *     sql_dialect.c  what the four engines call things: types, marks, limits, upserts
  *     sql_schema.c   tables, views, functions and triggers; their version
+ *     sql_import.c   the original's tables, taken over
  *     sql_rows.c     a record as cells
  *     sql_write.c    cells into tables, one transaction a batch
  *     sql_query.c    a query as WHERE with bound values
@@ -88,6 +89,9 @@ struct crier_sql_dialect {
                               %s stands for the list of the tables' names */
     int object_count;    /**< what `present` counts beside the tables */
     const char *exists;  /**< SELECT how many tables have the name that is bound; NULL: try it */
+    const char *find_table;  /**< SELECT the name of the table %s, which is in small letters there,
+                                  as it is spelled */
+    const char *find_column; /**< SELECT how many tables %s have the column %s, both likewise */
 };
 extern const struct crier_sql_dialect crier_sql_dialects[4];
 
@@ -228,16 +232,18 @@ extern const struct crier_sql_table crier_sql_tables[CRIER_SQL_TABLES];
 /** The statement that makes a table, and one for each index; each is handed to fn. */
 void crier_sql_table_ddl(const struct crier_sql_dialect *d, const struct crier_sql_table *table,
                          void (*fn)(void *arg, const char *text), void *arg);
-/** All statements of the schema, in order. */
+/** All statements of the schema, in order; the last ones write its version. */
 void crier_sql_schema_ddl(const struct crier_sql_dialect *d,
                           void (*fn)(void *arg, const char *text), void *arg);
-/** Make what is missing; a database of an older version is migrated, one of a newer version is
- *  CRIER_SQL_DENIED (code CRIER_EVERSION). */
-CRIER_CHECK enum crier_sql_fault crier_sql_schema_make(struct crier_sql_conn *conn,
-                                                       struct crier_err *err);
+struct crier_sql;
+/** Make what is missing; a database of an older version or of the original is migrated, one of a
+ *  newer version is CRIER_SQL_DENIED (code CRIER_EVERSION). */
+CRIER_CHECK enum crier_sql_fault crier_sql_schema_make(struct crier_sql *s, struct crier_err *err);
 /** Whether all of it is there, and of this version. */
 CRIER_CHECK enum crier_sql_fault crier_sql_schema_check(struct crier_sql_conn *conn, bool *whole,
                                                         struct crier_err *err);
+/** A time's column as text, in a SELECT. */
+void crier_sql_put_time(const struct crier_sql_dialect *d, struct crier_buf *b, const char *column);
 /** A name, in the dialect's quotes where it is a word of the language or not plain. */
 void crier_sql_put_name(const struct crier_sql_dialect *d, struct crier_buf *b, const char *name);
 /** INSERT of `rows` rows, with the key's duplicates left out (or written over). */
@@ -398,6 +404,18 @@ CRIER_CHECK enum crier_sql_fault crier_sql_fold(struct crier_sql *s,
 /** [worker] Methods of the driver: success_rate{...}, exec(sql, params). */
 int crier_sql_success_rate(void *self, const json_t *args, json_t **result, struct crier_err *err);
 int crier_sql_do(void *self, const json_t *args, json_t **result, struct crier_err *err);
+
+/* ---- the original's database ---- */
+
+/** Whether its tables stand where ours go; or whether they were renamed already. */
+CRIER_CHECK enum crier_sql_fault crier_sql_import_find(struct crier_sql *s, bool *found,
+                                                       struct crier_err *err);
+CRIER_CHECK enum crier_sql_fault crier_sql_import_begun(struct crier_sql *s, bool *begun,
+                                                        struct crier_err *err);
+/** Put them out of the way; and, with ours made, write each of its logs into them. */
+CRIER_CHECK enum crier_sql_fault crier_sql_import_rename(struct crier_sql *s,
+                                                         struct crier_err *err);
+CRIER_CHECK enum crier_sql_fault crier_sql_import_copy(struct crier_sql *s, struct crier_err *err);
 
 /* ---- plain tables ---- */
 

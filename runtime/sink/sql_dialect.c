@@ -204,6 +204,11 @@ const struct crier_sql_dialect crier_sql_dialects[4] = {
                        "'vGuildUserSuccessRate', 'tr_delete_msg_log')",
             .object_count = 4,
             .exists = "SELECT COUNT(*) FROM sqlite_master WHERE name = ?",
+            .find_table =
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND lower(name) = '%s'",
+            .find_column =
+                "SELECT COUNT(*) FROM sqlite_master m, pragma_table_info(m.name) c WHERE "
+                "m.type = 'table' AND lower(m.name) = '%s' AND lower(c.name) = '%s'",
         },
     [CRIER_SQL_POSTGRESQL] =
         {
@@ -252,6 +257,12 @@ const struct crier_sql_dialect crier_sql_dialects[4] = {
             .object_count = 6,
             .exists = "SELECT COUNT(*) FROM pg_class WHERE relnamespace = "
                       "current_schema()::regnamespace AND relname = CAST(? AS text)",
+            .find_table = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = "
+                          "current_schema()::regnamespace AND lower(relname) = '%s' ORDER BY 1",
+            .find_column = "SELECT COUNT(*) FROM pg_class c JOIN pg_attribute a ON a.attrelid = "
+                           "c.oid WHERE c.relkind = 'r' AND c.relnamespace = "
+                           "current_schema()::regnamespace AND lower(c.relname) = '%s' AND "
+                           "a.attname = '%s' AND NOT a.attisdropped",
         },
     [CRIER_SQL_MARIADB] =
         {
@@ -289,6 +300,10 @@ const struct crier_sql_dialect crier_sql_dialects[4] = {
             .object_count = 5,
             .exists = "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = "
                       "DATABASE() AND TABLE_NAME = ?",
+            .find_table = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = "
+                          "DATABASE() AND TABLE_TYPE = 'BASE TABLE' AND LOWER(TABLE_NAME) = '%s'",
+            .find_column = "SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = "
+                           "DATABASE() AND LOWER(TABLE_NAME) = '%s' AND LOWER(COLUMN_NAME) = '%s'",
         },
     [CRIER_SQL_SQLSERVER] =
         {
@@ -329,5 +344,10 @@ const struct crier_sql_dialect crier_sql_dialects[4] = {
                        "AND name = N't_tmp_channel_log')",
             .object_count = 6,
             .exists = "SELECT COUNT(*) FROM sys.objects WHERE schema_id = SCHEMA_ID() AND name = ?",
+            .find_table = "SELECT t.name FROM sys.tables AS t WHERE t.schema_id = SCHEMA_ID() AND "
+                          "LOWER(t.name) = N'%s'",
+            .find_column = "SELECT COUNT(*) FROM sys.tables AS t JOIN sys.columns AS c ON "
+                           "c.object_id = t.object_id WHERE t.schema_id = SCHEMA_ID() AND "
+                           "LOWER(t.name) = N'%s' AND LOWER(c.name) = N'%s'",
         },
 };

@@ -33,16 +33,7 @@ static void select_text(const struct crier_sql_dialect *d, enum crier_sql_place 
         {"l.time", ", l.level, l.kind, l.logger, l.text"},
     };
     crier_buf_puts(b, "SELECT l.record_id, ");
-    const char *at = strstr(d->time_out, "%s");
-    for (const char *c = d->time_out; *c; c++) {
-        if (c == at) {
-            crier_buf_puts(b, parts[place].time);
-            c++;
-        } else {
-            crier_buf_putc(b, *c);
-            c += c[0] == '%' && c[1] == '%';
-        }
-    }
+    crier_sql_put_time(d, b, parts[place].time);
     crier_buf_printf(b, ", l.node, l.record%s FROM %s l", parts[place].more,
                      crier_sql_place_table(place)->name);
     if (place == CRIER_SQL_MESSAGE)

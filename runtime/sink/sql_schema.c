@@ -208,6 +208,20 @@ void crier_sql_put_name(const struct crier_sql_dialect *d, struct crier_buf *b, 
     crier_buf_putc(b, d->quotes[1]);
 }
 
+void crier_sql_put_time(const struct crier_sql_dialect *d, struct crier_buf *b, const char *column)
+{
+    const char *at = strstr(d->time_out, "%s");
+    for (const char *c = d->time_out; *c; c++) {
+        if (c == at) {
+            crier_buf_puts(b, column);
+            c++;
+        } else {
+            crier_buf_putc(b, *c);
+            c += c[0] == '%' && c[1] == '%';
+        }
+    }
+}
+
 /* "DEFAULT FALSE" is not everywhere a word. */
 static void put_rest(const struct crier_sql_dialect *d, struct crier_buf *b,
                      const struct crier_sql_column *c)
@@ -314,8 +328,8 @@ static void migrate(const struct crier_sql_dialect *d, void (*fn)(void *arg, con
     free(text);
 }
 
-void crier_sql_schema_ddl(const struct crier_sql_dialect *d,
-                          void (*fn)(void *arg, const char *text), void *arg)
+static void objects_ddl(const struct crier_sql_dialect *d, void (*fn)(void *arg, const char *text),
+                        void *arg)
 {
     static const struct crier_sql_column version_columns[] = {
         {"version", CRIER_SQL_INT, "NOT NULL PRIMARY KEY"}};
@@ -337,14 +351,25 @@ void crier_sql_schema_ddl(const struct crier_sql_dialect *d,
     }
     for (const char *const *o = d->objects; *o; o++)
         fn(arg, *o);
-    crier_buf_clear(&b);
-    crier_buf_printf(&b,
-                     "INSERT INTO crier_schema (version) SELECT v.version FROM (SELECT %d AS "
-                     "version) v WHERE NOT EXISTS (SELECT 1 FROM crier_schema)",
-                     CRIER_SQL_SCHEMA_VERSION);
-    fn(arg, b.data);
-    migrate(d, fn, arg);
     crier_buf_fini(&b);
+}
+
+static void version_ddl(const struct crier_sql_dialect *d, void (*fn)(void *arg, const char *text),
+                        void *arg)
+{
+    char *text = crier_asprintf("INSERT INTO crier_schema (version) SELECT v.version FROM (SELECT "
+                                "%d AS version) v WHERE NOT EXISTS (SELECT 1 FROM crier_schema)",
+                                CRIER_SQL_SCHEMA_VERSION);
+    fn(arg, text);
+    migrate(d, fn, arg);
+    free(text);
+}
+
+void crier_sql_schema_ddl(const struct crier_sql_dialect *d,
+                          void (*fn)(void *arg, const char *text), void *arg)
+{
+    objects_ddl(d, fn, arg);
+    version_ddl(d, fn, arg);
 }
 
 static void put_names(struct crier_buf *b, const struct crier_sql_dialect *d,
@@ -527,22 +552,59 @@ static void make_one(void *arg, const char *text)
         m->fault = crier_sql_exec(m->conn, text, m->err);
 }
 
-enum crier_sql_fault crier_sql_schema_make(struct crier_sql_conn *conn, struct crier_err *err)
+/* Whether the original's logs are yet to be taken over: its tables are there, or were renamed and
+ * no version was written since. */
+static enum crier_sql_fault look_for_original(struct crier_sql *s, bool *found, bool *begun,
+                                              struct crier_err *err)
 {
-    struct maker m = {.conn = conn, .err = err};
+    int64_t version = 0;
+    bool some = false;
+    enum crier_sql_fault fault = crier_sql_import_find(s, found, err);
+    *begun = false;
+    if (fault == CRIER_SQL_OK && !*found)
+        fault = crier_sql_import_begun(s, begun, err);
+    if (fault == CRIER_SQL_OK && *begun) {
+        fault = ask_number(&s->conn, "SELECT COUNT(*) FROM crier_schema", &some, &version, err);
+        if (fault == CRIER_SQL_SCHEMA)
+            fault = CRIER_SQL_OK;
+        *begun = version == 0;
+    }
+    crier_sql_rollback(&s->conn);
+    return fault;
+}
+
+static enum crier_sql_fault make_all(struct crier_sql *s, struct crier_err *err)
+{
+    struct maker m = {.conn = &s->conn, .err = err};
+    bool found = false, begun = false;
+    m.fault = look_for_original(s, &found, &begun, err);
+    if (m.fault == CRIER_SQL_OK)
+        m.fault = crier_sql_begin(&s->conn, err);
+    if (m.fault == CRIER_SQL_OK && found)
+        m.fault = crier_sql_import_rename(s, err);
+    if (m.fault == CRIER_SQL_OK)
+        objects_ddl(s->conn.dialect, make_one, &m);
+    if (m.fault == CRIER_SQL_OK && (found || begun))
+        m.fault = crier_sql_import_copy(s, err);
+    if (m.fault == CRIER_SQL_OK)
+        version_ddl(s->conn.dialect, make_one, &m);
+    if (m.fault == CRIER_SQL_OK)
+        m.fault = crier_sql_commit(&s->conn, err);
+    return m.fault;
+}
+
+enum crier_sql_fault crier_sql_schema_make(struct crier_sql *s, struct crier_err *err)
+{
+    enum crier_sql_fault fault = CRIER_SQL_OK;
     /* Two processes that make it at the same time trip over each other: the second try finds what
      * the other one has made. */
     for (int i = 0; i < 3; i++) {
-        m.fault = crier_sql_begin(conn, err);
-        if (m.fault == CRIER_SQL_OK)
-            crier_sql_schema_ddl(conn->dialect, make_one, &m);
-        if (m.fault == CRIER_SQL_OK)
-            m.fault = crier_sql_commit(conn, err);
-        if (m.fault == CRIER_SQL_OK || m.fault == CRIER_SQL_LOST || m.fault == CRIER_SQL_DENIED)
+        fault = make_all(s, err);
+        if (fault == CRIER_SQL_OK || fault == CRIER_SQL_LOST || fault == CRIER_SQL_DENIED)
             break;
-        crier_sql_rollback(conn);
+        crier_sql_rollback(&s->conn);
     }
-    if (m.fault != CRIER_SQL_OK)
+    if (fault != CRIER_SQL_OK)
         crier_err_prefix(err, "making the tables: ");
-    return m.fault;
+    return fault;
 }

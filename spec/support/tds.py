@@ -118,6 +118,11 @@ def translate(text):
     m = re.match(r"IF TYPE_ID\(N'(\w+)'\) IS NULL CREATE TYPE", text)
     if m:
         return ["INSERT OR IGNORE INTO fake_objects VALUES ('%s', 'TYPE')" % m[1]]
+    m = re.fullmatch(r"EXEC sp_rename N'(\w+)', N'(\w+)'", text)
+    if m:
+        return ["ALTER TABLE %s RENAME TO %s" % m.groups()]
+    if text.startswith("ALTER TABLE"):
+        return [create_table(text)]
     m = re.match(r"CREATE (FUNCTION|PROCEDURE) (\w+)", text)
     if m:
         return ["INSERT INTO fake_objects VALUES ('%s', '%s')" % (m[2], m[1])]
@@ -137,8 +142,8 @@ def translate(text):
     text = re.sub(r"\bTRY_CAST\((JSON_VALUE\([^)]*\)) AS FLOAT\)", r"try_float(\1)", text)
     text = text.replace(" COLLATE Latin1_General_CI_AS LIKE ", " LIKE ")
     text = re.sub(r"TOP \((\d+)\) (.* ORDER BY l\.timestamp DESC, l\.id DESC)", r"\2 LIMIT \1", text)
-    text = re.sub(r"\bN'", "'", text).replace("sys.objects", "sys_objects").replace("sys.types", "sys_types")
-    return [text]
+    text = re.sub(r"\bN'", "'", text)
+    return [re.sub(r"\bsys\.(objects|types|tables|columns)\b", r"sys_\1", text)]
 
 
 def open_database(path):
@@ -153,6 +158,10 @@ def open_database(path):
     db.execute("CREATE TABLE IF NOT EXISTS fake_objects (name TEXT, kind TEXT, PRIMARY KEY (name, kind))")
     db.execute("CREATE VIEW IF NOT EXISTS sys_objects AS SELECT name, 1 AS schema_id FROM sqlite_master "
                "WHERE type <> 'index' UNION ALL SELECT name, 1 FROM fake_objects WHERE kind <> 'TYPE'")
+    db.execute("CREATE VIEW IF NOT EXISTS sys_tables AS SELECT name, 1 AS schema_id, name AS object_id "
+               "FROM sqlite_master WHERE type = 'table'")
+    db.execute("CREATE VIEW IF NOT EXISTS sys_columns AS SELECT c.name, m.name AS object_id FROM "
+               "sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table'")
     db.execute("CREATE VIEW IF NOT EXISTS sys_types AS SELECT name, 1 AS schema_id FROM fake_objects "
                "WHERE kind = 'TYPE'")
     return db

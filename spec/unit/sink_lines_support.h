@@ -454,7 +454,8 @@ static inline struct crier_record **query_all(struct rig *rig, size_t *count, st
 {
     struct crier_query *query = crier_query_new(rig->zone);
     struct crier_record **hits = NULL;
-    assert_int_equal(rig->driver->query(rig->self, query, &hits, count, err), 0);
+    if (rig->driver->query(rig->self, query, &hits, count, err) != 0)
+        fail_msg("%s", err->text);
     crier_query_free(query);
     return hits;
 }

@@ -1143,6 +1143,141 @@ static void test_older_schema(void **state)
     maker_fini(&m);
 }
 
+/* A database as the original made it: lookup rows by order of use, from 0; no record_id, node,
+ * record, content_hash; on some no reason. */
+static void make_original(bool reason)
+{
+    static const char *const types[][5] = {
+        /* key, number, snowflake, text, time */
+        {"INTEGER PRIMARY KEY", "INTEGER", "BIGINT", "VARCHAR(3000)", "DATETIME"},
+        {"INTEGER PRIMARY KEY", "INTEGER", "BIGINT", "VARCHAR(3000)", "TIMESTAMP"},
+        {"INTEGER PRIMARY KEY", "INTEGER", "BIGINT", "VARCHAR(3000)", "DATETIME"},
+        {"INT NOT NULL PRIMARY KEY", "INT", "BIGINT", "NVARCHAR(3000)", "DATETIME"},
+    };
+    const char *const *t = types[server];
+    look("CREATE TABLE MessageTYPE (id %s, name VARCHAR(50) NOT NULL)", t[0]);
+    look("CREATE TABLE MessageMODE (id %s, name VARCHAR(50) NOT NULL)", t[0]);
+    look("CREATE TABLE GuildTYPE (id %s, name VARCHAR(50) NOT NULL)", t[0]);
+    look("CREATE TABLE GuildUSER (id %s, snowflake_id %s NOT NULL, name %s NOT NULL, guild_type %s "
+         "NOT NULL, FOREIGN KEY (guild_type) REFERENCES GuildTYPE (id))",
+         t[0], t[2], t[3], t[1]);
+    look("CREATE TABLE CHANNEL (id %s, snowflake_id %s NOT NULL, name %s NOT NULL, guild_id %s NOT "
+         "NULL, FOREIGN KEY (guild_id) REFERENCES GuildUSER (id))",
+         t[0], t[2], t[3], t[1]);
+    look("CREATE TABLE DataHISTORY (id %s, content %s NOT NULL)", t[0], t[3]);
+    look(
+        "CREATE TABLE MessageLOG (id %s, sent_data %s NOT NULL, message_type %s NOT NULL, guild_id "
+        "%s NOT NULL, message_mode %s NULL, dm_reason %s NULL, timestamp %s NOT NULL, FOREIGN KEY "
+        "(sent_data) REFERENCES DataHISTORY (id), FOREIGN KEY (message_type) REFERENCES "
+        "MessageTYPE (id), FOREIGN KEY (guild_id) REFERENCES GuildUSER (id), FOREIGN KEY "
+        "(message_mode) REFERENCES MessageMODE (id))",
+        t[0], t[1], t[1], t[1], t[1], t[3], t[4]);
+    look("CREATE TABLE MessageChannelLOG (log_id %s NOT NULL, channel_id %s NOT NULL, %s%s%s"
+         "PRIMARY KEY (log_id, channel_id), FOREIGN KEY (log_id) REFERENCES MessageLOG (id) ON "
+         "DELETE CASCADE, FOREIGN KEY (channel_id) REFERENCES CHANNEL (id))",
+         t[1], t[1], reason ? "reason " : "", reason ? t[3] : "", reason ? " NULL, " : "");
+    look("CREATE VIEW vMessageLogFullDETAIL AS SELECT id, sent_data FROM MessageLOG");
+    for (int i = 0; i < 3; i++) {
+        static const char *const names[][3] = {{"DirectMESSAGE", "TextMESSAGE", "VoiceMESSAGE"},
+                                               {"clear-send", "edit", "send"},
+                                               {"USER", "GUILD", "x"}};
+        look("INSERT INTO MessageTYPE (id, name) VALUES (%d, '%s')", i, names[0][i]);
+        look("INSERT INTO MessageMODE (id, name) VALUES (%d, '%s')", i, names[1][i]);
+        look("INSERT INTO GuildTYPE (id, name) VALUES (%d, '%s')", i, names[2][i]);
+    }
+    look(
+        "INSERT INTO GuildUSER (id, snowflake_id, name, guild_type) VALUES (0, 863071397207212999, "
+        "'Chat''s', 1)");
+    look("INSERT INTO GuildUSER (id, snowflake_id, name, guild_type) VALUES (1, 12345, 'me', 0)");
+    look("INSERT INTO CHANNEL (id, snowflake_id, name, guild_id) VALUES (0, 978332728615379984, "
+         "'sp', 0)");
+    look("INSERT INTO CHANNEL (id, snowflake_id, name, guild_id) VALUES (1, 978332728615379985, "
+         "'ads', 0)");
+    look("INSERT INTO DataHISTORY (id, content) VALUES (0, '{\"text\": \"one\"}')");
+    look("INSERT INTO DataHISTORY (id, content) VALUES (1, '{ \"text\":\"one\" }')");
+    look("INSERT INTO DataHISTORY (id, content) VALUES (2, 'no JSON')");
+}
+
+static void original_log(int id, int data, const char *rest)
+{
+    look("INSERT INTO MessageLOG (id, sent_data, message_type, guild_id, message_mode, dm_reason, "
+         "timestamp) VALUES (%d, %d, %s, '2022-05-23 18:28:%02d')",
+         id, data, rest, id % 60);
+}
+
+/* Its rows are found like ours, and stay as they were beside them. */
+static void test_original(void **state)
+{
+    (void)state;
+    for (int reason = 0; reason < 2; reason++) {
+        struct rig rig;
+        struct maker m;
+        size_t count;
+        assert_int_equal(reason ? (remove_test_folder(state), database_make(state)) : 0, 0);
+        look_open();
+        make_original(reason);
+        original_log(0, 0, "1, 0, 1, NULL");
+        original_log(1, 1, "0, 1, 2, 'closed'");
+        original_log(2, 2, "2, 0, NULL, NULL");
+        original_log(700, 0, "1, 0, NULL, NULL");
+        look("INSERT INTO MessageChannelLOG (log_id, channel_id) VALUES (0, 0)");
+        look("INSERT INTO MessageChannelLOG (log_id, channel_id) VALUES (0, 1)");
+        look("INSERT INTO MessageChannelLOG (log_id, channel_id) VALUES (700, 1)");
+        if (reason)
+            look("UPDATE MessageChannelLOG SET reason = '403' WHERE log_id = 0 AND channel_id = 1");
+        look_close();
+        maker_init(&m, 8);
+        sql_open(&rig);
+        assert_int_equal(count_all(&rig), 4);
+        write_posts(&rig, &m, 0, 4);
+        assert_int_equal(count_all(&rig), 8);
+        struct filter f = {"guild.name", CRIER_OP_EQ, {STR("Chat's")}, 1, NULL, false, 0, 0};
+        free(answer(&rig, &f, &count));
+        assert_int_equal(count, 3);
+        f = (struct filter){"success_info.reason", CRIER_OP_EQ, {STR("closed")}, 1, NULL, 0, 0, 0};
+        free(answer(&rig, &f, &count));
+        assert_int_equal(count, 1);
+        f = (struct filter){"time", CRIER_OP_EQ, {STR("2022-05-23T16:28:01Z")}, 1, NULL, false, 0,
+                            0};
+        free(answer(&rig, &f, &count));
+        assert_int_equal(count, 1);
+        rig_close(&rig);
+        look_open();
+        char *text = crier_asprintf(eye.dialect->time_out, "timestamp");
+        assert_string_equal(
+            look("SELECT sent_data, message_type, guild_type, guild_id, guild_name, "
+                 "message_mode, dm_reason, %s FROM vMessageLogFullDETAIL WHERE id "
+                 "<= 4 ORDER BY id",
+                 text),
+            "{\"text\":\"one\"}|TextMESSAGE|GUILD|863071397207212999|Chat's|edit|-|"
+            "2022-05-23 16:28:00.000000\n"
+            "{\"text\":\"one\"}|DirectMESSAGE|USER|12345|me|send|closed|"
+            "2022-05-23 16:28:01.000000\n"
+            "{\"text\":\"no JSON\"}|VoiceMESSAGE|GUILD|863071397207212999|Chat's|-|-|"
+            "2022-05-23 16:28:02.000000\n"
+            "{\"text\":\"one\"}|TextMESSAGE|GUILD|863071397207212999|Chat's|send|-|"
+            "2022-05-23 16:28:40.000000");
+        free(text);
+        assert_string_equal(look("SELECT c.name, l.reason FROM MessageChannelLOG l JOIN CHANNEL c "
+                                 "ON c.id = l.channel_id WHERE l.log_id IN (1, 4) ORDER BY "
+                                 "l.log_id, c.id"),
+                            reason ? "sp|-\nads|403\nads|-" : "sp|-\nads|-\nads|-");
+        assert_int_equal(look_number("SELECT COUNT(*) FROM daf_MessageLOG"), 4);
+        assert_int_equal(look_number("SELECT COUNT(*) FROM daf_DataHISTORY"), 3);
+        /* A version is what tells that it is done: without it, it is done again, and nothing is
+         * twice. */
+        look("DELETE FROM crier_schema");
+        look_close();
+        sql_open(&rig);
+        assert_int_equal(count_all(&rig), 8);
+        look_open();
+        assert_string_equal(look("SELECT version FROM crier_schema"), "2");
+        look_close();
+        rig_close(&rig);
+        maker_fini(&m);
+    }
+}
+
 #define SQL_CASE(test) cmocka_unit_test_setup_teardown(test, database_make, remove_test_folder)
 #define SQL_CASES                                                                                  \
     SQL_CASE(test_schema), SQL_CASE(test_records_come_back_whole),                                 \
@@ -1154,7 +1289,7 @@ static void test_older_schema(void **state)
         SQL_CASE(test_keep), SQL_CASE(test_two_processes), SQL_CASE(test_read_only),               \
         SQL_CASE(test_one_bad_record), SQL_CASE(test_denied), SQL_CASE(test_plain_table),          \
         SQL_CASE(test_full_disk), SQL_CASE(test_newer_schema), SQL_CASE(test_older_schema),        \
-        SQL_CASE(test_kills)
+        SQL_CASE(test_original), SQL_CASE(test_kills)
 
 /* psqlodbc loses some of its own memory with a connection that breaks. Visible: the sanitizer's
  * library looks for it by name. */
