@@ -178,6 +178,8 @@ static inline int empty_sqlserver(void)
         "DROP TYPE IF EXISTS t_tmp_channel_log",
         ("DROP TABLE IF EXISTS MessageChannelLOG, MessageLOG, CHANNEL, GuildUSER, DataHISTORY, "
          "MessageTYPE, MessageMODE, GuildTYPE, task_log, event_log, record_log, crier_schema"),
+        ("DROP TABLE IF EXISTS daf_MessageChannelLOG, daf_MessageLOG, daf_CHANNEL, daf_GuildUSER, "
+         "daf_DataHISTORY, daf_MessageTYPE, daf_MessageMODE, daf_GuildTYPE"),
     };
     struct crier_sql_conn conn = {.timeout = 10 * CRIER_S};
     struct crier_err err = {0};
