@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "script/event.h"
+#include "script/task_private.h"
 
 #define SEQ_RESERVE 1000000
 #define CUT_OFF (1 * CRIER_S)
@@ -75,6 +76,12 @@ enum crier_level crier_host_log_level(const struct crier_host *host, const char 
 bool crier_host_stopping(const struct crier_host *host)
 {
     return host->stopping;
+}
+
+bool crier_host_sim(const struct crier_host *host, const char *const **allow)
+{
+    *allow = host->config->sim_allow;
+    return host->config->sim || host->config->sim_url;
 }
 
 void crier_host_new_id(struct crier_host *host, int64_t now, unsigned char out[16])
@@ -809,6 +816,7 @@ static void host_end(struct crier_host *host)
         }
         crier_vm_cancel_all(host->current->vm);
         crier_poster_retire(host->poster, host->current);
+        crier_tasker_kill(host->tasker);
         crier_tasker_retire(host->tasker, host->current);
         crier_state_tables_save(host->current);
         crier_timer_stop(host->loop, &host->current->state_timer);
@@ -905,8 +913,8 @@ int crier_host_close(struct crier_host *host)
         host->state = NULL;
         crier_state_close(state);
     }
-    if (host->ending->len > 0) {
-        /* A driver that hangs may yet come back to what would be freed here. */
+    if (host->ending->len > 0 || crier_task_worker_threads() > 0) {
+        /* A driver or a task that hangs may yet come back to what would be freed here. */
         fflush(NULL);
         _exit(code);
     }

@@ -157,5 +157,7 @@ bool crier_host_bot_unreachable(struct crier_host *host, const char *bot);
 /** The random generator of the loop thread (periods). */
 struct crier_rng *crier_host_rng(struct crier_host *host);
 bool crier_host_stopping(const struct crier_host *host);
+/** Whether the bots talk to a simulator; *allow: as in struct crier_sink_env. */
+bool crier_host_sim(const struct crier_host *host, const char *const **allow);
 
 #endif

@@ -36,7 +36,7 @@ const struct crier_option crier_task_options[] = {
     {"timeout", CRIER_OPT_DURATION, CRIER_OPT_OR_FALSE, "30m", NULL, 1000, 0, NULL,
      "a run that takes longer is terminated; false: never"},
     {"budget", CRIER_OPT_DURATION, CRIER_OPT_OR_FALSE, NULL, NULL, 1000, 0, NULL,
-     "CPU time of the function between two waits; default: limits.callback"},
+     "CPU time of the function between two waits; default: limits.callback, of a module none"},
     {"priority", CRIER_OPT_INT, 0, "0", NULL, -1000000, 1000000, NULL,
      "of tasks that may start at the same moment the highest is first"},
     {"on_startup", CRIER_OPT_BOOL, 0, "false", NULL, 0, 0, NULL,
@@ -422,7 +422,7 @@ void crier_judge_tasks(struct crier_generation *gen)
         if (!t->name)
             continue;
         if (t->budget < 0)
-            t->budget = gen->config.limits.callback;
+            t->budget = t->how == CRIER_TASK_WORKER ? 0 : gen->config.limits.callback;
         const struct crier_task *other = g_hash_table_lookup(names, t->name);
         if (other)
             task_problem(t, CRIER_ERROR, "name", "give each a name of its own",

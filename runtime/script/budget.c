@@ -87,6 +87,8 @@ static void on_tick(int signo)
             b->since = now;
         else if (b->limit > 0 && now - b->since >= b->limit)
             b->over = 1;
+        if (b->vm->interrupted)
+            b->over = 1;
     }
     /* Also when it was over before: the hook may have been set on a state that had just been
      * left. */
@@ -119,8 +121,11 @@ static int raise_over(lua_State *L, struct crier_budget *b)
         char limit[48];
         luaL_checkstack(L, 4, NULL);
         push_place(L);
-        lua_pushfstring(L, "%s%s used more than %s of CPU time (%s)", lua_tostring(L, -1), b->what,
-                        crier_duration_text(b->limit, limit), b->limit_name);
+        if (b->vm->interrupted)
+            lua_pushfstring(L, "%s%s was stopped", lua_tostring(L, -1), b->what);
+        else
+            lua_pushfstring(L, "%s%s used more than %s of CPU time (%s)", lua_tostring(L, -1),
+                            b->what, crier_duration_text(b->limit, limit), b->limit_name);
         b->message = crier_strdup(lua_tostring(L, -1));
         b->traceback = crier_lua_stack(L);
     } else {
@@ -134,6 +139,8 @@ static void charge(struct crier_budget *inner, int64_t steps)
     for (struct crier_budget *b = inner; b; b = b->outer) {
         b->counted += steps * INSTRUCTION_NS;
         int64_t us = b->counted / 1000;
+        if (b->vm->interrupted)
+            b->over = 1;
         if (b->limit > 0 && us >= b->limit) {
             b->over = 1;
             if (us - b->limit >= GRACE_TICKS * TICK_NS / 1000)

@@ -266,6 +266,12 @@ static int l_secret(lua_State *L)
         return luaL_error(L, "crier.secret.env expects the name of a variable, not the secret "
                              "itself: crier.secret.env \"DISCORD_TOKEN\"");
     struct crier_secret *secret = crier_secret_new(kind, lua_tostring(L, 1));
+    struct crier_generation *gen = crier_generation_of(L);
+    if (kind == CRIER_SECRET_ENV) {
+        if (!gen->secret_env)
+            gen->secret_env = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
+        g_hash_table_add(gen->secret_env, crier_strdup(secret->name));
+    }
     push_handle(L, secret, CRIER_MT_SECRET);
     return 1;
 }

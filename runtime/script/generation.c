@@ -306,6 +306,8 @@ static void destroy(void *arg)
     g_ptr_array_free(gen->alerts, TRUE);
     g_ptr_array_free(gen->logs, TRUE);
     g_hash_table_destroy(gen->log_levels);
+    if (gen->secret_env)
+        g_hash_table_destroy(gen->secret_env);
     for (size_t i = 0; i < CRIER_COUNT(gen->builders); i++)
         crier_builder_fini(&gen->builders[i]);
     g_hash_table_destroy(gen->srcmaps);

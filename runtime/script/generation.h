@@ -176,6 +176,8 @@ struct crier_generation {
     GPtrArray *tasks; /**< struct crier_task (script/task.h) */
     GPtrArray *logs; /**< struct crier_record: crier.log while loading; they get their ids when the
                           generation runs */
+    GHashTable *secret_env; /**< names of the variables that crier.secret.env was called with; NULL:
+                                 none. Commands don't get them */
     GHashTable *log_levels;      /**< logger -> level; "*": all others */
     struct crier_logger *loggers; /**< of this state (api_log.c) */
     /** Of records that are kept: what was logged while loading, fields bound to loggers. Two,

@@ -23,32 +23,28 @@
 
 #include "discord/transport.h"
 #include "host/host.h"
+#include "script/module_state.h"
 #include "script/sink_lua.h"
 #include "script/vm_private.h"
 
 #define LOAD_BUDGET (5 * CRIER_S)
-#define LOGS_MAX 1000
 #define BATCH 4096
 
-/* Where a module's words go: outlives the module, as long as some are on their way. */
-struct voice {
+/* What the loop finds when words of a module arrive: whether its sink is still there. */
+struct owner {
     atomic_int refs;
-    struct crier_host *host;
-    struct crier_loop *loop;
     struct crier_sink *sink; /* NULL when it has ended; [loop] */
-    atomic_uint waiting, lost;
 };
 
 struct module {
+    struct crier_module state;
     struct crier_lua_sink lua;
     const struct crier_sink_env *env;
     char *name;
-    struct crier_vm *vm;
-    struct crier_builder builder;
     struct crier_loop *own; /* NULL in virtual time */
     struct crier_transport *http;
     struct crier_sink *sink;
-    struct voice *voice;
+    struct owner *owner;
     struct crier_lua_functions *functions; /* until they are bound, at the first write */
     char *options;
     const char **files; /* as they were when the module had been loaded */
@@ -58,76 +54,26 @@ struct module {
 /* --- what is told ------------------------------------------------------------------------ */
 
 struct words {
-    struct voice *voice;
-    struct crier_record *log; /* NULL: an error of `what` */
+    struct owner *owner; /* a reference */
+    struct crier_host *host;
     char *what;
     struct crier_lua_error error;
 };
 
-static void voice_unref(struct voice *voice)
+static void owner_unref(struct owner *owner)
 {
-    if (atomic_fetch_sub(&voice->refs, 1) == 1)
-        free(voice);
-}
-
-static struct crier_record *line(struct crier_builder *b, enum crier_level level, int64_t wall,
-                                 struct crier_str text, struct crier_str where)
-{
-    struct crier_stored who = {.kind = CRIER_KIND_LOG,
-                               .level = level,
-                               .time = wall,
-                               .ok = -1,
-                               .text = text,
-                               .where = where,
-                               .logger = {"bot", 3}};
-    return crier_build_restore(b, &who);
-}
-
-static void say_lost(struct voice *voice, unsigned lost)
-{
-    struct crier_builder b;
-    char text[120];
-    int n = snprintf(text, sizeof text,
-                     "%u lines of a sink's module were lost: it logs faster than "
-                     "they are taken",
-                     lost);
-    crier_builder_init(&b, NULL);
-    crier_build_restore_begin(&b);
-    struct crier_record *log = line(&b, CRIER_LEVEL_WARNING, crier_loop_wall(voice->loop),
-                                    (struct crier_str){text, (size_t)n}, (struct crier_str){"", 0});
-    crier_host_emit_sinks(voice->host, log);
-    crier_record_unref(log);
-    crier_builder_fini(&b);
+    if (atomic_fetch_sub(&owner->refs, 1) == 1)
+        free(owner);
 }
 
 static void say(void *arg)
 {
     struct words *w = arg;
-    struct voice *voice = w->voice;
-    unsigned lost = atomic_exchange(&voice->lost, 0);
-    atomic_fetch_sub(&voice->waiting, 1);
-    if (w->log)
-        crier_host_emit_sinks(voice->host, w->log);
-    else
-        crier_host_sink_error(voice->host, voice->sink, w->what, &w->error);
-    if (lost)
-        say_lost(voice, lost);
-    crier_record_unref(w->log);
+    crier_host_sink_error(w->host, w->owner->sink, w->what, &w->error);
+    owner_unref(w->owner);
     free(w->what);
     crier_lua_error_fini(&w->error);
     free(w);
-    voice_unref(voice);
-}
-
-/* Takes what is in `words`. */
-static void tell(struct module *m, const struct words *words)
-{
-    struct words *w = crier_malloc(sizeof *w);
-    *w = *words;
-    w->voice = m->voice;
-    atomic_fetch_add(&w->voice->refs, 1);
-    atomic_fetch_add(&w->voice->waiting, 1);
-    crier_loop_post(w->voice->loop, say, w);
 }
 
 static void failed(struct crier_lua_sink *lua, const struct crier_lua_functions *f,
@@ -136,118 +82,18 @@ static void failed(struct crier_lua_sink *lua, const struct crier_lua_functions 
     struct module *m = CRIER_CONTAINER(lua, struct module, lua);
     int64_t now = crier_clock_mono(m->env->clock);
     (void)f;
-    if (!m->voice || now < m->told)
+    if (!m->state.voice || now < m->told)
         return;
     m->told = now + CRIER_S;
-    struct words w = {.what = crier_strdup(what),
-                      .error = {.message = crier_strdup(error->message),
-                                .traceback = crier_strdup(error->traceback),
-                                .code = error->code}};
-    tell(m, &w);
-}
-
-/* --- the module's `crier` ----------------------------------------------------------------- */
-
-static struct module *module_of(lua_State *L)
-{
-    return crier_vm_of(L)->owner;
-}
-
-/* Upvalue 1: the level, or 0 for log.log. */
-static int l_log(lua_State *L)
-{
-    struct module *m = module_of(L);
-    enum crier_level level = (enum crier_level)lua_tointeger(L, lua_upvalueindex(1));
-    int arg = level ? 1 : 2;
-    size_t len;
-    if (!level) {
-        const char *name = luaL_tolstring(L, 1, &len);
-        if (!crier_level_parse(name, len, &level))
-            return luaL_error(L,
-                              "crier.log.log: unknown level '%s' (debug, info, warning, error, "
-                              "critical or 10 to 50)",
-                              name);
-        lua_pop(L, 1);
-    }
-    if (lua_type(L, arg) != LUA_TSTRING && lua_type(L, arg) != LUA_TNUMBER)
-        return luaL_error(L,
-                          "crier.log expects a text, got %s: crier.log.info(\"text\", { field = "
-                          "value })",
-                          luaL_typename(L, arg));
-    if (!lua_isnoneornil(L, arg + 1) && lua_type(L, arg + 1) != LUA_TTABLE)
-        return luaL_error(L,
-                          "crier.log expects a table of fields, got %s: crier.log.info(\"text\", "
-                          "{ field = value })",
-                          luaL_typename(L, arg + 1));
-    if (!m->voice)
-        return luaL_error(L, "crier.log is not available while the module loads");
-    if (atomic_load(&m->voice->waiting) >= LOGS_MAX) {
-        atomic_fetch_add(&m->voice->lost, 1);
-        return 0;
-    }
-    lua_Debug ar;
-    char where[128];
-    int n = 0;
-    if (lua_getstack(L, 1, &ar) && lua_getinfo(L, "Sl", &ar) && ar.currentline > 0)
-        n = snprintf(where, sizeof where, "%.100s:%d", ar.short_src, ar.currentline);
-    const char *text = lua_tolstring(L, arg, &len);
-    crier_build_restore_begin(&m->builder);
-    if (lua_istable(L, arg + 1))
-        crier_build_lua_fields(&m->builder, L, arg + 1);
-    struct words w = {.log = line(&m->builder, level, crier_clock_wall(m->env->clock),
-                                  (struct crier_str){text, len},
-                                  (struct crier_str){where, (size_t)n})};
-    tell(m, &w);
-    return 0;
-}
-
-static int l_not_here(lua_State *L)
-{
-    return luaL_error(L,
-                      "crier.%s is not available in the module of a sink: it has crier.log, "
-                      "crier.http and crier.sleep",
-                      luaL_tolstring(L, 2, NULL));
-}
-
-static int l_open_crier(lua_State *L)
-{
-    static const struct {
-        const char *name;
-        int level;
-    } levels[] = {
-        {"debug", CRIER_DEBUG},           {"info", CRIER_INFO},
-        {"warning", CRIER_LEVEL_WARNING}, {"error", CRIER_LEVEL_ERROR},
-        {"critical", CRIER_CRITICAL},     {"log", 0},
-    };
-    lua_newtable(L);
-    crier_open_record(L);
-    crier_open_wait(L);
-    lua_createtable(L, 0, CRIER_COUNT(levels));
-    for (size_t i = 0; i < CRIER_COUNT(levels); i++) {
-        lua_pushinteger(L, levels[i].level);
-        lua_pushcclosure(L, l_log, 1);
-        lua_setfield(L, -2, levels[i].name);
-    }
-    lua_setfield(L, -2, "log");
-    lua_newtable(L);
-    lua_pushcfunction(L, l_not_here);
-    lua_setfield(L, -2, "__index");
-    lua_setmetatable(L, -2);
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    lua_pushvalue(L, -2);
-    lua_setfield(L, -2, "crier");
-    return 0;
-}
-
-/* crier.http in --sim. */
-static bool allow_host(void *owner, const char *host, char *why, size_t cap)
-{
-    const struct module *m = owner;
-    struct crier_err err = {0};
-    if (crier_sink_may_reach(m->env, host, &err) == 0)
-        return true;
-    snprintf(why, cap, "%s", err.text);
-    return false;
+    struct words *w = crier_malloc(sizeof *w);
+    *w = (struct words){.owner = m->owner,
+                        .host = crier_voice_host(m->state.voice),
+                        .what = crier_strdup(what),
+                        .error = {.message = crier_strdup(error->message),
+                                  .traceback = crier_strdup(error->traceback),
+                                  .code = error->code}};
+    atomic_fetch_add(&m->owner->refs, 1);
+    crier_voice_post(m->state.voice, say, w);
 }
 
 /* --- loading ----------------------------------------------------------------------------- */
@@ -277,16 +123,15 @@ static int l_load(lua_State *L)
 static int load(struct module *m, const char *name, struct crier_err *err)
 {
     struct crier_lua_error error = {0};
-    lua_State *L = m->vm->L;
-    lua_pushcfunction(L, l_open_crier);
-    int rc = crier_vm_run(m->vm, NULL, 0, 0, 0, "crier's own Lua", "", &error);
+    lua_State *L = m->state.vm->L;
+    int rc = crier_module_open_crier(&m->state, &error);
     if (rc == 0) {
-        m->vm->loading = true;
+        m->state.vm->loading = true;
         lua_pushcfunction(L, l_load);
         lua_pushstring(L, name);
-        rc = crier_vm_run(m->vm, NULL, 1, 1, LOAD_BUDGET, "loading the module", "5s for loading",
-                          &error);
-        m->vm->loading = false;
+        rc = crier_vm_run(m->state.vm, NULL, 1, 1, LOAD_BUDGET, "loading the module",
+                          "5s for loading", &error);
+        m->state.vm->loading = false;
     }
     if (rc != 0) {
         crier_err_set(err, rc, "%s", error.message);
@@ -296,11 +141,11 @@ static int load(struct module *m, const char *name, struct crier_err *err)
         crier_lua_error_fini(&error);
         return rc;
     }
-    m->functions =
-        crier_lua_functions_new(m->vm, NULL, m->name, luaL_ref(L, LUA_REGISTRYINDEX), m->options);
-    m->files = crier_calloc(m->vm->file_count + 1, sizeof *m->files);
-    for (size_t i = 0; i < m->vm->file_count; i++)
-        m->files[i] = crier_strdup(m->vm->files[i]);
+    m->functions = crier_lua_functions_new(m->state.vm, NULL, m->name,
+                                           luaL_ref(L, LUA_REGISTRYINDEX), m->options);
+    m->files = crier_calloc(m->state.vm->file_count + 1, sizeof *m->files);
+    for (size_t i = 0; i < m->state.vm->file_count; i++)
+        m->files[i] = crier_strdup(m->state.vm->files[i]);
     return 0;
 }
 
@@ -313,7 +158,8 @@ static void answered(struct crier_lua_sink *lua)
 
 static void touched(const struct crier_lua_functions *f)
 {
-    const struct module *m = f->vm->owner;
+    struct crier_module *state = f->vm->owner;
+    const struct module *m = CRIER_CONTAINER(state, struct module, state);
     if (m->own)
         crier_loop_stop(m->own);
 }
@@ -321,23 +167,22 @@ static void touched(const struct crier_lua_functions *f)
 static void module_close(void *self)
 {
     struct module *m = self;
-    if (m->voice)
-        m->voice->sink = NULL;
+    m->owner->sink = NULL;
     if (!m->lua.functions) {
         m->lua.functions = m->functions;
         m->functions = NULL;
     }
     crier_lua_sink_fini(&m->lua);
     crier_lua_functions_unref(m->functions);
-    if (m->vm)
-        crier_vm_free(m->vm);
-    crier_builder_fini(&m->builder);
+    if (m->state.vm)
+        crier_vm_free(m->state.vm);
+    crier_builder_fini(&m->state.builder);
     if (m->http)
         m->http->ops->free(m->http);
     if (m->own)
         crier_loop_free(m->own);
-    if (m->voice)
-        voice_unref(m->voice);
+    crier_voice_unref(m->state.voice);
+    owner_unref(m->owner);
     for (size_t i = 0; m->files && m->files[i]; i++)
         free((char *)m->files[i]);
     free(m->files);
@@ -368,6 +213,8 @@ static int module_open(const struct crier_sink_env *env, const struct crier_opti
         .callback_name = "the limit of a module",
         .memory_name = "option 'memory'",
     };
+    m->owner = crier_calloc(1, sizeof *m->owner);
+    atomic_init(&m->owner->refs, 1);
     m->env = env;
     m->name = crier_strdup(name);
     m->options = crier_strdup(json ? json : "{}");
@@ -375,13 +222,12 @@ static int module_open(const struct crier_sink_env *env, const struct crier_opti
     m->lua.answered = answered;
     m->lua.failed = failed;
     m->lua.touched = touched;
-    m->vm = crier_vm_new(&config);
+    m->state.vm = crier_vm_new(&config);
     free(folders);
-    m->vm->owner = m;
-    crier_builder_init(&m->builder, NULL);
-    m->vm->builder = &m->builder;
-    if (env->sim)
-        m->vm->allow_host = allow_host;
+    crier_builder_init(&m->state.builder, NULL);
+    m->state.clock = env->clock;
+    m->state.env = env;
+    m->state.whose = "the module of a sink: it has crier.log, crier.http and crier.sleep";
     int rc = load(m, module->s, err);
     if (rc != 0) {
         module_close(m);
@@ -390,8 +236,8 @@ static int module_open(const struct crier_sink_env *env, const struct crier_opti
     if (!crier_clock_is_virtual(env->clock)) {
         m->own = crier_loop_new(env->clock);
         m->http = crier_transport_curl(m->own);
-        m->lua.loop = m->vm->loop = m->own;
-        m->vm->http = m->http;
+        m->lua.loop = m->state.vm->loop = m->own;
+        m->state.vm->http = m->http;
     }
     *out = m;
     return CRIER_OK;
@@ -400,12 +246,8 @@ static int module_open(const struct crier_sink_env *env, const struct crier_opti
 void crier_module_bind(void *self, struct crier_host *host)
 {
     struct module *m = self;
-    if (m->voice)
-        return;
-    m->voice = crier_calloc(1, sizeof *m->voice);
-    atomic_init(&m->voice->refs, 1);
-    m->voice->host = host;
-    m->voice->loop = crier_host_loop(host);
+    if (!m->state.voice)
+        m->state.voice = crier_voice_new(host, crier_host_emit_sinks, "a sink's module");
 }
 
 /* --- the driver -------------------------------------------------------------------------- */
@@ -414,10 +256,9 @@ static void module_attach(void *self, struct crier_sink *sink, struct crier_loop
 {
     struct module *m = self;
     m->sink = sink;
-    if (m->voice)
-        m->voice->sink = sink;
+    m->owner->sink = sink;
     if (!m->own) {
-        m->lua.loop = m->vm->loop = loop;
+        m->lua.loop = m->state.vm->loop = loop;
         m->lua.timers = true;
     }
 }

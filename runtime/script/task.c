@@ -1144,6 +1144,21 @@ void crier_tasker_cancel(struct crier_tasker *p, const struct crier_generation *
     }
 }
 
+void crier_tasker_kill(struct crier_tasker *p)
+{
+    for (guint i = p->runs->len; i > 0; i--) {
+        struct crier_run *run = i <= p->runs->len ? p->runs->pdata[i - 1] : NULL;
+        if (run && !run->cancelled && !run->executor->kill) {
+            cancel_run(run, "shutdown");
+        } else if (run && run->executor->kill) {
+            if (!run->cancelled)
+                run->reason = crier_strdup("shutdown");
+            run->cancelled = true;
+            run->executor->kill(run);
+        }
+    }
+}
+
 void crier_tasker_clock_set(struct crier_tasker *p, int64_t jump_us)
 {
     GHashTableIter it;

@@ -107,6 +107,8 @@ void crier_tasker_on_idle(struct crier_tasker *tasker, void (*fn)(void *arg), vo
 /** Terminate what is under way, of one generation or (NULL) of all. reason: for the record. */
 void crier_tasker_cancel(struct crier_tasker *tasker, const struct crier_generation *gen,
                          const char *reason);
+/** The host ends and waits no longer: every run ends within the call. */
+void crier_tasker_kill(struct crier_tasker *tasker);
 /** The wall clock was set. */
 void crier_tasker_clock_set(struct crier_tasker *tasker, int64_t jump_us);
 

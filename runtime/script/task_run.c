@@ -186,4 +186,4 @@ static void cancel(struct crier_run *run)
         crier_call_cancel(run->job);
 }
 
-const struct crier_executor crier_task_loop = {"loop", start, cancel};
+const struct crier_executor crier_task_loop = {"loop", start, cancel, NULL};

@@ -80,6 +80,8 @@ struct crier_vm {
     bool (*allow_host)(void *owner, const char *host, char *why, size_t cap);
     /** One stretch of Lua took a second of wall time or more. NULL: nobody wants to know. */
     void (*on_stall)(struct crier_vm *vm, const char *what, int64_t us);
+    _Atomic int interrupted;   /**< [any] set: what runs is stopped at the next tick of the thread's
+                                    CPU clock, as if it had used up its budget */
     bool loading;              /**< crier_vm_run_file is under way */
     size_t memory_used, memory_peak;
     uint64_t stamps;           /**< virtual time: blocks made */
