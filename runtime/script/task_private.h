@@ -142,7 +142,6 @@ struct crier_executor {
 extern const struct crier_executor crier_task_loop; /**< task_run.c */
 extern const struct crier_executor crier_task_command, crier_task_worker;
 
-<<<<<<< HEAD
 /* task.c */
 
 /** The state is in the board when this returns. */
@@ -173,10 +172,8 @@ struct crier_record *crier_task_record(struct crier_tasker *tasker,
  *  this span (0: however old). Until it has answered tasker->restore is set; then crier_tasker_go. */
 void crier_task_restore(struct crier_tasker *tasker, bool fresh, int64_t span);
 void crier_task_restore_drop(struct crier_tasker *tasker);
-=======
 /** [any] Threads of worker tasks that have not ended: those that were left behind. */
 size_t crier_task_worker_threads(void);
->>>>>>> 683cd60 (tasks: commands in a process group of their own; modules in a Lua state and a thread of their own, stopped where they are)
 
 /** [task_run.c] The metatable of ctx. Pushes nothing. */
 void crier_open_task_context(lua_State *L);
