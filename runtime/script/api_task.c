@@ -10,7 +10,9 @@
 #include "sched/condition_text.h"
 #include "script/declare.h"
 #include "script/luajson.h"
+#include "script/module_state.h"
 #include "script/task_private.h"
+#include "script/vm_private.h"
 
 #define CONDITION_TYPE "string|crier.Condition"
 #define USAGE "crier.task { name = \"fetch\", start = crier.every \"10m\", run = function(ctx) end }"
@@ -414,6 +416,24 @@ static void on_need(void *arg, const char *name, unsigned actions, uint32_t dept
     free(names);
 }
 
+/* The module's file, compiled but not run; a reload watches it. */
+static void judge_module(const struct crier_task *t)
+{
+    lua_State *L = t->gen->vm->L;
+    char *path = crier_module_find(t->gen, t->module);
+    if (!path) {
+        task_problem(t, CRIER_ERROR, "module", NULL,
+                     "option 'module': there is no %.200s.lua (looked for as require does)",
+                     t->module);
+        return;
+    }
+    if (crier_vm_load_file(t->gen->vm, L, path, NULL) != LUA_OK)
+        task_problem(t, CRIER_ERROR, "module", NULL, "option 'module': %.250s",
+                     lua_tostring(L, -1));
+    lua_pop(L, 1);
+    free(path);
+}
+
 void crier_judge_tasks(struct crier_generation *gen)
 {
     GHashTable *names = g_hash_table_new(g_str_hash, g_str_equal);
@@ -442,6 +462,8 @@ void crier_judge_tasks(struct crier_generation *gen)
         if (t->was && g_hash_table_contains(names, t->was))
             task_problem(t, CRIER_ERROR, "was", "remove 'was', or rename the other one",
                          "option 'was' names a task that is declared too");
+        if (t->module)
+            judge_module(t);
         if (t->start)
             crier_cond_needs(t->start, on_need, &n);
         n.key = "stop";

@@ -2,9 +2,11 @@
 #include "script/module_state.h"
 
 #include <lauxlib.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host/host.h"
 #include "script/vm_private.h"
@@ -161,6 +163,10 @@ static int l_log(lua_State *L)
         n = snprintf(where, sizeof where, "%.100s:%d", ar.short_src, ar.currentline);
     const char *text = lua_tolstring(L, arg, &len);
     crier_build_restore_begin(&m->builder);
+    if (m->task_name) {
+        CRIER_B_STR(&m->builder, "task_name", m->task_name);
+        CRIER_B_STR(&m->builder, "run_id", m->run_id);
+    }
     if (lua_istable(L, arg + 1))
         crier_build_lua_fields(&m->builder, L, arg + 1);
     send_words(m->voice, NULL, NULL,
@@ -226,4 +232,26 @@ int crier_module_open_crier(struct crier_module *m, struct crier_lua_error *erro
         m->vm->allow_host = allow_host;
     lua_pushcfunction(m->vm->L, l_open_crier);
     return crier_vm_run(m->vm, NULL, 0, 0, 0, "crier's own Lua", "", error);
+}
+
+/* --- files --------------------------------------------------------------------------------- */
+
+char *crier_module_find(const struct crier_generation *gen, const char *module)
+{
+    static const char *const forms[] = {"%s/%s.lua", "%s/%s/init.lua"};
+    char *name = crier_strdup(module), *found = NULL;
+    const char *const *more = gen->vm->config.lua_path;
+    for (char *p = name; *p; p++)
+        if (*p == '.')
+            *p = '/';
+    for (const char *folder = gen->folder; folder && !found; folder = *more ? *more++ : NULL) {
+        for (size_t i = 0; i < CRIER_COUNT(forms) && !found; i++) {
+            char path[PATH_MAX];
+            int n = snprintf(path, sizeof path, i ? forms[1] : forms[0], folder, name);
+            if (n > 0 && (size_t)n < sizeof path && access(path, R_OK) == 0)
+                found = crier_strdup(path);
+        }
+    }
+    free(name);
+    return found;
 }

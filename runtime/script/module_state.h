@@ -36,10 +36,15 @@ struct crier_module {
     const char
         *whose; /**< "the module of a sink: it has crier.log": for what is not there; static */
     const struct crier_sink_env *env; /**< for which hosts crier.http may reach; NULL: all */
+    const char *task_name, *run_id;   /**< fields of what is logged; NULL: none */
     const luaL_Reg *more;             /**< further functions of `crier`; NULL: none */
 };
 
 /** Make `crier` in m->vm, and set the vm up for m. CRIER_ECONFIG. */
 CRIER_CHECK int crier_module_open_crier(struct crier_module *m, struct crier_lua_error *error);
+
+/** [any] The file that require would find for a module of this script; the caller frees. NULL:
+ * there is none. */
+char *crier_module_find(const struct crier_generation *gen, const char *module);
 
 #endif

@@ -15,11 +15,9 @@
 
 #include <glib.h>
 #include <lauxlib.h>
-#include <limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "discord/transport.h"
 #include "host/host.h"
@@ -340,27 +338,6 @@ const struct crier_sink_driver crier_sink_module = {
 
 /* --- declaring --------------------------------------------------------------------------- */
 
-/* The file that require would find; the caller frees. */
-static char *find(const struct crier_generation *gen, const char *module)
-{
-    static const char *const forms[] = {"%s/%s.lua", "%s/%s/init.lua"};
-    char *name = crier_strdup(module), *found = NULL;
-    const char *const *more = gen->vm->config.lua_path;
-    for (char *p = name; *p; p++)
-        if (*p == '.')
-            *p = '/';
-    for (const char *folder = gen->folder; folder && !found; folder = *more ? *more++ : NULL) {
-        for (size_t i = 0; i < CRIER_COUNT(forms) && !found; i++) {
-            char path[PATH_MAX];
-            int n = snprintf(path, sizeof path, i ? forms[1] : forms[0], folder, name);
-            if (n > 0 && (size_t)n < sizeof path && access(path, R_OK) == 0)
-                found = crier_strdup(path);
-        }
-    }
-    free(name);
-    return found;
-}
-
 void crier_sink_judge_module(struct crier_generation *gen, struct crier_declared_sink *s)
 {
     if (s->driver != &crier_sink_module)
@@ -368,7 +345,7 @@ void crier_sink_judge_module(struct crier_generation *gen, struct crier_declared
     struct crier_option_value *v =
         (struct crier_option_value *)crier_options_get(&s->options, "module");
     char object[120], text[300];
-    char *path = find(gen, v->s);
+    char *path = crier_module_find(gen, v->s);
     snprintf(object, sizeof object, "sink '%.80s'", s->name);
     if (!path) {
         snprintf(text, sizeof text,

@@ -37,7 +37,7 @@ struct job {
     int64_t since;
     /* the thread's, until `finished` is posted */
     char *name, *what, *file, *params, *run_id;
-    int64_t budget, load;
+    int64_t due, budget, load;
     struct crier_call *call;
     bool ended;
     enum crier_action action;
@@ -79,7 +79,8 @@ static const luaL_Reg functions[] = {{"inaction", l_inaction}, {NULL, NULL}};
 static int l_no_member(lua_State *L)
 {
     return luaL_error(L,
-                      "ctx.%s is not available in a task's module: it has task, run_id and params",
+                      "ctx.%s is not available in a task's module: it has task, "
+                      "run_id, due, params and log",
                       luaL_tolstring(L, 2, NULL));
 }
 
@@ -102,7 +103,14 @@ static int l_load(lua_State *L)
 
 static void push_context(lua_State *L, const struct job *j)
 {
-    lua_createtable(L, 0, 3);
+    lua_createtable(L, 0, 5);
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_getfield(L, -1, "crier");
+    lua_getfield(L, -1, "log");
+    lua_setfield(L, -4, "log");
+    lua_pop(L, 2);
+    lua_pushnumber(L, (lua_Number)j->due / 1e6);
+    lua_setfield(L, -2, "due");
     lua_pushstring(L, j->name);
     lua_setfield(L, -2, "task");
     lua_pushstring(L, j->run_id);
@@ -330,6 +338,8 @@ static void make_vm(struct job *j, const struct crier_generation *gen)
     j->module.whose = "the module of a task: it has crier.log, crier.http, crier.sleep and "
                       "crier.inaction";
     j->module.more = functions;
+    j->module.task_name = j->name;
+    j->module.run_id = j->run_id;
     j->env.sim = crier_host_sim(gen->host, &j->env.sim_allow);
     j->module.env = &j->env;
     if (crier_clock_is_virtual(clock)) {
@@ -356,6 +366,7 @@ static void start(struct crier_run *run)
     j->file = crier_strdup(task->module);
     j->run_id = crier_strdup(run->run_id);
     j->params = crier_strdup(run->params ? run->params : "{}");
+    j->due = run->due;
     j->budget = task->budget;
     j->load = task->gen->config.limits.load;
     make_vm(j, task->gen);
