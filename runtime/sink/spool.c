@@ -36,6 +36,7 @@ struct cursor {
     struct header header;
     uint64_t batch;  /* see pack_batch */
     uint64_t copied; /* a position: entries before it have been copied */
+    uint64_t owed;   /* see store_owed */
 };
 
 struct entry {
@@ -71,6 +72,7 @@ struct crier_spool {
     size_t batch;    /* entries of the batch that was in flight, as last marked */
     size_t damaged;
     uint64_t skipped;
+    uint64_t lost;
     char fault[256];
 };
 
@@ -293,8 +295,21 @@ static void store_batch(struct crier_spool *spool)
     __atomic_store_n(&spool->cursor->batch, pack_batch(spool->batch, position), __ATOMIC_RELEASE);
 }
 
+static uint64_t pack_owed(uint64_t n)
+{
+    return n << 8 | (crier_crc32c(~0u, &n, sizeof n) & 255);
+}
+
+/* The entries that must be found at the next opening. Stored behind what adds one and before what
+ * takes one away, so that a kill between the two makes it too small, never too large. */
+static void store_owed(struct crier_spool *spool)
+{
+    __atomic_store_n(&spool->cursor->owed, pack_owed(spool->entries), __ATOMIC_RELEASE);
+}
+
 static void store_cursor(struct crier_spool *spool)
 {
+    store_owed(spool);
     uint64_t position = pack(atomic_load(&spool->next_number), sizeof(struct header));
     for (size_t i = 0; i < spool->count; i++)
         if (spool->segments[i].entries > 0 || spool->segments[i].writable) {
@@ -528,6 +543,22 @@ static void load_words(struct crier_spool *spool)
     }
 }
 
+/* Damage is told already, and whoever only looks may do so while the owner takes entries away. */
+static void look_for_lost(struct crier_spool *spool)
+{
+    uint64_t owed = spool->cursor->owed >> 8;
+    if (spool->look)
+        return;
+    if (pack_owed(owed) == spool->cursor->owed && owed > spool->entries && spool->damaged == 0) {
+        spool->lost = owed - spool->entries;
+        snprintf(spool->fault, sizeof spool->fault,
+                 "%s lacks %llu of the %llu records that it held: a file of it has been removed or "
+                 "cut off",
+                 spool->folder, (unsigned long long)spool->lost, (unsigned long long)owed);
+    }
+    store_owed(spool);
+}
+
 /* Segments of an earlier run are not written to any more: the room behind their entries is given
  * back, and those that hold none go, so that many short runs do not add up to the bound. */
 static void pack_segments(struct crier_spool *spool)
@@ -585,6 +616,7 @@ static int open_segments(struct crier_spool *spool, struct crier_err *err)
     atomic_init(&spool->next_number, next_number);
     spool->highest = next_number - 1;
     load_words(spool);
+    look_for_lost(spool);
     pack_segments(spool);
     trim(spool);
     crier_spool_rewind(spool);
@@ -725,6 +757,7 @@ int crier_spool_append(struct crier_spool *spool, uint64_t seq, const void *data
     }
     put(tail, seq, data, (uint32_t)len);
     spool->entries++;
+    store_owed(spool);
     if (spool->ahead)
         crier_ahead_written(spool->ahead, tail->end);
     return CRIER_OK;
@@ -830,6 +863,7 @@ uint64_t crier_spool_drop_oldest(struct crier_spool *spool, uint64_t keep, uint6
     if (spool->copied > *first)
         spool->copied -=
             spool->copied - *first < segment.entries ? spool->copied - *first : segment.entries;
+    store_owed(spool);
     remove_segment(spool, &segment);
     return segment.entries;
 }
@@ -913,6 +947,7 @@ void crier_spool_stats(const struct crier_spool *spool, struct crier_spool_stats
                                       .bytes = spool->bytes,
                                       .segments = spool->count,
                                       .damaged = spool->damaged,
-                                      .skipped_bytes = spool->skipped};
+                                      .skipped_bytes = spool->skipped,
+                                      .lost = spool->lost};
     memcpy(out->fault, spool->fault, sizeof out->fault);
 }

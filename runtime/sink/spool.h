@@ -16,12 +16,14 @@
  *             u64      position of the first entry not answered for
  *             u64      how many entries from there on are the batch in flight << 40 | a checksum
  *             u64      position of the first entry that has not been copied to a fallback
+ *             u64      how many entries are not answered for << 8 | low byte of its crc32c
  *   position  number of a segment << 37 | (offset / 8) << 8 | low byte of their crc32c
  *
  * An entry's length is stored last, so an append that was interrupted does not exist. Opening
  * checks every entry; the first one that fails ends its segment: what lies behind it is skipped,
  * counted and told, the next segment goes on, and the file is kept as `.bad` once it is read.
- * A segment of an earlier run is never appended to. A newer version is CRIER_EVERSION and
+ * Entries that the cursor counts and that no segment holds (a file was removed, or lost at a power
+ * cut) are counted and told, too. A segment of an earlier run is never appended to. A newer version is CRIER_EVERSION and
  * everything is left as it is.
  *
  * Thread: none of its own; the owner serialises the calls. The bytes that crier_spool_read gives
@@ -105,7 +107,8 @@ struct crier_spool_stats {
     size_t segments;
     size_t damaged;         /**< segments whose rest was skipped since the spool was opened */
     uint64_t skipped_bytes; /**< in them */
-    char fault[256];        /**< the last of them, in words; empty when there was none */
+    uint64_t lost;          /**< entries that were owed and not there at the opening */
+    char fault[256];        /**< the last of these, in words; empty when there was none */
 };
 void crier_spool_stats(const struct crier_spool *spool, struct crier_spool_stats *out);
 

@@ -404,6 +404,9 @@ static void truncated(void **state)
             given++;
         }
         assert_int_equal(last, 59);
+        struct crier_spool_stats stats;
+        crier_spool_stats(spool, &stats);
+        assert_true(stats.damaged || stats.lost == 60 - given);
         crier_spool_ack(spool, given);
         crier_spool_close(spool);
     }
@@ -432,6 +435,37 @@ static void lost_page(void **state)
     assert_int_equal(stats.damaged, 1);
     assert_int_equal(stats.entries, whole);
     crier_spool_close(spool);
+}
+
+/* A file that is gone, wherever it stood, is told once, with how many entries were in it. */
+static void lost_segment(void **state)
+{
+    (void)state;
+    struct crier_spool_stats stats;
+    struct stat st;
+    for (unsigned gone = 0; gone < 3; gone++) {
+        unsigned number = 10000000;
+        struct crier_spool *spool = open_it(&small);
+        add_range(spool, 0, 60);
+        read_range(spool, 0, 10);
+        crier_spool_ack(spool, 10); /* still in the first one */
+        crier_spool_close(spool);
+        while (stat(segment(number), &st) != 0)
+            number++;
+        assert_int_equal(unlink(segment(number + gone)), 0);
+        spool = open_it(&small);
+        crier_spool_stats(spool, &stats);
+        assert_true(stats.lost > 0);
+        assert_int_equal(stats.lost, 50 - stats.entries);
+        assert_non_null(strstr(stats.fault, "of the 50 records that it held: a file of it has been"));
+        crier_spool_close(spool);
+        spool = open_it(&small);
+        crier_spool_stats(spool, &stats);
+        assert_int_equal(stats.lost, 0);
+        assert_string_equal(stats.fault, "");
+        crier_spool_ack(spool, 60);
+        crier_spool_close(spool);
+    }
 }
 
 struct shared {
@@ -684,6 +718,7 @@ int main(void)
         TEST(flipped_bits),
         TEST(truncated),
         TEST(lost_page),
+        TEST(lost_segment),
         TEST(killed),
         TEST(full_disk),
         TEST(file_size_limit),
