@@ -254,6 +254,12 @@ crier.sink.jsonl { name = "all", path = "all.jsonl" }
 crier.sink.jsonl { name = "new", path = "new.jsonl" }
 crier.sink.csv { name = "tab", path = "tab.csv" }
 crier.sink.jsonl { name = "bad", path = "bad.jsonl", level = "error" }
+crier.sink.custom { name = "picky", write = function(_, records)
+  for i, r in ipairs(records) do
+    if r.n % 2 == 0 then return false, "even", i - 1 end
+  end
+  return true
+end }
 crier.route { match = { kind = { "log", "system" } }, to = { crier.sinks.all, crier.sinks.out } }
 ]]))
     start(bot)
@@ -282,6 +288,12 @@ crier.route { match = { kind = { "log", "system" } }, to = { crier.sinks.all, cr
     assert.equal("0 records moved into 'tab', 500 were there already\n", copy("all", "tab", "n>0").out)
     assert.equal("0 records moved into 'bad', 500 left out: the sink's kinds or level\n",
       copy("all", "bad", "n>0").out)
+  end)
+
+  it("tells what the target rejects from what it has moved", function()
+    local r = copy("all", "picky", "n<=11")
+    assert.equal(1, r.code, r.err)
+    assert.equal("6 records moved into 'picky', 5 were rejected (crier sink list)\n", r.out)
   end)
 
   local mistakes = {

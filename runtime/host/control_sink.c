@@ -132,8 +132,10 @@ static void finish(struct transfer *t, int code, const char *error)
     crier_sink_stats(t->to, &now);
     uint64_t rejected = now.rejected - t->before.rejected,
              dropped = now.dropped - t->before.dropped;
+    /* What else came to the target meanwhile is among these: no more than what was moved. */
+    uint64_t lost = rejected + dropped < t->moved ? rejected + dropped : t->moved;
     json_t *extra = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "to", crier_sink_name(t->to),
-                              "moved", (json_int_t)t->moved, "there", (json_int_t)t->there,
+                              "moved", (json_int_t)(t->moved - lost), "there", (json_int_t)t->there,
                               "refused", (json_int_t)t->refused, "unreadable", (json_int_t)t->bad,
                               "rejected", (json_int_t)rejected, "dropped", (json_int_t)dropped);
     if (t->aside)
