@@ -217,9 +217,12 @@ static int l_transform(lua_State *L)
 static void add_target(struct crier_decl *d, int idx, struct crier_rule *rule)
 {
     struct crier_declared_sink *s = crier_to_sink(d->L, idx);
-    char got[80];
+    char got[80], hint[80] = "local files = crier.sink.json {...}";
     if (!s) {
-        crier_decl_problem(d, CRIER_ERROR, "to", "local files = crier.sink.json {...}",
+        if (lua_type(d->L, idx) == LUA_TSTRING)
+            snprintf(hint, sizeof hint, "crier.sinks.%.40s is a sink by its name",
+                     lua_tostring(d->L, idx));
+        crier_decl_problem(d, CRIER_ERROR, "to", hint,
                            "option 'to' must be a sink or a list of sinks, got %s",
                            crier_lua_describe(d->L, idx, got, sizeof got));
         return;
