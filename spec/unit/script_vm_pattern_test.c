@@ -2,6 +2,7 @@
  *
  * string.find, match, gmatch and gsub: the same answers as Lua's own, and none that takes for ever.
  */
+#include "rounds.h"
 #include "script_vm_support.h"
 
 #include <lualib.h>
@@ -110,7 +111,7 @@ static void answers_are_luas_for_anything(void **state)
     struct pair pair;
     uint32_t seed = 2463534242u;
     open_pair(&pair);
-    for (int round = 0; round < 30000; round++) {
+    for (int round = 0; round < ROUNDS(30000); round++) {
         char pattern[64] = "", subject[12];
         for (uint32_t i = chance(&seed, 8); i > 0; i--)
             strcat(pattern, pieces[chance(&seed, sizeof pieces / sizeof *pieces)]);

@@ -13,7 +13,9 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define KILLS 1000
+#include "rounds.h"
+
+#define KILLS ROUNDS(1000)
 /* Nanoseconds from a writer's start to its end at most; under ThreadSanitizer it needs more of them
  * to get anywhere. */
 #ifdef __SANITIZE_THREAD__

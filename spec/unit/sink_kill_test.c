@@ -20,10 +20,11 @@
 #include "base/clock.h"
 #include "base/ulid.h"
 #include "record/build.h"
+#include "rounds.h"
 #include "sink/registry.h"
 
-#define KILLS 200
 #define KILLS_A_FILE 20
+#define KILLS (KILLS_A_FILE * ROUNDS(10))
 #ifdef __SANITIZE_THREAD__
 #define KILL_WITHIN 60000000 /* nanoseconds from a child's first record to its end at most */
 #else
