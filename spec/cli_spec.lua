@@ -18,7 +18,7 @@ local function crier(argv, opt)
 end
 
 describe("crier help", function()
-  local commands = { "run", "check", "plan", "logs", "stats", "sink", "message", "eval", "status", "reload",
+  local commands = { "run", "check", "plan", "logs", "stats", "sink", "message", "why", "eval", "status", "reload",
     "discord-sim", "help", "version" }
 
   it("names every command, alone with exit code 64", function()

@@ -45,6 +45,7 @@ int crier_cmd_events(int argc, char **argv);
 int crier_cmd_stats(int argc, char **argv);
 int crier_cmd_sink(int argc, char **argv);
 int crier_cmd_message(int argc, char **argv);
+int crier_cmd_why(int argc, char **argv);
 int crier_cmd_eval(int argc, char **argv);
 int crier_cmd_task(int argc, char **argv);
 int crier_cmd_status(int argc, char **argv);

@@ -156,6 +156,12 @@ const struct crier_command crier_commands[] = {
      "  --json             list: one task a line; else one JSON object\n"
      "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "
      ".crier)\n"},
+    {"why", crier_cmd_why, "[FILE] NAME", "what a task or a message waits for",
+     "  --json             one answer a line as JSON\n"
+     "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "
+     ".crier)\n"
+     "Each part of its condition, whether it is true now, and why. NAME is a task's, or a message's "
+     "as in\ncrier message.\n"},
     {"eval", crier_cmd_eval, "[FILE] 'LUA'", "run a piece of Lua in the running bot",
      "  --json             one object: values, texts, or error and traceback\n"
      "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "

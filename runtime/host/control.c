@@ -117,6 +117,8 @@ void crier_host_on_request(void *arg, struct crier_control_conn *conn, json_t *r
         crier_control_cmd_message(host, conn, request);
     else if (cmd && strcmp(cmd, "task") == 0)
         crier_control_cmd_task(host, conn, request);
+    else if (cmd && strcmp(cmd, "why") == 0)
+        crier_control_cmd_why(host, conn, request);
     else if (cmd && strcmp(cmd, "eval") == 0)
         crier_control_cmd_eval(host, conn, request);
     else

@@ -131,9 +131,11 @@ int crier_host_code_of(const struct crier_err *err);
 void crier_control_cmd_event(struct crier_host *host, struct crier_control_conn *conn,
                              json_t *request);
 
-/* control_message.c, control_eval.c */
+/* control_message.c, control_why.c, control_eval.c */
 void crier_control_cmd_message(struct crier_host *host, struct crier_control_conn *conn,
                                json_t *request);
+void crier_control_cmd_why(struct crier_host *host, struct crier_control_conn *conn,
+                           json_t *request);
 void crier_control_cmd_eval(struct crier_host *host, struct crier_control_conn *conn,
                             json_t *request);
 
