@@ -611,8 +611,8 @@ static void hash_files(struct crier_generation *gen)
     snprintf(gen->hash, sizeof gen->hash, "%04lx", (unsigned long)((crc ^ (crc >> 16)) & 0xffff));
 }
 
-/* Sinks outlive generations, so what they borrow lives as long as the process. There is one for
- * each zone and folder that was ever used: a handful. */
+/* Sinks outlive generations, so what they borrow lives as long as the process and never changes:
+ * their threads read it. There is one for each zone and folder that was ever used: a handful. */
 static const struct crier_sink_env *sink_env(struct crier_generation *gen,
                                              const struct crier_build *build)
 {
@@ -620,14 +620,14 @@ static const struct crier_sink_env *sink_env(struct crier_generation *gen,
     static GHashTable *envs;
     char *state = crier_generation_state_folder(gen, build->state_folder, build->sim);
     bool sim = build->sim && (build->dry || !crier_clock_is_virtual(build->clock));
-    char *key = crier_asprintf("%s\n%s\n%s\n%d%d\n%p", crier_zone_name(gen->zone), gen->folder,
-                               state, sim, build->dry, (void *)build->clock);
+    char *key = crier_asprintf("%s\n%s\n%s\n%d%d\n%p %p %p", crier_zone_name(gen->zone),
+                               gen->folder, state, sim, build->dry, (void *)build->clock,
+                               (const void *)build->sim_allow, build->sink_fault_arg);
     g_mutex_lock(&lock);
     if (!envs)
         envs = g_hash_table_new(g_str_hash, g_str_equal);
     struct crier_sink_env *env = g_hash_table_lookup(envs, key);
     if (env) {
-        env->sim_allow = build->sim_allow;
         free(key);
         free(state);
     } else {
@@ -640,10 +640,10 @@ static const struct crier_sink_env *sink_env(struct crier_generation *gen,
         env->dry = build->dry;
         env->texts = &crier_lua_text_functions;
         env->sim_allow = build->sim_allow;
+        env->fault = build->sink_fault;
+        env->fault_arg = build->sink_fault_arg;
         g_hash_table_insert(envs, key, env);
     }
-    env->fault = build->sink_fault;
-    env->fault_arg = build->sink_fault_arg;
     g_mutex_unlock(&lock);
     return env;
 }
