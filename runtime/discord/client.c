@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "discord/brief.h"
 #include "discord/outcome.h"
 #include "discord/ratelimit.h"
 #include "discord/request.h"
@@ -48,6 +49,7 @@ struct request {
     struct crier_timer deadline;
     struct call *call;
     bool canceled;
+    bool brief; /* crier_discord_brief */
 
     struct crier_discord_result result;
     crier_discord_done *done;
@@ -608,6 +610,18 @@ static bool failed_here(struct request *r, const struct crier_http_response *res
     return true;
 }
 
+/* Who we are is learnt from a message's author, once. */
+static json_t *parse(const struct request *r, const struct crier_http_response *res)
+{
+    json_t *body = NULL;
+    bool author = r->kind & (CRIER_REQ_CREATE | CRIER_REQ_EDIT);
+    if (!res->body.len)
+        return NULL;
+    if (r->brief && r->phase == MAIN && res->status == 200 && (!author || r->d->self))
+        body = crier_discord_brief_body(res->body.data, res->body.len);
+    return body ? body : json_loadb(res->body.data, res->body.len, 0, NULL);
+}
+
 static void on_answer(void *arg, struct crier_http_response *res)
 {
     struct call *call = arg;
@@ -619,7 +633,7 @@ static void on_answer(void *arg, struct crier_http_response *res)
     }
     struct crier_discord *d = r->d;
     int64_t now = crier_loop_now(d->loop), told = 0;
-    json_t *body = res->body.len ? json_loadb(res->body.data, res->body.len, 0, NULL) : NULL;
+    json_t *body = parse(r, res);
     d->in_flight--;
     r->call = NULL;
     r->queue->state = WAITING;
@@ -902,6 +916,13 @@ void crier_discord_cancel(struct crier_discord *d, struct crier_request_id id)
     }
     end_canceled(r);
     crier_timer_in(d->loop, &d->pump, 0);
+}
+
+void crier_discord_brief(struct crier_discord *d, struct crier_request_id id)
+{
+    struct request *r = g_hash_table_lookup(d->requests, &id.id);
+    if (r)
+        r->brief = true;
 }
 
 /* --- the client ---------------------------------------------------------------------------- */

@@ -126,6 +126,10 @@ struct crier_request_id crier_discord_get(struct crier_discord *d, const char *p
 /** Give up a request; its done is called with CRIER_CANCELED, later. Unknown ids are ignored. */
 void crier_discord_cancel(struct crier_discord *d, struct crier_request_id id);
 
+/** Of what is answered in the end only `id`, `name` and `username` are wanted: result.body may have no
+ *  more (discord/brief.h). */
+void crier_discord_brief(struct crier_discord *d, struct crier_request_id id);
+
 /** Requests queued or under way. */
 size_t crier_discord_pending(const struct crier_discord *d);
 /** Make no request any more, for a reason of the owner's: what is queued ends with CRIER_STOP. */

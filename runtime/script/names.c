@@ -137,7 +137,8 @@ static void fetch(struct want *w, const char *collection, uint64_t id, const cha
     if (e->fetching)
         return;
     e->fetching = true;
-    crier_discord_get(w->client, path, now + FETCH_S * CRIER_S, fetched, e);
+    crier_discord_brief(w->client, crier_discord_get(w->client, path, now + FETCH_S * CRIER_S,
+                                                     fetched, e));
 }
 
 static void step(struct want *w)

@@ -238,6 +238,7 @@ static void create_now(struct op *op)
     crier_discord_nonce(s->m->key, op->channel, s->due, nonce);
     op->request = crier_discord_create(client_of(s), op->channel, s->data.content, s->m->mentions,
                                        nonce, s->at, s->deadline, created, op);
+    crier_discord_brief(client_of(s), op->request);
 }
 
 /* The intent is in the file (or cannot be: a full disk does not silence the bot). */
@@ -319,6 +320,7 @@ static void op_start(struct op *op)
         op->edited = true;
         op->request = crier_discord_edit(client_of(s), op->channel, op->at->message,
                                          s->data.content, s->m->mentions, s->deadline, edited, op);
+        crier_discord_brief(client_of(s), op->request);
     } else if (mode == CRIER_MODE_CLEAR_SEND && op->at->message) {
         op->edited = true;
         op->request = crier_discord_delete(client_of(s), op->channel, op->at->message, s->deadline,
