@@ -53,6 +53,15 @@ examples["seed.lua"] = {
   end,
 }
 
+-- Its specs are run by virtual_spec.lua; here its status page is refused, so it sends nothing.
+examples["tested_bot.lua"] = {
+  args = { "--for", "1s" },
+  check = function(seen)
+    local refused = Bot.select(seen.records, function(r) return r.kind == "system" and r.level == "warning" end)
+    assert.truthy(refused[1].text:find("status.example", 1, true))
+  end,
+}
+
 examples["quickstart.lua"] = {
   args = { "--world", "quickstart.world.json", "--for", "10s", "--transcript" },
   check = function(seen)

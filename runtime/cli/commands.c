@@ -62,6 +62,14 @@ const struct crier_command crier_commands[] = {
      "  --speed X          so many times as fast as real time, such as 60x (default: at once)\n"
      "Nothing is sent, and without --sinks nothing is written. --faults and --http may be repeated;\n"
      "their files: README.md, Virtual time.\n"},
+    {"spec", crier_cmd_spec, "[BUSTED OPTIONS] [FILES]", "run a bot's specs",
+     "Runs busted (Lua 5.4) with `require \"crier.testing\"`, which starts a script in virtual time: see\n"
+     "lua/README.md, Testing. The options are busted's.\n"
+     "Without files: what is in spec/ and ends in _spec.lua.\n"},
+    {"init", crier_cmd_init, "DIR", "begin a bot: script, spec, editor, systemd unit",
+     "Writes bot.lua, spec/bot_spec.lua, .luarc.json and the stubs for editors, .busted, .gitignore, a\n"
+     "systemd unit and a README into DIR, which is made if need be. What is there is never overwritten:\n"
+     "then nothing is written at all.\n"},
     {"logs", crier_cmd_logs, "[FILE] [-f] [-n N] [MATCH...]", "the records that match",
      "  --follow, -f       and go on with what comes\n"
      "  --lines, -n N      the last N (default 100; all with --since, --after or -n all)\n"

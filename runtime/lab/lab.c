@@ -42,6 +42,7 @@ struct crier_lab {
     struct crier_host *host;
     unsigned starts;
     int reload_code;
+    char *error;
     struct crier_buf reload_text;
 };
 
@@ -75,7 +76,10 @@ static int make_folder(struct crier_lab *lab, struct crier_err *err)
         return crier_err_sys(err, CRIER_EIO, errno, "cannot make the folder '%s'",
                              lab->state_folder);
     lab->own_folder = true;
-    return 0;
+    char *sim = crier_path_join(lab->state_folder, "sim"); /* as with --sim; nobody locks it */
+    int rc = crier_mkdirs(sim, true, err);
+    free(sim);
+    return rc;
 }
 
 /* --- faults --------------------------------------------------------------------------------- */
@@ -315,9 +319,15 @@ static void on_ending(void *arg)
 
 static void on_failed(void *arg, int code, const char *text)
 {
-    (void)arg;
+    struct crier_lab *lab = arg;
     (void)code;
-    (void)text;
+    free(lab->error);
+    lab->error = crier_strdup(text);
+}
+
+const char *crier_lab_error(const struct crier_lab *lab)
+{
+    return lab->error ? lab->error : "";
 }
 
 int crier_lab_new(const struct crier_lab_config *config, struct crier_lab **out,
@@ -373,12 +383,15 @@ void crier_lab_free(struct crier_lab *lab)
     free(lab->state_folder);
     free(lab->state_from);
     free(lab->file);
+    free(lab->error);
     free(lab);
 }
 
 int crier_lab_start(struct crier_lab *lab)
 {
     int code;
+    free(lab->error);
+    lab->error = NULL;
     lab->virt = (struct crier_host_virtual){.seed = lab->config.seed + lab->starts++ * 0x9e37,
                                             .sim = lab->sim,
                                             .rest = lab->idle_loop,

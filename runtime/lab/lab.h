@@ -57,6 +57,8 @@ CRIER_CHECK int crier_lab_fixtures(struct crier_lab *lab, const char *text, stru
 
 /** Start the host. 0, or its exit code; what is wrong has been said on stderr. */
 int crier_lab_start(struct crier_lab *lab);
+/** What kept the last start from succeeding; "" when nothing did. */
+const char *crier_lab_error(const struct crier_lab *lab);
 /** Run until this wall time has come, reckoned from the clock as it stands. Returns false when the
  *  host has stopped by itself before. */
 bool crier_lab_advance(struct crier_lab *lab, int64_t us);

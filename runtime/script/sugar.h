@@ -9,5 +9,11 @@
 
 extern const char crier_sugar_init[];
 extern const size_t crier_sugar_init_len;
+/** crier.testing, for specs: never in a script's state. */
+extern const char crier_sugar_testing[];
+extern const size_t crier_sugar_testing_len;
+/** lua/meta: the stubs for editors. */
+extern const char crier_sugar_crier[];
+extern const size_t crier_sugar_crier_len;
 
 #endif

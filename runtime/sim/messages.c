@@ -557,6 +557,9 @@ static void set_mentions(struct sim_call *call, struct sim_message *m, const jso
         bool role;
         if (!read_mention(p + 1, &role, &id))
             continue;
+        /* Whoever counts pings wants those of people whom no world file names, too. */
+        if (!role && call->sim->on_create && !crier_sim_knows(call->sim, id))
+            crier_sim_add_user(call->sim, id, NULL);
         if (role && allows(allowed, "roles", id))
             add_unique(roles, id);
         else if (!role && sim_user(call->sim, id) && allows(allowed, "users", id))
