@@ -264,7 +264,9 @@ end
 local function skipped(bot)
   local lines = {}
   for _, r in ipairs(bot:records { kind = "message" }) do
-    if r.skipped then lines[#lines + 1] = string.format("  %s  %s  skipped: %s", r.time, r.name, r.skipped) end
+    if r.skipped then
+      lines[#lines + 1] = string.format("  %s  %s  skipped: %s", r.time, r.name, r.skipped)
+    end
   end
   for _, r in ipairs(bot:records { kind = "system" }) do
     if r.level == "error" or r.level == "critical" then
