@@ -4,6 +4,7 @@
  */
 #include "sink_sql_support.h"
 
+#include <pthread.h>
 #include <sys/resource.h>
 
 #define GUILD 863071397207212052u
@@ -999,6 +1000,198 @@ static void test_denied(void **state)
     maker_fini(&m);
 }
 
+/* The password is another one when the connection has to be made again, and then the old one. */
+static void test_password_changed(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct maker m;
+    struct crier_err err;
+    size_t done;
+    char old[sizeof dsn];
+    if (server != POSTGRESQL && server != MARIADB)
+        return;
+    bool postgres = server == POSTGRESQL;
+    const char *change = postgres ? "ALTER ROLE keeper PASSWORD '%s'"
+                                  : "ALTER USER keeper@localhost IDENTIFIED BY '%s'";
+    look_open();
+    if (postgres) {
+        look("DROP ROLE IF EXISTS keeper");
+        look("CREATE ROLE keeper SUPERUSER LOGIN PASSWORD '0ne'");
+        shell("sed -i '1i local all keeper scram-sha-256' %s/data/pg_hba.conf", server_dir);
+        look("SELECT pg_reload_conf()");
+    } else {
+        look("CREATE OR REPLACE USER keeper@localhost IDENTIFIED BY '0ne'");
+        look("GRANT ALL ON *.* TO keeper@localhost");
+    }
+    strcpy(old, dsn);
+    strcpy(strstr(dsn, "UID="), "UID=keeper;PWD=0ne");
+    maker_init(&m, 8);
+    sql_open(&rig);
+    write_posts(&rig, &m, 0, 10);
+    struct crier_record *r = post_of(&m, 10);
+    for (int other = 1; other >= 0; other--) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        look(change, other ? "tw0" : "0ne");
+#pragma GCC diagnostic pop
+        if (postgres)
+            look("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'keeper'");
+        else if (other)
+            look("KILL USER keeper@localhost");
+        enum crier_verdict v = try_write(&rig, &r, 1, &done, &err);
+        if (v == CRIER_RETRY_LATER) /* that the connection is gone is told first */
+            v = try_write(&rig, &r, 1, &done, &err);
+        if (v != (other ? CRIER_UNAVAILABLE : CRIER_WRITTEN))
+            fail_msg("verdict %d: %s", (int)v, err.text);
+        assert_null(strstr(err.text, "0ne"));
+    }
+    assert_int_equal(count_all(&rig), 11);
+    rig_close(&rig);
+    strcpy(dsn, old);
+    look_close();
+    crier_record_unref(r);
+    maker_fini(&m);
+}
+
+struct writing {
+    struct rig *rig;
+    struct crier_record *records[2];
+    enum crier_verdict verdict;
+    struct crier_err err;
+};
+
+static void *write_aside(void *arg)
+{
+    struct writing *w = arg;
+    size_t done;
+    w->verdict = try_write(w->rig, w->records, 2, &done, &w->err);
+    return NULL;
+}
+
+static void exec_eye(const char *fmt, uint64_t n)
+{
+    struct crier_err err = {0};
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    char *text = crier_asprintf(fmt, (unsigned long long)n);
+#pragma GCC diagnostic pop
+    if (crier_sql_exec(&eye, text, &err) != CRIER_SQL_OK)
+        fail_msg("%s", err.text);
+    free(text);
+}
+
+/* Two transactions that hold what the other one waits for. The sink's is the victim: it has done
+ * less, or waits with more patience. */
+static void test_deadlock(void **state)
+{
+    (void)state;
+    static const char update[] = "UPDATE GuildUSER SET name = 'theirs' WHERE snowflake_id = %llu";
+    struct rig rig;
+    struct maker m;
+    struct writing w = {.rig = &rig};
+    pthread_t thread;
+    if (server != POSTGRESQL && server != MARIADB)
+        return;
+    maker_init(&m, 8);
+    sql_open(&rig);
+    write_posts(&rig, &m, 0, 10);
+    for (int i = 0; i < 2; i++)
+        w.records[i] = make_post(
+            &m, START + 100 + i,
+            (struct post){"TextMESSAGE", "send", "x", "ours", NULL, GUILD + (uint64_t)i, 1, false});
+    look_open();
+    struct crier_sql_conn watch = {.timeout = 10 * CRIER_S};
+    struct crier_err err = {0};
+    assert_int_equal(crier_sql_dsn_read(&watch.dsn, dsn, NULL, NULL, folder, false, &err), 0);
+    assert_int_equal(crier_sql_connect(&watch, &err), CRIER_SQL_OK);
+    if (server == POSTGRESQL) {
+        exec_eye("SET deadlock_timeout = '60s'", 0);
+    } else {
+        look("CREATE TABLE heavy (id BIGINT PRIMARY KEY)");
+        for (uint64_t i = 0; i < 300; i++)
+            exec_eye("INSERT INTO heavy (id) VALUES (%llu)", i);
+    }
+    exec_eye(update, GUILD + 1);
+    assert_int_equal(pthread_create(&thread, NULL, write_aside, &w), 0);
+    struct crier_sql_conn mine = eye;
+    eye = watch; /* what waits is seen on another connection */
+    for (int i = 0; i < 400; i++) {
+        pause_ms(25);
+        if (look_number(server == POSTGRESQL ? "SELECT COUNT(*) FROM pg_locks WHERE NOT granted"
+                                             : "SELECT COUNT(*) FROM information_schema.INNODB_TRX "
+                                               "WHERE trx_state = 'LOCK WAIT'") > 0)
+            break;
+    }
+    watch = eye;
+    eye = mine;
+    exec_eye(update, GUILD);
+    assert_int_equal(crier_sql_commit(&eye, &err), CRIER_SQL_OK);
+    pthread_join(thread, NULL);
+    if (w.verdict != CRIER_WRITTEN)
+        fail_msg("verdict %d: %s", (int)w.verdict, w.err.text);
+    assert_int_equal(look_number("SELECT COUNT(*) FROM GuildUSER WHERE name = 'ours'"), 2);
+    assert_int_equal(count_all(&rig), 12);
+    crier_sql_disconnect(&watch);
+    crier_sql_dsn_fini(&watch.dsn);
+    look_close();
+    for (int i = 0; i < 2; i++)
+        crier_record_unref(w.records[i]);
+    rig_close(&rig);
+    maker_fini(&m);
+}
+
+/* A database that does not hold every character: what it holds comes back whole, and a record with
+ * another one is told of, not changed. (MariaDB's tables have a character set of their own.) */
+static void test_latin1(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"gr\xc3\xb6\xc3\x9f", "\xf0\x9f\x98\x80",
+                                        "d\xc3\xa9j\xc3\xa0"};
+    struct rig rig;
+    struct maker m;
+    struct crier_record *made[3];
+    struct crier_err err;
+    size_t done, at = 0, rejected = 0;
+    int rc = 0;
+    if (server != POSTGRESQL && server != MARIADB)
+        return;
+    if (server == POSTGRESQL)
+        rc = shell("%s/psql -q -h %s -U crier -d postgres -c 'DROP DATABASE bot WITH (FORCE)' -c "
+                   "\"CREATE DATABASE bot ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' "
+                   "LC_CTYPE 'C'\" 2>/dev/null",
+                   server_bin, server_dir);
+    else
+        rc = shell("mariadb --no-defaults -uroot -S %s/s -e 'DROP DATABASE bot; CREATE DATABASE "
+                   "bot CHARACTER SET latin1'",
+                   server_dir);
+    assert_int_equal(rc, 0);
+    maker_init(&m, 8);
+    sql_open(&rig);
+    for (int i = 0; i < 3; i++)
+        made[i] = make_post(&m, START + i,
+                            (struct post){"TextMESSAGE", "send", texts[i], texts[i], texts[i],
+                                          GUILD + (uint64_t)i, 1, false});
+    while (at < 3) {
+        enum crier_verdict v = try_write(&rig, made + at, 3 - at, &done, &err);
+        at += done;
+        if (v == CRIER_WRITTEN)
+            continue;
+        if (v != CRIER_REJECTED || at != 1 || !strstr(err.text, "LATIN1"))
+            fail_msg("verdict %d at %zu: %s", (int)v, at, err.text);
+        at++;
+        rejected++;
+    }
+    assert_int_equal(rejected, server == POSTGRESQL);
+    if (rejected)
+        made[1] = (crier_record_unref(made[1]), made[2]);
+    assert_back(&rig, made, 3 - rejected);
+    for (size_t i = 0; i < 3 - rejected; i++)
+        crier_record_unref(made[i]);
+    rig_close(&rig);
+    maker_fini(&m);
+}
+
 /* The table's rows, by model. */
 static void test_plain_table(void **state)
 {
@@ -1051,7 +1244,17 @@ static void test_plain_table(void **state)
     maker_fini(&m);
 }
 
-/* SQLite's disk is ours to fill. */
+/* The server's process for the sink can make no file longer than this. (MariaDB's is killed by it.)
+ */
+static bool limit_files(const char *limit)
+{
+    return shell("for pid in $(%s/psql -h %s -U crier -d bot -tAc \"SELECT pid FROM "
+                 "pg_stat_activity WHERE datname = 'bot' AND pid <> pg_backend_pid()\"); do "
+                 "%s prlimit --pid $pid --fsize=%s: || exit 1; done",
+                 server_bin, server_dir, as_user(), limit) == 0;
+}
+
+/* A disk that is full is waited for, and nothing is lost or doubled. */
 static void test_full_disk(void **state)
 {
     (void)state;
@@ -1061,7 +1264,7 @@ static void test_full_disk(void **state)
     struct crier_record *batch[400];
     struct crier_err err;
     size_t done;
-    if (server != SQLITE)
+    if (server != SQLITE && server != POSTGRESQL)
         return;
     signal(SIGXFSZ, SIG_IGN);
     maker_init(&m, 8);
@@ -1072,9 +1275,17 @@ static void test_full_disk(void **state)
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
     small = old;
     small.rlim_cur = 300000;
-    setrlimit(RLIMIT_FSIZE, &small);
+    if (server == SQLITE)
+        setrlimit(RLIMIT_FSIZE, &small);
+    else
+        assert_true(limit_files("49152"));
     enum crier_verdict v = try_write(&rig, batch, 400, &done, &err);
-    setrlimit(RLIMIT_FSIZE, &old);
+    if (v != CRIER_RETRY_LATER)
+        print_error("%s\n", err.text);
+    if (server == SQLITE)
+        setrlimit(RLIMIT_FSIZE, &old);
+    else
+        assert_true(limit_files("unlimited"));
     assert_int_equal(v, CRIER_RETRY_LATER);
     assert_int_equal(done, 0);
     assert_int_equal(try_write(&rig, batch, 400, &done, &err), CRIER_WRITTEN);
@@ -1289,7 +1500,8 @@ static void test_original(void **state)
         SQL_CASE(test_keep), SQL_CASE(test_two_processes), SQL_CASE(test_read_only),               \
         SQL_CASE(test_one_bad_record), SQL_CASE(test_denied), SQL_CASE(test_plain_table),          \
         SQL_CASE(test_full_disk), SQL_CASE(test_newer_schema), SQL_CASE(test_older_schema),        \
-        SQL_CASE(test_original), SQL_CASE(test_kills)
+        SQL_CASE(test_original), SQL_CASE(test_password_changed), SQL_CASE(test_deadlock),         \
+        SQL_CASE(test_latin1), SQL_CASE(test_kills)
 
 /* psqlodbc loses some of its own memory with a connection that breaks. Visible: the sanitizer's
  * library looks for it by name. */
