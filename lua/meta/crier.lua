@@ -252,6 +252,7 @@ function crier.state(key, initial) end
 ---| "task.crash" the bot died while it ran
 ---| "sink.down" a sink cannot write
 ---| "sink.up" it can again
+---| "alert" an alert fires, again or no more
 
 ---@class crier.ReloadEvent
 ---@field from string the old script's hash, as in `crier status`
@@ -272,6 +273,7 @@ function crier.state(key, initial) end
 ---@overload fun(event: "reload", fn: fun(e: crier.ReloadEvent))
 ---@overload fun(event: "reload.failed", fn: fun(e: crier.ReloadFailedEvent))
 ---@overload fun(event: "sink.down"|"sink.up", fn: fun(e: crier.SinkEvent))
+---@overload fun(event: "alert", fn: fun(e: crier.Alert))
 ---@param event crier.Hook
 ---@param fn fun(e: table)
 function crier.on(event, fn) end
@@ -1202,6 +1204,70 @@ crier.event = {}
 ---@param options crier.options.event
 ---@return string
 function crier.event.note(options) end
+
+---@class crier.options.alert
+---@field name? string identity: what fires is remembered under it; default: what `when` is about
+---@field when "severe"|crier.AlertWhen|fun(r: crier.Record): boolean?
+---@field to crier.AlertTarget|crier.AlertTarget[] who is told
+---@field dedupe? crier.Duration|false the same is told once in this time, and then how often it has been; default "10m"
+---@field rate? string|false notices at most in a time, such as "20/1h", the default; of those above it only their number is told
+---@field resolved? boolean tell when it is over; default true, but false for "severe" and match
+
+---@class crier.options.alert.when
+---@field match? crier.Match|fun(r: crier.Record): boolean? which records; alone: each of them is told
+---@field unfinished? crier.Duration an event that has begun so long ago and is not finished
+---@field failures? number more than this share of the records that have an `ok`, within a time
+---@field common? integer a text, without its numbers, ids and quotes, comes more often than this within a time
+---@field sink? crier.Sink|string|(crier.Sink|string)[]|true one of these is down; true: any
+---@field within? crier.Duration the time of failures (15m) and common (1h)
+---@field least? integer failures: of so many records at least; default 10
+---@field by? string failures: counted for each value of this field; default: together
+
+---@class crier.options.alert.mail
+---@field mail string|string[] who gets it
+---@field server string "smtp://mail.example.com:587", or smtps://
+---@field from string "Crier <crier@example.com>"
+---@field user? crier.Secret|string who logs in; default: nobody
+---@field password? crier.Secret|string
+---@field subject? string with {name}, {state}, {text}, {level} and {node}
+---@field starttls? "required"|"try"|"off" smtp://: whether the connection must be encrypted; default "required"
+---@field ca? string file of certificates to trust in place of the machine's
+---@field timeout? crier.Duration for the whole of it; default "30s"
+
+---@class crier.options.alert.webhook
+---@field webhook crier.Secret|string
+---@field format? "json"|"discord"|"slack" what is posted; default: as the address is Discord's, Slack's or another
+---@field headers? table<string, crier.Secret|string>
+---@field timeout? crier.Duration for the whole of it; default "30s"
+
+---@class crier.options.alert.channel
+---@field channel string|integer
+---@field bot? crier.Bot the bot that sends; needed when there are several
+
+---@class crier.options.alert.dm
+---@field dm string|integer a user's id
+---@field bot? crier.Bot the bot that sends; needed when there are several
+
+---@alias crier.AlertWhen crier.options.alert.when
+---@alias crier.AlertTarget crier.options.alert.mail|crier.options.alert.webhook|crier.options.alert.channel|crier.options.alert.dm|fun(a: crier.Alert): any
+
+---What functions and hooks are told.
+---@class crier.Alert
+---@field id string 26 characters
+---@field name string
+---@field state "firing"|"again"|"resolved"|"left out"
+---@field text string
+---@field level crier.Level
+---@field key string which of those that the alert tells apart; may be empty
+---@field count integer how many occurrences it stands for
+---@field since number UTC seconds
+---@field time number UTC seconds
+---@field node string
+---@field record? crier.Record the first record that it is about
+
+---Tell somebody when something is wrong.
+---@param options crier.options.alert
+function crier.alert(options) end
 
 ---@class crier.options.route
 ---@field match? crier.Match|fun(r: crier.Record): boolean? which records: conditions, a function, or crier.otherwise; default all

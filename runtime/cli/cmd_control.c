@@ -10,6 +10,7 @@
 
 #include "base/control.h"
 #include "base/duration.h"
+#include "cli/alerts.h"
 #include "cli/cli.h"
 #include "cli/sinks.h"
 #include "cli/tasks.h"
@@ -132,6 +133,9 @@ static void print_status(const json_t *s)
                num(o, "pending"), num(o, "hits_429"), num(o, "invalid_10min"));
     putchar('\n');
     crier_print_sinks(json_object_get(s, "sinks"));
+    if (json_array_size(json_object_get(s, "alerts")))
+        putchar('\n');
+    crier_print_alerts(json_object_get(s, "alerts"));
     printf("\n%-24s %-11s %8s %8s %8s %s\n", "MESSAGE", "MODE", "SENT", "FAILED", "SKIPPED",
            "NEXT");
     struct crier_zone *zone = NULL;

@@ -177,6 +177,11 @@ const struct crier_command crier_commands[] = {
      "What it prints and returns is shown; - reads it from stdin. It sees the script's globals and "
      "`crier`,\nmay wait as a callback may, and has limits.callback of CPU time. Exit code 1 when "
      "it raises.\n"},
+    {"alerts", crier_cmd_alerts, "[FILE] [--state DIR] [--json]", "what fires in a running bot",
+     "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "
+     ".crier)\n"
+     "  --json             one alert a line as JSON\n"
+     "Earlier ones are records: crier logs logger=alert.\n"},
     {"status", crier_cmd_status, "[FILE] [--state DIR] [--json]", "how a running bot is doing",
      "  --all              every message, not only the first hundred\n"
      "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "

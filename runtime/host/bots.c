@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "host/private.h"
+#include "script/alert.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -183,6 +184,34 @@ void crier_bot_adopt(struct crier_host *host, const struct crier_bot *decl,
     ask_me(bot);
 }
 
+/* Where alerts go: a channel that no GUILD has stands in the first one, or in one of its own. */
+static void furnish_alerts(struct crier_host *host, const struct crier_generation *gen)
+{
+    uint64_t guild = 0;
+    for (guint i = 0; i < gen->targets->len && !guild; i++) {
+        const struct crier_target *t = gen->targets->pdata[i];
+        guild = t->type == CRIER_GUILD ? t->id : 0;
+    }
+    for (guint i = 0; i < gen->alerts->len; i++) {
+        const struct crier_alert *a = gen->alerts->pdata[i];
+        for (guint k = 0; k < a->targets->len; k++) {
+            const struct crier_alert_target *t = a->targets->pdata[k];
+            bool dm = t->type == CRIER_TO_DM;
+            if (!dm && t->type != CRIER_TO_CHANNEL)
+                continue;
+            uint64_t id = (uint64_t)crier_options_get(&t->options, dm ? "dm" : "channel")->i;
+            if (crier_sim_knows(host->sim, id))
+                continue;
+            if (!dm && !guild)
+                crier_sim_add_guild(host->sim, guild = id + 1, "alerts");
+            if (dm)
+                crier_sim_add_user(host->sim, id, NULL);
+            else
+                crier_sim_add_channel(host->sim, id, guild, NULL, 0);
+        }
+    }
+}
+
 /* The simulator's world: what the script names and no world file has. */
 void crier_host_furnish_sim(struct crier_host *host, const struct crier_generation *gen)
 {
@@ -200,4 +229,6 @@ void crier_host_furnish_sim(struct crier_host *host, const struct crier_generati
             }
         }
     }
+    if (host->sim)
+        furnish_alerts(host, gen);
 }

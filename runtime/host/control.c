@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "script/alert.h"
+
 #include "script/message_private.h"
 
 static json_t *bot_status(struct crier_host *host)
@@ -81,6 +83,7 @@ static void cmd_status(struct crier_host *host, struct crier_control_conn *conn,
                         crier_host_task_status(
                             host, json_is_true(json_object_get(request, "all")), &tasks));
     json_object_set_new(extra, "task_list", tasks);
+    json_object_set_new(extra, "alerts", crier_alerts_status(host->alerts));
     if (host->last_error)
         json_object_set_new(extra, "last_error", json_string(host->last_error));
     if (host->sim_api)

@@ -19,6 +19,7 @@
 
 #include "host/logs.h"
 #include "host/private.h"
+#include "script/alert.h"
 
 #define WRITE_BYTES (64 * 1024)
 #define LIVE_MAX 65536 /* records that wait for a slow client */
@@ -227,6 +228,7 @@ void crier_host_tap(void *arg, const struct crier_router *router, struct crier_r
                     const void *to)
 {
     struct crier_host *host = arg;
+    crier_alerts_see(host->alerts, record);
     for (guint i = 0; i < host->followers->len; i++) {
         struct reading *r = host->followers->pdata[i];
         if (!crier_query_match(r->match, record) ||

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "script/alert.h"
 #include "script/event.h"
 #include "script/task_private.h"
 
@@ -46,6 +47,16 @@ void crier_host_log_end(struct crier_host *host)
 struct crier_builder *crier_host_spare_builder(struct crier_host *host)
 {
     return &host->spare;
+}
+
+struct crier_alerts *crier_host_alerts(struct crier_host *host)
+{
+    return host->alerts;
+}
+
+void crier_host_look_idle(struct crier_host *host)
+{
+    crier_loop_post(host->loop, crier_host_check_idle, host);
 }
 
 struct crier_poster *crier_host_poster(struct crier_host *host)
@@ -316,6 +327,12 @@ bool crier_host_has_hook(const struct crier_host *host, const char *event)
 void crier_host_hook(struct crier_host *host, const char *event,
                      void (*push)(lua_State *L, void *arg), void *arg)
 {
+    crier_host_hook_of(host, event, push, arg, NULL);
+}
+
+void crier_host_hook_of(struct crier_host *host, const char *event,
+                        void (*push)(lua_State *L, void *arg), void *arg, void *user)
+{
     struct crier_generation *gen = host->current;
     if (!gen)
         return;
@@ -329,7 +346,7 @@ void crier_host_hook(struct crier_host *host, const char *event,
         call->what = crier_asprintf("crier.on(\"%s\") at %s", event, hook->where);
         lua_pushcfunction(gen->vm->L, l_hook);
         lua_pushlightuserdata(gen->vm->L, &args);
-        crier_call_start(gen->vm, 1, call->what, gen->config.limits.callback, NULL, hook_done,
+        crier_call_start(gen->vm, 1, call->what, gen->config.limits.callback, user, hook_done,
                          call);
     }
 }
@@ -385,7 +402,8 @@ void crier_host_check_idle(void *arg)
     struct crier_host *host = arg;
     if (host->stopping &&
         (host->over || (crier_poster_pending(host->poster) == 0 &&
-                        crier_tasker_pending(host->tasker) == 0 && !calls_alive(host))))
+                        crier_tasker_pending(host->tasker) == 0 && crier_alerts_pending(host->alerts) == 0 &&
+                        !calls_alive(host))))
         finish_stop(host);
 }
 
@@ -408,6 +426,7 @@ static void on_stop_over(struct crier_timer *timer)
     host->cut_off = true;
     crier_poster_cancel(host->poster, NULL);
     crier_tasker_cancel(host->tasker, NULL, "shutdown");
+    crier_alerts_cancel(host->alerts);
     crier_vm_cancel_all(host->current->vm);
     for (guint i = 0; i < host->draining->len; i++)
         crier_vm_cancel_all(((struct crier_generation *)host->draining->pdata[i])->vm);
@@ -662,6 +681,7 @@ static int host_start(struct crier_host *host)
         code = say(host, "", &err, EXIT_CONFIG);
         goto fail;
     }
+    host->alerts = crier_alerts_new(host);
 
     int errors = gen->diags.errors;
     struct crier_build build = crier_host_build(host);
@@ -807,6 +827,7 @@ static void host_end(struct crier_host *host)
     crier_timer_stop(host->loop, &host->stop_timer);
     crier_timer_stop(host->loop, &host->for_timer);
     if (host->current) {
+        crier_alerts_stop(host->alerts);
         /* Requests that were cut off end now, and are recorded. */
         crier_poster_stop_names(host->poster);
         for (guint i = 0; i < host->bots->len; i++) {
@@ -899,6 +920,8 @@ int crier_host_close(struct crier_host *host)
         host->inline_transport->ops->free(host->inline_transport);
     if (host->http)
         host->http->ops->free(host->http);
+    crier_alerts_free(host->alerts);
+    host->alerts = NULL;
     if (host->sim_server)
         crier_sim_server_stop(host->sim_server);
     if (host->sim && host->config->virt)

@@ -144,6 +144,14 @@ void crier_host_touched(struct crier_generation *gen);
 void crier_host_hook(struct crier_host *host, const char *event,
                      void (*push)(lua_State *L, void *arg), void *arg);
 
+/** The same; user: as that of crier_call_start. */
+void crier_host_hook_of(struct crier_host *host, const char *event,
+                        void (*push)(lua_State *L, void *arg), void *arg, void *user);
+/** Something under way has ended while the host stops: look whether that was the last. */
+void crier_host_look_idle(struct crier_host *host);
+/** The alerts: a record that goes to no sink (a guild without logging) counts too. */
+struct crier_alerts *crier_host_alerts(struct crier_host *host);
+
 /** The message runtime's share of the host (script/message.h). */
 struct crier_poster *crier_host_poster(struct crier_host *host);
 /** The tasks' share of the host (script/task.h). */

@@ -62,6 +62,7 @@ struct crier_host {
     struct crier_rng rng;
     struct crier_poster *poster;
     struct crier_tasker *tasker;
+    struct crier_alerts *alerts;
     GPtrArray *bots, *old_bots;
     struct crier_generation *current;
     GPtrArray *draining; /* retired generations that have not ended, oldest first */

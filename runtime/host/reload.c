@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "script/alert.h"
+
 /* For the answer to a batch that a replaced sink has under way. */
 #define HAND_OVER (5 * CRIER_S)
 
@@ -94,6 +96,8 @@ static void on_sink_event(void *arg, struct crier_sink *sink, const char *what, 
                       text ? text : "");
     host->about = NULL;
     const char *texts[] = {"sink", name, "text", text ? text : "", NULL};
+    if (strcmp(what, "down") == 0 || !bad)
+        crier_alerts_sink(host->alerts, name, bad, text);
     if (strcmp(what, "down") == 0 && g_hash_table_add(host->down_sinks, crier_strdup(name)))
         crier_host_hook(host, "sink.down", push_texts, texts);
     else if (!bad && g_hash_table_remove(host->down_sinks, name))
@@ -170,6 +174,7 @@ void crier_host_swap(struct crier_host *host, struct crier_generation *gen)
         crier_router_tell(old->router, 0, true);
         retire(host, old);
     }
+    crier_alerts_adopt(host->alerts, gen, old == NULL);
     crier_poster_adopt(host->poster, gen, old == NULL);
     crier_tasker_adopt(host->tasker, gen, old == NULL);
     crier_state_tables_save(gen);

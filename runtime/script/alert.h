@@ -84,6 +84,27 @@ void crier_open_alert(lua_State *L); /**< alert, for the `crier` table on top of
 /** When all is declared: bots, secrets, and what can never happen. */
 void crier_judge_alerts(struct crier_generation *gen, bool whole);
 
+struct crier_alerts; /* opaque; one a host */
+
+struct crier_alerts *crier_alerts_new(struct crier_host *host);
+void crier_alerts_free(struct crier_alerts *alerts); /**< NULL is allowed */
+/** A generation's alerts take the place of those before: what has the same name goes on. restarted:
+ *  the process has just started, so what is stored is taken up. */
+void crier_alerts_adopt(struct crier_alerts *alerts, struct crier_generation *gen, bool restarted);
+/** A record has been handed to the sinks, or would have been (a guild without logging). Cheap where
+ *  nothing is declared; no record is made before the loop's next turn. */
+void crier_alerts_see(struct crier_alerts *alerts, struct crier_record *record);
+/** A sink went down or works again. */
+void crier_alerts_sink(struct crier_alerts *alerts, const char *name, bool down, const char *text);
+/** Notices that have not been tried yet, or are under way: the host waits for them at its stop. */
+size_t crier_alerts_pending(const struct crier_alerts *alerts);
+/** Give up what is under way; it is told at the next start. */
+void crier_alerts_cancel(struct crier_alerts *alerts);
+/** The host ends: nothing is begun any more, and what still comes in is only put away. */
+void crier_alerts_stop(struct crier_alerts *alerts);
+/** For status: a list of the alerts, what fires, and their targets. A new reference. */
+json_t *crier_alerts_status(struct crier_alerts *alerts);
+
 extern const struct crier_option crier_alert_options[], crier_when_options[], crier_mail_options[],
     crier_webhook_options[], crier_channel_options[], crier_dm_options[];
 extern const size_t crier_alert_count, crier_when_count, crier_mail_count, crier_webhook_count,

@@ -374,6 +374,10 @@ static char *to_store(const struct event *ev, const char *where)
     crier_json_str(&b, ev->descr);
     crier_json_key(&b, "where");
     crier_json_str(&b, where);
+    if (ev->is_debug) {
+        crier_json_key(&b, "debug");
+        crier_json_bool(&b, true);
+    }
     crier_json_close(&b, '}');
     return crier_buf_take(&b);
 }

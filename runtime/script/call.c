@@ -11,7 +11,13 @@
 #define CANCEL_BUDGET (250 * CRIER_MS)
 
 const char crier_call_of_sink;
-static _Thread_local unsigned sinks_inside;
+const char crier_call_of_alert;
+static _Thread_local unsigned sinks_inside, alerts_inside;
+
+bool crier_call_in_alert(void)
+{
+    return alerts_inside > 0;
+}
 
 bool crier_call_in_sink(void)
 {
@@ -290,11 +296,13 @@ static bool go_on(struct crier_call *call, int nargs)
     lua_State *from = top && top->vm == vm ? top->running : NULL;
     int results = 0;
     unsigned of_sink = call->user == (void *)&crier_call_of_sink;
+    unsigned of_alert = call->user == (void *)&crier_call_of_alert;
     int64_t began = crier_clock_mono(vm->config.clock);
 
     vm->running = call;
     call->on_stack = true;
     sinks_inside += of_sink;
+    alerts_inside += of_alert;
     crier_budget_enter(&b, vm, call->co, call->budget, call->what, limit_name(vm));
     b.can_wait = true;
     int status = lua_resume(call->co, from, nargs, &results);
@@ -303,6 +311,7 @@ static bool go_on(struct crier_call *call, int nargs)
     vm->running = outer;
     time_spent(vm, call->what, began, &call->spent);
     sinks_inside -= of_sink;
+    alerts_inside -= of_alert;
     bool ended = status != LUA_YIELD || b.killed;
     if (ended) {
         if (status != LUA_OK && !b.killed)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "script/declare.h"
+#include "script/alert.h"
 #include "script/event.h"
 
 #include <lauxlib.h>
@@ -175,6 +176,18 @@ static const struct crier_option secret_options[] = {
      "crier.secret.credential \"name\", from systemd's $CREDENTIALS_DIRECTORY"},
 };
 
+#define ALERT_TOPICS                                                                               \
+    {"alert", "who is told when something is wrong", crier_alert_options, crier_alert_count},      \
+        {"alert.when", "what is wrong", crier_when_options, crier_when_count},                     \
+        {"alert.mail", "told by e-mail", crier_mail_options, crier_mail_count},                    \
+        {"alert.webhook", "told by an HTTP request", crier_webhook_options,                        \
+         crier_webhook_count},                                                                     \
+        {"alert.channel", "told in a channel of a guild", crier_channel_options,                   \
+         crier_channel_count},                                                                     \
+    {                                                                                              \
+        "alert.dm", "told by a direct message", crier_dm_options, crier_dm_count                   \
+    }
+
 extern const struct crier_option crier_embed_options[], crier_file_options[], crier_route_options[];
 extern const struct crier_option crier_task_options[], crier_group_options[];
 extern const size_t crier_embed_count, crier_file_count, crier_route_count, crier_task_count,
@@ -182,7 +195,7 @@ extern const size_t crier_embed_count, crier_file_count, crier_route_count, crie
 
 const struct crier_topic *crier_topics(size_t *count)
 {
-    static struct crier_topic topics[32];
+    static struct crier_topic topics[48];
     static size_t n;
     if (!n) {
         struct crier_topic fixed[] = {
@@ -207,6 +220,7 @@ const struct crier_topic *crier_topics(size_t *count)
             {"task", "work that runs when a condition is true", crier_task_options,
              crier_task_count},
             {"group", "tasks with something in common", crier_group_options, crier_group_count},
+            ALERT_TOPICS,
             {"event", "the beginning of work that changes something", crier_event_options,
              crier_event_count},
             {"event.finish", "its end: ev:finish { ... }", crier_finish_options,
@@ -864,7 +878,7 @@ static int l_user(lua_State *L)
 static const char *const hook_names[] = {
     "start",           "stop",      "reload",  "reload.failed", "message.sent", "message.failed",
     "message.skipped", "sink.down", "sink.up", "task.run", "task.success", "task.fail",
-    "task.terminate", "task.inaction", "task.crash",
+    "task.terminate", "task.inaction", "task.crash", "alert",
 };
 
 static int l_on(lua_State *L)

@@ -903,6 +903,7 @@ static int l_open_all(lua_State *L)
     crier_open_sink(L);
     crier_open_route(L);
     crier_open_event(L);
+    crier_open_alert(L);
     crier_open_state(L);
     crier_open_condition(L);
     crier_open_task(L);
@@ -1043,6 +1044,7 @@ struct crier_generation *crier_generation_build(const struct crier_build *build)
     choose_bots(gen);
     crier_message_keys(gen);
     judge_targets(gen, build->sim);
+    crier_judge_alerts(gen, whole);
     if (whole) { /* else what is missing may only not have been reached */
         judge_messages(gen);
         judge_files(gen);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "script/alert.h"
 #include "script/message_private.h"
 
 #include <inttypes.h>
@@ -148,10 +149,12 @@ static void push_record_arg(lua_State *L, void *arg)
 void crier_message_publish(struct crier_poster *p, struct crier_message *m, const char *event,
                            struct crier_record *record)
 {
-    if (m->target->logging)
+    if (m->target->logging) {
         crier_host_emit(p->host, crier_record_ref(record));
-    else
+    } else {
         crier_host_observe(p->host, record);
+        crier_alerts_see(crier_host_alerts(p->host), record);
+    }
     crier_host_hook(p->host, event, push_record_arg, record);
     crier_record_unref(record);
 }

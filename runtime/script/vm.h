@@ -180,6 +180,9 @@ extern const char crier_call_of_sink;
 bool crier_call_in_sink(void);
 /** The same for what is called by crier_call_now until it is taken back. */
 void crier_call_enter_sink(bool in);
+/** The same for what an alert calls: what that says must not alert. */
+extern const char crier_call_of_alert;
+bool crier_call_in_alert(void);
 /** For callbacks that must not wait (a route's match, a hook that is asked for a value): as start,
  *  but a wait raises "not available here: this function must answer at once". Leaves nresults
  *  values on vm->L's stack when rc is 0. */

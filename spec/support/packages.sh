@@ -21,7 +21,7 @@ PACKAGES_BUILD=(
 # shellcheck disable=SC2034
 PACKAGES_TEST=(
     libcmocka-dev lua5.4 lua-busted lua-check lua-socket lua-cjson
-    python3 python3-jsonschema python3-croniter curl sqlite3 redis-server redis-tools
+    python3 python3-jsonschema python3-croniter python3-aiosmtpd openssl curl sqlite3 redis-server redis-tools
     make valgrind g++ odbc-postgresql odbc-mariadb tdsodbc postgresql mariadb-server
 )
 
