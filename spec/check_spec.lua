@@ -95,7 +95,7 @@ describe("crier check", function()
         [[bot.lua:3:7: crier.on: unknown event 'message.snet' (did you mean 'message.sent'?)]] },
       { "a hook with nothing near",
         'crier.on("xyzzy", function() end)',
-        [[bot.lua:3:7: crier.on: unknown event 'xyzzy' (known: start, stop, reload, reload.failed, message.sent, message.failed, message.skipped, sink.down, sink.up, task.run, task.success, task.fail, task.terminate, task.inaction, task.crash)]] },
+        [[bot.lua:3:7: crier.on: unknown event 'xyzzy' (known: start, stop, reload, reload.failed, message.sent, message.failed, message.skipped, sink.down, sink.up, task.run, task.success, task.fail, task.terminate, task.inaction, task.crash, alert)]] },
     } },
     { "wrong types", {
       { "a string",

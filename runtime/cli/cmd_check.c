@@ -24,8 +24,9 @@ static void summary(const struct crier_generation *gen)
     count(gen->targets->len - guilds, "user", ", ");
     count(gen->messages->len, "message", ", ");
     count(gen->sinks->len, "sink", ", ");
-    count(gen->rules->len, "route", ", ");
-    count(gen->alerts->len, "alert", "\n");
+    count(gen->rules->len, "route", gen->alerts->len ? ", " : "\n");
+    if (gen->alerts->len)
+        count(gen->alerts->len, "alert", "\n");
     count((guint)gen->diags.errors, "error", ", ");
     count((guint)gen->diags.warnings, "warning", "\n");
 }
