@@ -18,7 +18,8 @@ local function crier(argv, opt)
 end
 
 describe("crier help", function()
-  local commands = { "run", "check", "plan", "logs", "stats", "sink", "message", "why", "eval", "status", "reload",
+  local commands = { "run", "check", "plan", "when", "simulate", "logs", "stats", "sink", "events", "message", "task",
+    "why", "eval", "status", "reload",
     "discord-sim", "help", "version" }
 
   it("names every command, alone with exit code 64", function()
@@ -45,6 +46,14 @@ describe("crier help", function()
     for _, option in ipairs { "watch", "sim", "sim-url", "for", "state", "world", "transcript" } do
       assert.is_truthy(run:find("  --" .. option .. " ", 1, true), option)
     end
+  end)
+
+  it("tells a command from what a script declares by the same name", function()
+    local command, declared = crier({ "help", "task" }).out, crier({ "help", "crier.task" }).out
+    assert.is_truthy(command:find("^crier task list|run"))
+    assert.is_truthy(command:find("crier help crier.task\n", 1, true))
+    assert.is_truthy(declared:find("^crier.task: "))
+    assert.is_truthy(declared:find("\n  on_startup ", 1, true))
   end)
 
   it("tells what a script declares, and as JSON", function()

@@ -23,6 +23,8 @@ static void summary(const struct crier_generation *gen)
     count(guilds, "guild", ", ");
     count(gen->targets->len - guilds, "user", ", ");
     count(gen->messages->len, "message", ", ");
+    if (gen->tasks->len)
+        count(gen->tasks->len, "task", ", ");
     count(gen->sinks->len, "sink", ", ");
     count(gen->rules->len, "route", gen->alerts->len ? ", " : "\n");
     if (gen->alerts->len)

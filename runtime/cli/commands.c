@@ -403,14 +403,18 @@ static void print_json(void)
 
 static int no_such(const char *word)
 {
-    const char *names[96];
     size_t n = 0, topics_n;
+    const struct crier_topic *topics = crier_topics(&topics_n);
+    for (const struct crier_command *c = crier_commands; c->name; c++)
+        n++;
+    const char **names = crier_calloc(n + topics_n, sizeof *names);
+    n = 0;
     for (const struct crier_command *c = crier_commands; c->name; c++)
         names[n++] = c->name;
-    const struct crier_topic *topics = crier_topics(&topics_n);
     for (size_t i = 0; i < topics_n; i++)
         names[n++] = topics[i].name;
     const char *near = crier_nearest(word, names, n);
+    free(names);
     if (near)
         return crier_usage("help", "nothing is called '%s' (did you mean '%s'?)", word, near);
     return crier_usage("help", "nothing is called '%s'", word);
@@ -433,25 +437,24 @@ int crier_cmd_help(int argc, char **argv)
         print_json();
         return 0;
     }
-    char *word = argc > 2
-                     ? crier_asprintf("%s.%s", argv[1], argv[2])
-                     : crier_strdup(strncmp(argv[1], "crier.", 6) == 0 ? argv[1] + 6 : argv[1]);
-    const struct crier_command *c = crier_command_find(word);
+    /* `task` is a command and something to declare; `crier.task` is the latter only. */
+    bool declared = strncmp(argv[1], "crier.", 6) == 0;
+    const char *first = argv[1] + (declared ? 6 : 0);
+    char *word = argc > 2 ? crier_asprintf("%s.%s", first, argv[2]) : crier_strdup(first);
+    const struct crier_command *c = declared ? NULL : crier_command_find(word);
     size_t n;
     const struct crier_topic *topics = crier_topics(&n);
     int code = 0;
-    bool found = false;
-    if (c) {
+    const struct crier_topic *topic = NULL;
+    for (size_t i = 0; i < n && !topic; i++)
+        topic = is_named(topics[i].name, word) ? &topics[i] : NULL;
+    if (c)
         printf("crier %s %s\n%s\n\n%s", c->name, c->synopsis, c->summary, c->help);
-        found = true;
-    }
-    for (size_t i = 0; i < n && !found; i++) {
-        if (is_named(topics[i].name, word)) {
-            print_topic(&topics[i]);
-            found = true;
-        }
-    }
-    if (!found)
+    if (c && topic)
+        printf("What a script declares by that name: crier help crier.%s\n", topic->name);
+    else if (topic)
+        print_topic(topic);
+    if (!c && !topic)
         code = no_such(word);
     free(word);
     return code;

@@ -704,9 +704,12 @@ static int host_start(struct crier_host *host)
     crier_loop_on_clock_set(host->loop, on_clock_set, host);
     crier_host_swap(host, gen);
     crier_events_flag_unfinished(host);
-    crier_host_system(host, CRIER_INFO, "start", "started %s (%s), %u message%s%s", gen->file,
-                      gen->hash, gen->messages->len, gen->messages->len == 1 ? "" : "s",
+    guint messages = gen->messages->len, tasks = gen->tasks->len;
+    char *and_tasks = tasks ? crier_asprintf(", %u task%s", tasks, tasks == 1 ? "" : "s") : NULL;
+    crier_host_system(host, CRIER_INFO, "start", "started %s (%s), %u message%s%s%s", gen->file,
+                      gen->hash, messages, messages == 1 ? "" : "s", and_tasks ? and_tasks : "",
                       host->sim_api ? ", against the simulator" : "");
+    free(and_tasks);
     crier_host_hook(host, "start", NULL, NULL);
     if (c->run_for) {
         host->for_timer.fire = on_for_over;
