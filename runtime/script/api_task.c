@@ -99,6 +99,7 @@ void crier_task_free(void *p)
     free(t->cwd);
     free(t->module);
     free(t->params);
+    free(t->where);
     free(t->was);
     free(t->name);
     free(t);
@@ -291,6 +292,7 @@ static int l_task(lua_State *L)
     t->gen = d.gen;
     t->file = d.file;
     t->line = d.line;
+    t->where = crier_asprintf("%s:%d", d.file ? d.file : "?", d.line);
     t->order = d.gen->tasks->len;
     t->name = crier_strdup(opt(&o, "name")->s);
     t->was = crier_strdup(opt(&o, "was")->s);

@@ -9,6 +9,8 @@
 
 #define AGAIN (1 * CRIER_MS) /* between two starts of a task whose condition stays true */
 #define ROUNDS 16            /* of judging in one turn of the loop */
+#define TURN (20 * CRIER_MS)   /* of starting in one turn of the loop; others want theirs */
+#define SPARES 256
 #define QUEUE_MOST 1000
 #define RING_MOST 10000
 #define MISSED_STEPS 10000
@@ -181,6 +183,12 @@ void crier_tasker_free(struct crier_tasker *p)
     if (!p)
         return;
     crier_board_close(p->board);
+    while (p->spare) {
+        struct crier_run *run = p->spare;
+        p->spare = run->next;
+        free(run);
+    }
+    crier_buf_fini(&p->text);
     g_hash_table_destroy(p->states);
     g_ptr_array_free(p->runs, TRUE);
     g_ptr_array_free(p->waking, TRUE);
@@ -493,7 +501,13 @@ static void free_run(struct crier_run *run)
     struct crier_generation *gen = run->task->gen;
     free(run->params);
     free(run->reason);
-    free(run);
+    if (p->spares < SPARES) {
+        run->next = p->spare;
+        p->spare = run;
+        p->spares++;
+    } else {
+        free(run);
+    }
     crier_generation_unref(gen);
     if (p->on_idle)
         p->on_idle(p->idle_arg);
@@ -545,8 +559,14 @@ static void begin_run(struct crier_tasker *p, struct crier_task *t, int64_t due,
         [CRIER_TASK_WORKER] = &crier_task_worker,
     };
     struct crier_taskstate *st = t->state;
-    struct crier_run *run = crier_calloc(1, sizeof *run);
+    struct crier_run *run = p->spare;
     int64_t now = crier_loop_wall(p->loop);
+    if (run) {
+        p->spare = run->next;
+        p->spares--;
+    } else {
+        run = crier_malloc(sizeof *run);
+    }
     crier_generation_ref(t->gen);
     *run = (struct crier_run){.tasker = p,
                               .host = p->host,
@@ -735,8 +755,11 @@ static void start_ready(struct crier_tasker *p, struct crier_task *t)
 {
     struct crier_taskstate *st = t->state;
     struct crier_task_queued *q = NULL;
-    /* One that has been woken since is judged anew, and so is one whose queue is empty now. */
-    if (!t->adopted || t->waking || (t->by_hand && !st->queue))
+    /* One that has been woken since is judged anew. */
+    if (!t->adopted || t->waking || !t->may)
+        return;
+    t->may = false;
+    if (t->by_hand && !st->queue)
         return;
     if (t->by_hand) {
         q = st->queue;
@@ -750,30 +773,53 @@ static void start_ready(struct crier_tasker *p, struct crier_task *t)
     }
 }
 
+/* Those of one turn are in order behind those of earlier turns. */
+static void judge_woken(struct crier_tasker *p)
+{
+    GPtrArray *list = p->waking;
+    guint begin = p->ready->len;
+    p->waking = p->judging;
+    p->judging = list;
+    for (guint i = 0; i < list->len; i++) {
+        struct crier_task *t = list->pdata[i];
+        t->waking = false;
+        t->may = t->adopted && judge(p, t);
+        if (t->may && !t->ready)
+            g_ptr_array_add(p->ready, t);
+        t->ready = t->ready || t->may;
+    }
+    g_ptr_array_set_size(list, 0);
+    if (p->ready->len > begin + 1)
+        qsort(p->ready->pdata + begin, p->ready->len - begin, sizeof *p->ready->pdata,
+              by_priority);
+}
+
 static void drain(void *arg)
 {
     struct crier_tasker *p = arg;
+    int64_t began = crier_loop_now(p->loop);
+    bool over = false;
     p->posted = false;
-    for (int round = 0; round < ROUNDS && p->waking->len && !p->restore; round++) {
-        GPtrArray *list = p->waking;
-        p->waking = p->judging;
-        p->judging = list;
-        g_ptr_array_set_size(p->ready, 0);
-        for (guint i = 0; i < list->len; i++) {
-            struct crier_task *t = list->pdata[i];
-            t->waking = false;
-            if (t->adopted && judge(p, t))
-                g_ptr_array_add(p->ready, t);
+    for (int round = 0; round < ROUNDS && !over && !p->restore; round++) {
+        judge_woken(p);
+        for (guint n = 0; p->ready_at < p->ready->len && !over; n++) {
+            struct crier_task *t = p->ready->pdata[p->ready_at++];
+            if (t) {
+                t->ready = false;
+                start_ready(p, t);
+            }
+            over = n % 64 == 63 && crier_loop_now(p->loop) - began > TURN;
         }
-        g_ptr_array_set_size(list, 0);
-        if (p->ready->len > 1)
-            qsort(p->ready->pdata, p->ready->len, sizeof *p->ready->pdata, by_priority);
-        for (guint i = 0; i < p->ready->len; i++)
-            start_ready(p, p->ready->pdata[i]);
+        if (p->ready_at == p->ready->len) {
+            p->ready_at = 0;
+            g_ptr_array_set_size(p->ready, 0);
+        }
+        if (!p->waking->len)
+            break;
     }
     if (p->board && !p->restore)
         crier_board_see(p->board, crier_loop_wall(p->loop));
-    if (p->waking->len && !p->restore && !p->posted) {
+    if ((p->waking->len || p->ready->len) && !p->restore && !p->posted) {
         p->posted = true;
         crier_loop_post(p->loop, drain, p);
     }
@@ -1068,7 +1114,12 @@ void crier_tasker_retire(struct crier_tasker *p, struct crier_generation *gen)
     }
     for (guint i = p->waking->len; i > 0; i--) {
         if (((struct crier_task *)p->waking->pdata[i - 1])->gen == gen)
-            g_ptr_array_remove_index(p->waking, i - 1);
+            g_ptr_array_remove_index_fast(p->waking, i - 1);
+    }
+    for (guint i = p->ready_at; i < p->ready->len; i++) {
+        struct crier_task *t = p->ready->pdata[i];
+        if (t && t->gen == gen)
+            p->ready->pdata[i] = NULL;
     }
     GHashTableIter it;
     void *value;

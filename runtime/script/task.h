@@ -64,10 +64,13 @@ struct crier_task {
     char *module;     /**< WORKER: as for require */
     const char *file; /**< interned; the place of the declaration */
     int line;
+    char *where;      /**< the place as text */
     struct crier_taskstate *state; /**< set when the generation is swapped in */
     /* the tasker's */
     bool waking;  /**< in the list of those to be judged */
     bool adopted; /**< the generation runs, and this is the name's task */
+    bool ready;   /**< in the list of those to be started */
+    bool may;     /**< as last judged: it may start */
     bool by_hand; /**< as last judged: a run that waits is to start; else its condition is true */
     int64_t due;  /**< as last judged */
 };

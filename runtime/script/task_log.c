@@ -19,25 +19,32 @@ static enum crier_level level_of(enum crier_action action)
     return action == CRIER_FAIL || action == CRIER_CRASH ? CRIER_LEVEL_ERROR : CRIER_INFO;
 }
 
+/* "Task 'x' status: 'fail' (exit code 2)" into b, which printf would take longer for. */
+static void put_text(struct crier_buf *b, const struct crier_task_said *said, const char *action)
+{
+    crier_buf_append(b, "Task '", 6);
+    crier_buf_puts(b, said->name);
+    crier_buf_append(b, "' status: '", 11);
+    crier_buf_puts(b, action);
+    crier_buf_putc(b, '\'');
+    if (!said->reason)
+        return;
+    crier_buf_append(b, " (", 2);
+    crier_buf_puts(b, said->reason);
+    crier_buf_putc(b, ')');
+}
+
 struct crier_record *crier_task_record(struct crier_tasker *p, const struct crier_task_said *said)
 {
     struct crier_builder *b = crier_host_builder(p->host);
     const char *action = crier_action_names[said->action];
-    char fixed[320], place[256], *text = fixed;
-    int len, place_len = 0;
     crier_build_begin(b, CRIER_KIND_TASK, level_of(said->action), said->now);
     crier_build_logger(b, "task", 4);
-    len = snprintf(fixed, sizeof fixed, "Task '%s' status: '%s'%s%s%s", said->name, action,
-                   said->reason ? " (" : "", said->reason ? said->reason : "",
-                   said->reason ? ")" : "");
-    if (len >= (int)sizeof fixed)
-        text = crier_asprintf("Task '%s' status: '%s' (%s)", said->name, action, said->reason);
-    crier_build_text(b, text, (size_t)len);
-    if (said->task && said->task->file) {
-        place_len = snprintf(place, sizeof place, "%s:%d", said->task->file, said->task->line);
-        if (place_len > 0 && place_len < (int)sizeof place)
-            crier_build_where(b, place, (size_t)place_len);
-    }
+    crier_buf_clear(&p->text);
+    put_text(&p->text, said, action);
+    crier_build_text(b, p->text.data, p->text.len);
+    if (said->task && said->task->where)
+        crier_build_where(b, said->task->where, strlen(said->task->where));
     if (said->action != CRIER_RUN)
         crier_build_ok(b, said->action == CRIER_SUCCESS || said->action == CRIER_INACTION);
     CRIER_B_STR(b, "task_name", said->name);
@@ -55,10 +62,7 @@ struct crier_record *crier_task_record(struct crier_tasker *p, const struct crie
         CRIER_B_STR(b, "reason", said->reason);
     if (said->output_len)
         crier_build_str(b, "output", 6, said->output, said->output_len);
-    struct crier_record *record = crier_build_end(b);
-    if (text != fixed)
-        free(text);
-    return record;
+    return crier_build_end(b);
 }
 
 /* --- reading back ------------------------------------------------------------------------- */

@@ -81,11 +81,16 @@ struct crier_tasker {
     struct crier_generation *current;
     GHashTable *states; /* name -> struct crier_taskstate */
     GPtrArray *runs;    /* all under way */
-    GPtrArray *waking, *judging, *ready; /* struct crier_task */
+    GPtrArray *waking, *judging; /* struct crier_task */
+    GPtrArray *ready;            /* those that are to start, from ready_at on; NULL: not any more */
+    guint ready_at;
     bool posted, stopping, shutdown_posted, board_told;
     void *restore; /* a question to a sink under way: nothing is judged meanwhile */
     int64_t missed_from; /* what was missed since is to be made up for; 0: nothing */
     bool startup;        /* on_startup tasks are to run */
+    struct crier_run *spare; /* memory of ended runs, by `next` */
+    unsigned spares;
+    struct crier_buf text; /* of the record that is being made */
     struct crier_tasker_stats stats;
     uint64_t late[CRIER_TASK_LATE_BUCKETS];
     void (*on_idle)(void *arg);
