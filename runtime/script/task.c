@@ -756,7 +756,7 @@ static void start_ready(struct crier_tasker *p, struct crier_task *t)
     struct crier_taskstate *st = t->state;
     struct crier_task_queued *q = NULL;
     /* One that has been woken since is judged anew. */
-    if (!t->adopted || t->waking || !t->may)
+    if (!t->adopted || !(t->waking ? judge(p, t) : t->may))
         return;
     t->may = false;
     if (t->by_hand && !st->queue)
@@ -794,12 +794,12 @@ static void judge_woken(struct crier_tasker *p)
               by_priority);
 }
 
-static void drain(void *arg)
+static void soon(struct crier_tasker *p);
+
+static void drain(struct crier_tasker *p)
 {
-    struct crier_tasker *p = arg;
     int64_t began = crier_loop_now(p->loop);
     bool over = false;
-    p->posted = false;
     for (int round = 0; round < ROUNDS && !over && !p->restore; round++) {
         judge_woken(p);
         for (guint n = 0; p->ready_at < p->ready->len && !over; n++) {
@@ -819,10 +819,23 @@ static void drain(void *arg)
     }
     if (p->board && !p->restore)
         crier_board_see(p->board, crier_loop_wall(p->loop));
-    if ((p->waking->len || p->ready->len) && !p->restore && !p->posted) {
-        p->posted = true;
-        crier_loop_post(p->loop, drain, p);
-    }
+    if (p->waking->len || p->ready->len)
+        soon(p);
+}
+
+static void on_turn(struct crier_timer *timer)
+{
+    drain(CRIER_CONTAINER(timer, struct crier_tasker, turn));
+}
+
+/* A timer, since those that are due at this instant fire before it: what becomes ready in one turn
+ * of the loop is put in order together. */
+static void soon(struct crier_tasker *p)
+{
+    if (p->restore || crier_timer_armed(&p->turn))
+        return;
+    p->turn.fire = on_turn;
+    crier_timer_at(p->loop, &p->turn, crier_loop_now(p->loop));
 }
 
 static void wake(struct crier_tasker *p, struct crier_task *t)
@@ -831,10 +844,7 @@ static void wake(struct crier_tasker *p, struct crier_task *t)
         return;
     t->waking = true;
     g_ptr_array_add(p->waking, t);
-    if (p->posted || p->restore)
-        return;
-    p->posted = true;
-    crier_loop_post(p->loop, drain, p);
+    soon(p);
 }
 
 static void on_timer(struct crier_timer *timer)
@@ -1076,10 +1086,9 @@ static void start_startup(struct crier_tasker *p)
 }
 
 /* In a turn of its own: the host may be in the midst of a swap. */
-static void go(void *arg)
+static void on_go(struct crier_timer *timer)
 {
-    struct crier_tasker *p = arg;
-    p->posted = false;
+    struct crier_tasker *p = CRIER_CONTAINER(timer, struct crier_tasker, go);
     if (p->restore || !p->current)
         return;
     if (p->startup && !p->stopping) {
@@ -1099,8 +1108,8 @@ static void go(void *arg)
 
 void crier_tasker_go(struct crier_tasker *p)
 {
-    p->posted = true;
-    crier_loop_post(p->loop, go, p);
+    p->go.fire = on_go;
+    crier_timer_at(p->loop, &p->go, crier_loop_now(p->loop));
 }
 
 void crier_tasker_retire(struct crier_tasker *p, struct crier_generation *gen)
@@ -1130,6 +1139,8 @@ void crier_tasker_retire(struct crier_tasker *p, struct crier_generation *gen)
             g_ptr_array_set_size(st->dependents, 0);
     }
     if (p->current == gen) {
+        crier_timer_stop(p->loop, &p->turn);
+        crier_timer_stop(p->loop, &p->go);
         crier_task_restore_drop(p);
         p->current = NULL;
     }
@@ -1181,6 +1192,7 @@ void crier_tasker_stop(struct crier_tasker *p)
     if (p->stopping)
         return;
     p->stopping = p->shutdown_posted = true;
+    crier_timer_stop(p->loop, &p->go);
     crier_task_restore_drop(p);
     crier_loop_post(p->loop, shut_down, p);
 }

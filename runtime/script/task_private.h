@@ -84,7 +84,8 @@ struct crier_tasker {
     GPtrArray *waking, *judging; /* struct crier_task */
     GPtrArray *ready;            /* those that are to start, from ready_at on; NULL: not any more */
     guint ready_at;
-    bool posted, stopping, shutdown_posted, board_told;
+    struct crier_timer turn, go; /* when conditions are judged; when all of them are */
+    bool stopping, shutdown_posted, board_told;
     void *restore; /* a question to a sink under way: nothing is judged meanwhile */
     int64_t missed_from; /* what was missed since is to be made up for; 0: nothing */
     bool startup;        /* on_startup tasks are to run */
