@@ -151,6 +151,62 @@ describe("crier simulate", function()
   end)
 end)
 
+describe("crier diff", function()
+  local text = [[
+    local crier = require "crier"
+    crier.bot { token = crier.secret.env "X" }
+    crier.GUILD { snowflake = "863071397207212052", name = "Fans", messages = {
+      crier.TextMESSAGE { name = "news", channels = { "978332728615378984" }, period = "6h", start_in = "1m", data = "x" },
+      crier.TextMESSAGE { name = "same", channels = { "978332728615378985" }, period = "6h", data = "x" } } }
+  ]]
+  local changed = text:gsub('"6h", start_in', '"3m", start_in')
+  changed = changed:gsub('data = "x" },', 'data = "@everyone", mentions = { everyone = true } },', 1)
+
+  it("compares two files, and says by how much a channel grows", function()
+    local bot = Bot.new(text, { ["new.lua"] = changed })
+    local function diff(args) return bot:crier { "diff", "new.lua", "--against", "bot.lua", "--for", "24h", table.unpack(args or {}) } end
+    local r = diff()
+    assert.equal(0, r.code, r.err)
+    assert.truthy(r.out:find("8 -> 484 messages sent", 1, true), r.out)
+    assert.truthy(r.out:find("~ #channel 978332728615378984 +4 %-> 480, pings 0 %-> 480  %(Fans%)"), r.out)
+    assert.truthy(r.out:find("  1 channel as before", 1, true), r.out)
+    r = diff { "--max-growth", "3x" }
+    assert.equal(1, r.code)
+    assert.truthy(r.err:find("#channel 978332728615378984 (Fans) would get 120x as many messages, more than 3x", 1, true), r.err)
+    assert.equal(0, diff({ "--max-growth", "120x" }).code)
+    local o = cjson.decode(diff({ "--json" }).out)
+    assert.equal(120, o.growth)
+    assert.same({ 4, 480 }, o.channels[1].sends)
+    bot:close()
+  end)
+
+  it("compares with what runs, from its state; reload refuses what grows too much", function()
+    local bot = Bot.new(text)
+    bot:start()
+    bot:wait_record(function(r) return r.what == "start" end)
+    bot:write("bot.lua", changed)
+    local state = { "--state", ".crier/sim" }
+    local r = bot:crier { "diff", "bot.lua", "--for", "24h", table.unpack(state) }
+    assert.equal(0, r.code, r.err)
+    assert.truthy(r.out:find("~ #channel 978332728615378984 +4 %-> 480"), r.out)
+    r = bot:crier { "reload", "--max-growth", "3x", table.unpack(state) }
+    assert.equal(1, r.code, r.out .. r.err)
+    assert.truthy(r.err:find("reload refused: #channel 978332728615378984", 1, true), r.err)
+    r = bot:crier { "reload", "--max-growth", "200x", table.unpack(state) }
+    assert.equal(0, r.code, r.err)
+    assert.truthy(r.out:find("every 6h -> every 3m", 1, true), r.out)
+    bot:close()
+  end)
+
+  it("says that nothing runs", function()
+    local bot = Bot.new(text)
+    local r = bot:crier { "diff", "bot.lua", "--for", "1h" }
+    assert.equal(69, r.code)
+    assert.truthy(r.err:find("no bot runs here that bot.lua could be compared with; --against FILE", 1, true), r.err)
+    bot:close()
+  end)
+end)
+
 describe("crier spec", function()
   it("runs the specs of the example", function()
     local r = proc.run({ proc.crier, "spec", "-o", "TAP" }, { cwd = "examples" })

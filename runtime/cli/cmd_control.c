@@ -12,10 +12,13 @@
 #include "base/duration.h"
 #include "cli/alerts.h"
 #include "cli/cli.h"
+#include "cli/growth.h"
 #include "cli/sinks.h"
 #include "cli/tasks.h"
 
 struct client_args {
+    double max_growth; /* reload; 0: none */
+    int64_t span;
     const char *state, *file;
     bool json, all;
 };
@@ -25,7 +28,10 @@ static int parse(const char *name, int argc, char **argv, struct client_args *a)
     static const struct option options[] = {{"json", no_argument, NULL, 'j'},
                                             {"all", no_argument, NULL, 'a'},
                                             {"state", required_argument, NULL, 's'},
+                                            {"max-growth", required_argument, NULL, 'g'},
+                                            {"for", required_argument, NULL, 'f'},
                                             {NULL, 0, NULL, 0}};
+    struct crier_err err = {0};
     int opt;
     opterr = 0;
     optind = 1;
@@ -36,6 +42,13 @@ static int parse(const char *name, int argc, char **argv, struct client_args *a)
             a->all = true;
         else if (opt == 's')
             a->state = optarg;
+        else if (opt == 'g' && strcmp(name, "reload") == 0) {
+            if (!crier_growth_factor(optarg, &a->max_growth))
+                return crier_usage(name, "--max-growth takes a factor such as 3x");
+        } else if (opt == 'f' && strcmp(name, "reload") == 0) {
+            if (crier_duration_parse(optarg, &a->span, &err) != 0 || a->span <= 0)
+                return crier_usage(name, "--for: %s", err.code ? err.text : "expected more than 0");
+        }
         else
             return crier_usage_option(name, argv);
     }
@@ -196,11 +209,39 @@ static void print_problems(const json_t *done)
     }
 }
 
+/* --max-growth: the changed script is tried in virtual time first. 0: it may go on. */
+static int growth(const struct client_args *a)
+{
+    struct crier_growth_options o = {.command = "reload",
+                                     .file = a->file,
+                                     .state = a->state,
+                                     .seed = 1,
+                                     .span = a->span ? a->span : 24 * 3600 * CRIER_S};
+    struct crier_growth g;
+    char what[200];
+    if (a->max_growth <= 0)
+        return 0;
+    int code = crier_growth_run(&o, &g);
+    double by = code == 0 ? crier_growth_most(&g, what) : 0;
+    if (code == 0 && by > a->max_growth) {
+        struct crier_buf text = {0};
+        crier_growth_text(&g, &text);
+        fprintf(stderr, "%sreload refused: %s would get %.3gx as many messages, more than %.3gx\n",
+                text.data, what, by, a->max_growth);
+        crier_buf_fini(&text);
+        code = CRIER_EXIT_NO;
+    }
+    crier_growth_fini(&g);
+    return code;
+}
+
 int crier_cmd_reload(int argc, char **argv)
 {
     struct client_args a = {0};
     char took[48];
     int code = parse("reload", argc, argv, &a);
+    if (code == 0)
+        code = growth(&a);
     if (code != 0)
         return code;
     json_t *done = NULL;

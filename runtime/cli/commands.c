@@ -62,6 +62,18 @@ const struct crier_command crier_commands[] = {
      "  --speed X          so many times as fast as real time, such as 60x (default: at once)\n"
      "Nothing is sent, and without --sinks nothing is written. --faults and --http may be repeated;\n"
      "their files: README.md, Virtual time.\n"},
+    {"diff", crier_cmd_diff, "FILE --for T [--against OLD] [--max-growth N]",
+     "what a changed script would send, beside the running one",
+     "Both run in virtual time, from the present state: sends, pings and failures a channel, waits for\n"
+     "rate limits, new problems.\n"
+     "  --for T            how long, such as 24h\n"
+     "  --from T           from this date-time on (default: now)\n"
+     "  --against OLD      compare with this file, from an empty state, in place of the running bot\n"
+     "  --max-growth N     exit code 1 when a channel that has sends now, or all together, would get\n"
+     "                     more than N times (3x) as many\n"
+     "  --seed N           of all that is drawn by chance (default 1)\n"
+     "  --state DIR        state folder of the running bot (default: .crier beside FILE)\n"
+     "  --json             one JSON object; pairs are before and after\n"},
     {"spec", crier_cmd_spec, "[BUSTED OPTIONS] [FILES]", "run a bot's specs",
      "Runs busted (Lua 5.4) with `require \"crier.testing\"`, which starts a script in virtual time: see\n"
      "lua/README.md, Testing. The options are busted's.\n"
@@ -187,10 +199,13 @@ const struct crier_command crier_commands[] = {
      "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "
      ".crier)\n"
      "  --json             one JSON object\n"},
-    {"reload", crier_cmd_reload, "[FILE] [--state DIR] [--json]",
+    {"reload", crier_cmd_reload, "[FILE] [--max-growth N] [--state DIR] [--json]",
      "load the script anew into the running bot",
      "Prints what was added (+), changed (~) and removed (-), or why the reload was refused; then "
      "the old script keeps running and the exit code is 78.\n"
+     "  --max-growth N     refuse (exit code 1) when in virtual time a channel that has sends now, or all\n"
+     "                     together, would get more than N times (3x) as many: crier diff\n"
+     "  --for T            in so long a time (default 24h)\n"
      "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "
      ".crier)\n"
      "  --json             one JSON object\n"},

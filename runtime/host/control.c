@@ -108,6 +108,8 @@ void crier_host_on_request(void *arg, struct crier_control_conn *conn, json_t *r
         cmd_status(host, conn, request);
     else if (cmd && strcmp(cmd, "reload") == 0)
         cmd_reload(host, conn);
+    else if (cmd && strcmp(cmd, "source") == 0)
+        crier_control_cmd_source(host, conn);
     else if (cmd && strcmp(cmd, "logs") == 0)
         crier_control_cmd_logs(host, conn, request);
     else if (cmd && strcmp(cmd, "call") == 0)

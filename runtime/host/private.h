@@ -158,6 +158,9 @@ void crier_control_cmd_task(struct crier_host *host, struct crier_control_conn *
 /** Counts; *list: the tasks, a hundred of them or all. */
 json_t *crier_host_task_status(struct crier_host *host, bool all, json_t **list);
 
+/* control_source.c */
+void crier_control_cmd_source(struct crier_host *host, struct crier_control_conn *conn);
+
 /* control_sink.c */
 
 json_t *crier_host_sink_status(struct crier_host *host);
