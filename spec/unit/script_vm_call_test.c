@@ -2,7 +2,6 @@
  *
  * Calls: waits through the script's coroutines, cancelling, errors, reuse of coroutines.
  */
-#include "rounds.h"
 #include "script_vm_support.h"
 
 static void a_call_that_waits_goes_on_with_the_values(void **state)
@@ -435,7 +434,7 @@ static void the_collector_may_be_aggressive(void **state)
             lua_gc(vm->L, LUA_GCINC, 1, 1000, 0);
         struct crier_call *calls[50];
         struct ended ends[50];
-        for (int round = 0; round < ROUNDS(10); round++) {
+        for (int round = 0; round < 2; round++) {
             for (int i = 0; i < 50; i++)
                 calls[i] = start(vm, "local t = {} for i = 1, 50 do t[i] = setmetatable({}, {__gc = "
                                      "function() garbage = (garbage or 0) + 1 end}) end\n"
