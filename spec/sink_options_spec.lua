@@ -76,6 +76,23 @@ describe("a sink's", function()
     assert.equal(0, bot.process:stop())
   end)
 
+  it("secret that says something else is told at a reload, and the sink opened anew", function()
+    bot = Bot.new [[
+      local crier = require "crier"
+      crier.sink.console { format = "json" }
+      crier.sink.sql { name = "db", dsn = crier.secret.file "dsn" }]]
+    bot:write("dsn", "Driver=SQLite3;Database=first.db")
+    bot:start()
+    bot:wait_record(function(r) return r.what == "start" end)
+    assert.is_nil(bot:crier({ "reload" }).out:find "[~+-] sink")
+    bot:write("dsn", "Driver=SQLite3;Database=second.db")
+    local out = bot:crier({ "reload" }).out
+    assert.is_truthy(out:find "~ sink +db +reopened: its secret has changed\n", out)
+    assert.is_nil(bot:crier({ "reload" }).out:find "[~+-] sink")
+    assert.equal(0, bot.process:stop())
+    assert.is_truthy(bot:read "second.db")
+  end)
+
   it("address may be a secret, which is never shown", function()
     local script = [[
       local crier = require "crier"

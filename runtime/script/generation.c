@@ -663,8 +663,26 @@ static unsigned long checksum(const struct crier_declared_sink *s)
     return crc;
 }
 
+/* Of what its secrets say now; 0: it has none. */
+static unsigned long secrets_checksum(const struct crier_generation *gen,
+                                      const struct crier_declared_sink *s)
+{
+    uLong crc = 0;
+    for (size_t i = 0; i < s->options.count; i++) {
+        const char *text = s->options.values[i].s;
+        if (s->options.table[i].type != CRIER_OPT_SECRET || !crier_is_secret_reference(text))
+            continue;
+        char *value = crier_secret_resolve(text, gen->folder, NULL);
+        if (value)
+            crc = crc32(crc, (const Bytef *)value, (uInt)strlen(value));
+        wipe_free(value);
+    }
+    return crc;
+}
+
 /* The running sink that goes on as s. */
-static const struct crier_declared_sink *previous_sink(const struct crier_generation *previous,
+static const struct crier_declared_sink *previous_sink(const struct crier_generation *gen,
+                                                       const struct crier_generation *previous,
                                                        struct crier_declared_sink *s)
 {
     const struct crier_declared_sink *p = previous ? crier_sink_named(previous, s->name) : NULL;
@@ -676,6 +694,8 @@ static const struct crier_declared_sink *previous_sink(const struct crier_genera
         s->reopened = "so is its fallback";
     else if (checksum(p) != p->code)
         s->reopened = "its code has changed";
+    else if (secrets_checksum(gen, s) != p->secrets)
+        s->reopened = "its secret has changed";
     return s->reopened ? NULL : p;
 }
 
@@ -748,6 +768,7 @@ static int open_new(struct crier_generation *gen, const struct crier_build *buil
     if (s->fallback)
         crier_sink_set_fallback(s->sink, s->fallback->sink);
     s->code = checksum(s);
+    s->secrets = secrets_checksum(gen, s);
     return 0;
 }
 
@@ -764,11 +785,12 @@ static void open_sink(struct crier_generation *gen, const struct crier_build *bu
         open_sink(gen, build, s->fallback);
     if (s->fallback && !s->fallback->sink)
         return;
-    const struct crier_declared_sink *p = previous_sink(build->previous, s);
+    const struct crier_declared_sink *p = previous_sink(gen, build->previous, s);
     struct crier_err err = {0};
     if (p) {
         s->sink = crier_sink_ref(p->sink);
         s->code = p->code;
+        s->secrets = p->secrets;
         s->kept = true;
     } else if (open_new(gen, build, s, &err) != 0) {
         char text[300];

@@ -133,6 +133,7 @@ struct crier_declared_sink {
     struct crier_sink *sink;          /**< NULL until opened */
     unsigned long code;               /**< checksum of the files that its code came from, as they
                                            were when it was opened */
+    unsigned long secrets;            /**< checksum of what its secrets said then */
     const char *reopened;             /**< why it is not kept at this reload, where that is not
                                            seen in its options; NULL: else */
     bool opening;                     /**< while sinks are opened, fallbacks first */
