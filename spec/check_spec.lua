@@ -361,7 +361,7 @@ describe("crier check", function()
         [[bot.lua:4:70: message 'm': option 'data': expected a text, EMBED, FILE or a list of them, got the number 5]] },
       { "blank",
         text('data = " "'),
-        [[bot.lua:4:70: message 'm': option 'data': nothing to send: no text, no embed and no file]] },
+        [[bot.lua:4:70: message 'm': option 'data': nothing to send: no text, EMBED, FILE, POLL or STICKER]] },
       { "a hole",
         text('data = { "a", [3] = crier.EMBED { title = "x" } }'),
         [[bot.lua:4:70: message 'm': option 'data': the list has holes: 2 items, the last one is number 3 (leave no nil between them)]] },

@@ -53,8 +53,8 @@ describe("what cannot be sent", function()
       "expected a list of texts, EMBEDs and FILEs, got a table with the key 'title' (an embed is crier.EMBED {...})" },
     { "a table in a list", '{ { title = "x" } }', "expected a text, EMBED, FILE or a list of them, got a table" },
     { "a function", "print", "a function cannot stand in a list: let it return the list" },
-    { "blank text", '" \\n"', "nothing to send: no text, no embed and no file" },
-    { "an empty text", '""', "nothing to send: no text, no embed and no file" },
+    { "blank text", '" \\n"', "nothing to send: no text, EMBED, FILE, POLL or STICKER" },
+    { "an empty text", '""', "nothing to send: no text, EMBED, FILE, POLL or STICKER" },
     { "11 embeds", "embeds(11)", "11 embeds, Discord allows 10 a message (send several messages)" },
     { "11 files", "files(11)", "11 files, Discord allows 10 a message" },
   }

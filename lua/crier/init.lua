@@ -37,6 +37,9 @@ for _, op in ipairs { "any", "all", "no" } do
   end
 end
 
+-- A pattern of names: crier.channels { crier.contains "news" }.
+make("contains", 1, 1)
+
 -- sink:filter { ... }:order_by("time", "desc"):limit(20):all()
 local query = {}
 local meta = { __index = query, __name = "crier.query" }
@@ -138,6 +141,158 @@ function context.log(ctx)
     return context._sink():filter(mine)
   end
   return log
+end
+
+-- crier.discord: the primitives wait, keep the rate limits, and end as a record each.
+local raw = crier._discord
+crier._discord = nil
+local discord = {}
+crier.discord = discord
+
+local known = { bot = true, timeout = true, mentions = true, limit = true, before = true,
+  after = true, name = true, archive = true }
+
+local function options(what, opt)
+  if opt == nil then return {} end
+  if type(opt) ~= "table" then error(what .. ": options are a table: { timeout = \"10s\" }", 3) end
+  for key in pairs(opt) do
+    if not known[key] then error(("%s: unknown option '%s'"):format(what, tostring(key)), 3) end
+  end
+  return opt
+end
+
+local function id(what, value)
+  local text = math.type(value) == "integer" and tostring(value) or value
+  if type(text) ~= "string" or not text:find "^%d+$" or #text > 19 then
+    error(("%s: expected a snowflake such as \"863071397207212052\", got %s"):format(what,
+      type(value) == "string" and '"' .. value .. '"' or tostring(value)), 3)
+  end
+  return text
+end
+
+local function call(what, opt, method, path, body, target)
+  return raw.call(what, opt.bot, method, path, body, opt.timeout, target)
+end
+
+function discord.send(channel, data, opt)
+  opt = options("discord.send", opt)
+  return raw.send("discord.send", opt.bot, id("discord.send", channel), data, opt.mentions, opt.timeout)
+end
+
+function discord.edit(channel, message, data, opt)
+  opt = options("discord.edit", opt)
+  return raw.edit("discord.edit", opt.bot, id("discord.edit", channel), id("discord.edit", message),
+    data, opt.mentions, opt.timeout)
+end
+
+function discord.dm(user, data, opt)
+  opt = options("discord.dm", opt)
+  local channel, err, outcome, code = raw.dm("discord.dm", opt.bot, id("discord.dm", user), opt.timeout)
+  if not channel then return nil, err, outcome, code end
+  return raw.send("discord.dm", opt.bot, channel.id, data, opt.mentions, opt.timeout)
+end
+
+function discord.delete(channel, message, opt)
+  local what = "discord.delete"
+  opt, channel, message = options(what, opt), id(what, channel), id(what, message)
+  local res, err, outcome, code = call(what, opt, "DELETE",
+    "/channels/" .. channel .. "/messages/" .. message, nil, channel)
+  if not res and code == 10008 then return true end
+  return res, err, outcome, code
+end
+
+function discord.crosspost(channel, message, opt)
+  local what = "discord.crosspost"
+  opt, channel, message = options(what, opt), id(what, channel), id(what, message)
+  return call(what, opt, "POST", "/channels/" .. channel .. "/messages/" .. message .. "/crosspost",
+    nil, channel)
+end
+
+function discord.react(channel, message, emoji, opt)
+  local what = "discord.react"
+  opt, channel, message = options(what, opt), id(what, channel), id(what, message)
+  if type(emoji) ~= "string" or emoji == "" then
+    error(what .. ": expected an emoji: a character, or name:id for one of a server", 2)
+  end
+  emoji = emoji:match "^<a?:([%w_]+:%d+)>$" or emoji
+  local path = "/channels/" .. channel .. "/messages/" .. message .. "/reactions/" ..
+    emoji:gsub("[^%w_.~-]", function(c) return ("%%%02X"):format(c:byte()) end) .. "/@me"
+  return call(what, opt, "PUT", path, nil, channel)
+end
+
+function discord.typing(channel, opt)
+  local what = "discord.typing"
+  opt, channel = options(what, opt), id(what, channel)
+  return call(what, opt, "POST", "/channels/" .. channel .. "/typing", nil, channel)
+end
+
+-- A thread under a message; a post of a forum is discord.send with a crier.THREAD.
+function discord.thread(channel, message, opt)
+  local what = "discord.thread"
+  opt, channel, message = options(what, opt), id(what, channel), id(what, message)
+  if type(opt.name) ~= "string" or opt.name == "" then
+    error(what .. ": option 'name' is missing: { name = \"...\" }", 2)
+  end
+  return call(what, opt, "POST", "/channels/" .. channel .. "/messages/" .. message .. "/threads",
+    { name = opt.name, auto_archive_duration = opt.archive }, channel)
+end
+
+function discord.channel(channel, opt)
+  local what = "discord.channel"
+  opt, channel = options(what, opt), id(what, channel)
+  return call(what, opt, "GET", "/channels/" .. channel, nil, channel)
+end
+
+function discord.guild(guild, opt)
+  local what = "discord.guild"
+  opt, guild = options(what, opt), id(what, guild)
+  return call(what, opt, "GET", "/guilds/" .. guild, nil, guild)
+end
+
+function discord.channels(guild, opt)
+  local what = "discord.channels"
+  opt, guild = options(what, opt), id(what, guild)
+  return call(what, opt, "GET", "/guilds/" .. guild .. "/channels", nil, guild)
+end
+
+-- Newest first, as Discord gives them.
+function discord.messages(channel, opt)
+  local what = "discord.messages"
+  opt, channel = options(what, opt), id(what, channel)
+  local path = "/channels/" .. channel .. "/messages?limit=" .. tostring(opt.limit or 50)
+  if opt.before then path = path .. "&before=" .. id(what, opt.before) end
+  if opt.after then path = path .. "&after=" .. id(what, opt.after) end
+  return call(what, opt, "GET", path, nil, channel)
+end
+
+function discord.me(opt)
+  return call("discord.me", options("discord.me", opt), "GET", "/users/@me", nil, nil)
+end
+
+-- only_if = crier.not_last_author(): leaves out channels where nobody has written since the bot did.
+-- With per_channel = false one such channel keeps the message from all of them.
+function crier.not_last_author(opt)
+  local all = opt and opt.per_channel == false
+  local own = {}
+  local function ours(ctx, channel)
+    if not own[ctx.bot] then
+      local me, err = discord.me { bot = ctx.bot }
+      if not me then return nil, err end
+      own[ctx.bot] = me.id
+    end
+    local last, err = discord.messages(channel, { limit = 1, bot = ctx.bot })
+    if not last then return nil, err end
+    return last[1] ~= nil and last[1].author.id == own[ctx.bot]
+  end
+  return function(ctx, channel)
+    local list = all and ctx.channels or { channel }
+    for _, one in ipairs(list) do
+      local mine, err = ours(ctx, one)
+      if mine == nil then return false, "the last author is not known: " .. err end
+      if mine then return false, "the last message there is the bot's own" end
+    end
+    return true
+  end
 end
 
 -- The original's form of a SQL Server: a call like crier.sink.sql { dsn = ..., user, password }.

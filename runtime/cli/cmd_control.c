@@ -144,6 +144,16 @@ static void print_status(const json_t *s)
         printf("%-10s %-16s %-11s %9" PRId64 " %8" PRId64 " %6" PRId64 " %" PRId64 "/10000\n",
                str(o, "name"), str(o, "account"), str(o, "state"), num(o, "requests"),
                num(o, "pending"), num(o, "hits_429"), num(o, "invalid_10min"));
+    json_array_foreach(json_object_get(s, "bots"), i, o)
+    {
+        const json_t *rests = json_object_get(o, "rests"), *q = json_object_get(o, "quarantined");
+        if (rests)
+            printf("%s rests for %s: %s\n", str(o, "name"),
+                   short_duration(json_real_value(rests), text), str(o, "why"));
+        if (q)
+            printf("%s opens no direct messages for %s: Discord has quarantined it\n",
+                   str(o, "name"), short_duration(json_real_value(q), text));
+    }
     putchar('\n');
     crier_print_sinks(json_object_get(s, "sinks"));
     if (json_array_size(json_object_get(s, "alerts")))
@@ -164,6 +174,15 @@ static void print_status(const json_t *s)
             crier_time_human(zone, (int64_t)(json_real_value(t) * 1e6), due);
         printf("%-24s %-11s %8" PRId64 " %8" PRId64 " %8" PRId64 " %s\n", str(o, "name"),
                str(o, "mode"), num(o, "sent"), num(o, "failed"), num(o, "skipped"), due);
+        size_t j;
+        const json_t *c;
+        json_array_foreach(json_object_get(o, "closed"), j, c)
+        {
+            const json_t *next = json_object_get(c, "again_in");
+            printf("  channel %s is %s%s: %s\n", str(c, "id"),
+                   next ? "paused for " : "given up",
+                   next ? short_duration(json_real_value(next), text) : "", str(c, "reason"));
+        }
     }
     if (num(s, "messages_total") > (int64_t)json_array_size(json_object_get(s, "messages")))
         printf("... %" PRId64 " in all (--all)\n", num(s, "messages_total"));

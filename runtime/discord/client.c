@@ -9,16 +9,18 @@
 #include <time.h>
 
 #include "discord/brief.h"
-#include "discord/outcome.h"
 #include "discord/ratelimit.h"
 #include "discord/request.h"
 
 #define BACKOFF_MIN (250 * CRIER_MS)
 #define BACKOFF_MAX (30 * CRIER_S)
 #define NONCE_WINDOW (120 * CRIER_S)
-#define REST_MAX 3600
-#define INVALID_MAX 1000
 #define DOUBTS_MAX 3
+#define DM_GAP CRIER_S /* between two openings of direct messages, but for the first few */
+#define DM_GAP_MAX (60 * CRIER_S)
+#define DM_BURST 4
+#define PROBE_LOOK (100 * CRIER_MS) /* another bot's probe does not wake us */
+#define QUARANTINE_MAX 86400
 
 /* What a request asks for next. A create whose nonce may have expired looks at the channel first,
  * for which it must know who we are. */
@@ -46,6 +48,8 @@ struct request {
     int64_t maybe_at; /* first attempt that may have been executed; CRIER_NEVER: none */
     int64_t started;
     int failures; /* in a row, for the back-off */
+    bool once;    /* not to be repeated when it may have been executed */
+    bool probe;   /* counted in the breaker's `probing` */
     struct crier_timer deadline;
     struct call *call;
     bool canceled;
@@ -93,18 +97,24 @@ struct crier_discord {
     bool delivering;
     uint64_t self; /* our user id; 0: not known yet */
     int64_t skew;  /* server's wall time - ours */
-    int bans;      /* in a row */
-    int64_t rest_until;
-    struct crier_err rest_why;
+    struct crier_breaker *breaker, own_breaker;
+    int64_t dm_gap, dm_free; /* when the opener's allowance is used up to nothing */
+    int64_t quarantine_until;
+    int quarantines; /* in a row */
+    struct crier_err quarantine_why;
+    void (*on_event)(void *arg, enum crier_discord_event event, const struct crier_err *why);
+    void *event_arg;
     bool stopped;
     struct crier_err stop_why;
     uint64_t made, sent, failed, retries;
+    uint64_t outcomes[CRIER_CANCELED + 1];
+    uint64_t latency_sum, latency_count;
 };
 
 const char *crier_outcome_name(enum crier_outcome outcome)
 {
-    static const char *const names[] = {"sent", "retry", "drop",    "rebuild",
-                                        "bad",  "stop",  "canceled"};
+    static const char *const names[] = {"sent",    "retry", "drop", "pause",
+                                        "rebuild", "bad",   "stop", "canceled"};
     return names[outcome];
 }
 
@@ -144,6 +154,7 @@ static void request_done(struct request *r)
 {
     struct crier_discord *d = r->d;
     *(r->result.outcome == CRIER_SENT ? &d->sent : &d->failed) += 1;
+    d->outcomes[r->result.outcome]++;
     r->done(r->arg, &r->result);
     request_free(r);
 }
@@ -215,8 +226,8 @@ static void set_where(struct request *r)
 static void end_late(struct request *r)
 {
     struct crier_err *err = &r->result.err;
-    if (!err->code && r->d->rest_until > crier_loop_now(r->d->loop))
-        *err = r->d->rest_why;
+    if (!err->code && r->d->breaker->until > crier_loop_now(r->d->loop))
+        *err = r->d->breaker->why;
     else if (!err->code)
         crier_err_set(err, CRIER_ETIMEOUT,
                       "not sent in time: it waited for Discord's rate limit until its deadline");
@@ -225,6 +236,13 @@ static void end_late(struct request *r)
                          r->result.requests == 1 ? "" : "s");
     set_where(r);
     request_end(r, CRIER_RETRY);
+}
+
+static void tell(struct crier_discord *d, enum crier_discord_event event,
+                 const struct crier_err *why)
+{
+    if (d->on_event)
+        d->on_event(d->event_arg, event, why);
 }
 
 static void end_stopped(struct request *r)
@@ -272,15 +290,11 @@ static void describe(struct request *r, const struct crier_http_response *res, c
         enum crier_class class_;
         int code;
     } codes[] = {
-        {CRIER_CLASS_OK, CRIER_OK},
-        {CRIER_CLASS_RETRY, CRIER_ENET},
-        {CRIER_CLASS_LOST, CRIER_ENET},
-        {CRIER_CLASS_WAIT, CRIER_EBUSY},
-        {CRIER_CLASS_DROP, CRIER_EDENIED},
-        {CRIER_CLASS_DOUBT, CRIER_EDENIED},
-        {CRIER_CLASS_REBUILD, CRIER_ENOTFOUND},
-        {CRIER_CLASS_BAD, CRIER_EINVAL},
-        {CRIER_CLASS_STOP, CRIER_EDENIED},
+        {CRIER_CLASS_OK, CRIER_OK},         {CRIER_CLASS_RETRY, CRIER_ENET},
+        {CRIER_CLASS_LOST, CRIER_ENET},     {CRIER_CLASS_WAIT, CRIER_EBUSY},
+        {CRIER_CLASS_DROP, CRIER_EDENIED},  {CRIER_CLASS_PAUSE, CRIER_EDENIED},
+        {CRIER_CLASS_DOUBT, CRIER_EDENIED}, {CRIER_CLASS_REBUILD, CRIER_ENOTFOUND},
+        {CRIER_CLASS_BAD, CRIER_EINVAL},    {CRIER_CLASS_STOP, CRIER_EDENIED},
         {CRIER_CLASS_BREAK, CRIER_EDENIED},
     };
     int class_code = CRIER_EINTERNAL;
@@ -337,24 +351,72 @@ static void again(struct request *r, int64_t now, int at_least)
     if (wait < at_least * CRIER_S)
         wait = at_least * CRIER_S;
     r->d->retries++;
+    r->result.retries++;
+    r->result.retry_wait += wait;
     r->since = now + wait;
     again_at(r, now + wait);
 }
 
+/* An answer that never came, to what Discord would do a second time. */
+static bool end_unknown(struct request *r)
+{
+    if (!r->once || r->phase != MAIN)
+        return false;
+    crier_err_prefix(&r->result.err, "not repeated, since it may have been done: ");
+    set_where(r);
+    request_end(r, CRIER_RETRY);
+    return true;
+}
+
+/* --- direct messages ----------------------------------------------------------------------- */
+
+/* Opening many in a short time is what gets bots quarantined: a few at once, then one by one, and
+ * more slowly each time that Discord minds. */
+static int64_t dm_wait(const struct crier_discord *d, int64_t now)
+{
+    int64_t at = d->dm_free - DM_BURST * d->dm_gap;
+    return at > now ? at : 0;
+}
+
+static void dm_opening(struct crier_discord *d, int64_t now)
+{
+    d->dm_free = (d->dm_free > now ? d->dm_free : now) + d->dm_gap;
+}
+
+static void dm_opened(struct crier_discord *d)
+{
+    d->quarantines = 0;
+    d->quarantine_until = 0;
+    d->dm_gap -= (d->dm_gap - DM_GAP) / 8;
+}
+
+static void dm_too_fast(struct crier_discord *d, int64_t until, const struct crier_err *why)
+{
+    d->dm_gap = d->dm_gap * 4 < DM_GAP_MAX ? d->dm_gap * 4 : DM_GAP_MAX;
+    d->dm_free = until + DM_BURST * d->dm_gap;
+    tell(d, CRIER_DISCORD_SLOWED, why);
+}
+
+static void quarantine(struct crier_discord *d, int64_t now, int seconds,
+                       const struct crier_err *why)
+{
+    int64_t wait = seconds;
+    for (int i = 0; i < d->quarantines && wait < QUARANTINE_MAX; i++)
+        wait *= 2;
+    d->quarantines++;
+    d->quarantine_until = now + (wait < QUARANTINE_MAX ? wait : QUARANTINE_MAX) * CRIER_S;
+    d->quarantine_why = *why;
+    tell(d, CRIER_DISCORD_QUARANTINED, why);
+}
+
 static void rest(struct crier_discord *d, int64_t now, int seconds, const struct crier_err *why)
 {
-    if (d->rest_until > now)
-        return; /* one of several that were under way */
-    int64_t wait = seconds;
-    for (int i = 0; i < d->bans && wait < REST_MAX; i++)
-        wait *= 2;
-    if (wait > REST_MAX)
-        wait = REST_MAX;
-    d->bans++;
-    d->rest_until = now + wait * CRIER_S;
-    d->rest_why = *why;
-    crier_err_prefix(&d->rest_why, "bot '%s': ", d->name);
-    crier_ratelimit_hold(d->rl, NULL, d->rest_until);
+    if (d->breaker->until > now)
+        return;
+    struct crier_err told = *why;
+    crier_err_prefix(&told, "bot '%s': ", d->name);
+    crier_breaker_open(d->breaker, now, seconds, &told);
+    tell(d, CRIER_DISCORD_RESTING, &told);
 }
 
 /* Unknown 403 and 404: a target is given up only when it happens again and again. */
@@ -524,6 +586,8 @@ static void succeeded(struct request *r, const struct crier_http_response *res, 
     g_hash_table_remove(d->doubts, target);
     free(target);
     memset(&r->result.err, 0, sizeof r->result.err);
+    if (r->kind == CRIER_REQ_DM)
+        dm_opened(d);
     if (r->phase != MAIN) {
         looked(r, body);
         return;
@@ -531,6 +595,23 @@ static void succeeded(struct request *r, const struct crier_http_response *res, 
     if (res->status < 300)
         r->result.body = json_incref(body);
     request_end(r, CRIER_SENT);
+}
+
+/* A reply without Read Message History is refused; the message without the reply is not. */
+static bool without_reference(struct request *r)
+{
+    json_t *payload = r->payload.len ? json_loadb(r->payload.data, r->payload.len, 0, NULL) : NULL;
+    json_t *holder = json_object_get(payload, "message_reference") ? payload : NULL;
+    if (holder) {
+        json_object_del(holder, "message_reference");
+        char *text = json_dumps(payload, JSON_COMPACT);
+        crier_buf_clear(&r->payload);
+        crier_buf_puts(&r->payload, text);
+        free(text);
+        r->result.note = "sent without the reply: the bot lacks Read Message History";
+    }
+    json_decref(payload);
+    return holder != NULL;
 }
 
 static void judge(struct request *r, const struct crier_http_response *res, json_t *body,
@@ -544,13 +625,19 @@ static void judge(struct request *r, const struct crier_http_response *res, json
     r->result.code = code > 0 ? code : 0;
     describe(r, res, body, row, code);
     if (row->class_ != CRIER_CLASS_BREAK && res->status)
-        d->bans = 0;
+        crier_breaker_fine(d->breaker);
+    if (code == 160002 && without_reference(r)) {
+        again_at(r, now);
+        return;
+    }
 
     switch (row->class_) {
     case CRIER_CLASS_OK:
         succeeded(r, res, body);
         return;
     case CRIER_CLASS_LOST:
+        if (end_unknown(r))
+            return;
         if (r->phase == MAIN && r->maybe_at == CRIER_NEVER)
             r->maybe_at = r->started;
         again(r, now, row->wait);
@@ -564,6 +651,8 @@ static void judge(struct request *r, const struct crier_http_response *res, json
         if (until < told)
             until = told;
         crier_ratelimit_hold(d->rl, route, until);
+        if (r->kind == CRIER_REQ_DM && code == 40003)
+            dm_too_fast(d, until, &r->result.err);
         r->since = now;
         again_at(r, until);
         return;
@@ -571,7 +660,13 @@ static void judge(struct request *r, const struct crier_http_response *res, json
     case CRIER_CLASS_BREAK:
         rest(d, now, row->wait, &r->result.err);
         r->since = now;
-        again_at(r, d->rest_until);
+        again_at(r, d->breaker->until);
+        return;
+    case CRIER_CLASS_PAUSE:
+        if (r->kind == CRIER_REQ_DM && code == CRIER_CODE_QUARANTINED)
+            quarantine(d, now, row->wait, &r->result.err);
+        r->result.pause = row->wait;
+        request_end(r, CRIER_PAUSE);
         return;
     case CRIER_CLASS_DOUBT: {
         char *target = target_of(r->path);
@@ -583,8 +678,10 @@ static void judge(struct request *r, const struct crier_http_response *res, json
     case CRIER_CLASS_STOP: {
         struct crier_err why = r->result.err;
         request_end(r, CRIER_STOP);
-        if (!d->stopped)
+        if (!d->stopped) {
             stop(d, &why);
+            tell(d, CRIER_DISCORD_STOPPED, &d->stop_why);
+        }
         return;
     }
     case CRIER_CLASS_DROP:
@@ -622,6 +719,16 @@ static json_t *parse(const struct request *r, const struct crier_http_response *
     return body ? body : json_loadb(res->body.data, res->body.len, 0, NULL);
 }
 
+/* What counts towards Discord's limit of invalid requests. */
+static bool refused(const struct crier_http_response *res)
+{
+    char scope[16];
+    if (res->status == 429)
+        return !crier_http_header(res, "x-ratelimit-scope", scope, sizeof scope) ||
+               strcmp(scope, "shared") != 0;
+    return res->status == 401 || res->status == 403;
+}
+
 static void on_answer(void *arg, struct crier_http_response *res)
 {
     struct call *call = arg;
@@ -635,10 +742,17 @@ static void on_answer(void *arg, struct crier_http_response *res)
     int64_t now = crier_loop_now(d->loop), told = 0;
     json_t *body = parse(r, res);
     d->in_flight--;
+    if (r->probe)
+        d->breaker->probing--;
+    r->probe = false;
     r->call = NULL;
     r->queue->state = WAITING;
     r->result.latency = res->latency;
     if (res->status) {
+        d->latency_sum += (uint64_t)res->latency;
+        d->latency_count++;
+        if (refused(res))
+            crier_breaker_refused(d->breaker, now);
         told = crier_ratelimit_answer(d->rl, call->route, res, now);
         learn(d, r, res, body);
     } else {
@@ -654,14 +768,13 @@ static void on_answer(void *arg, struct crier_http_response *res)
     else if (!failed_here(r, res))
         judge(r, res, body, call->route, now, told);
 
-    struct crier_ratelimit_stats stats;
-    crier_ratelimit_stats(d->rl, now, &stats);
-    if (stats.invalid_10min >= INVALID_MAX && d->rest_until <= now) {
+    unsigned count = crier_breaker_count(d->breaker, now);
+    if (count >= CRIER_BREAKER_LIMIT && d->breaker->until <= now) {
         struct crier_err why;
         crier_err_set(&why, CRIER_EDENIED,
                       "%u requests within ten minutes were refused (401, 403, 429); resting, since "
                       "Discord blocks an address at 10000",
-                      stats.invalid_10min);
+                      count);
         rest(d, now, 600, &why);
     }
     json_decref(body);
@@ -708,6 +821,12 @@ static void start(struct request *r, char *route, int64_t now)
         crier_request_body(&req, r->content, r->payload.data, r->payload.len);
     if (now > r->since)
         r->result.waited += now - r->since;
+    if (r->kind == CRIER_REQ_DM)
+        dm_opening(d, now);
+    if (d->breaker->opened) {
+        r->probe = true;
+        d->breaker->probing++;
+    }
     r->started = now;
     r->result.requests++;
     d->made++;
@@ -729,7 +848,15 @@ static bool try_queue(struct crier_discord *d, struct queue *q, int64_t now)
         end_late(r); /* the queue stays ready, or is gone */
         return true;
     }
+    if (r->kind == CRIER_REQ_DM && d->quarantine_until > now) {
+        r->result.err = d->quarantine_why;
+        r->result.pause = (int)((d->quarantine_until - now) / CRIER_S) + 1;
+        request_end(r, CRIER_PAUSE);
+        return true;
+    }
     int64_t at = r->next_at > now ? r->next_at : 0;
+    if (!at && r->kind == CRIER_REQ_DM)
+        at = dm_wait(d, now);
     int64_t global = at ? 0 : crier_ratelimit_global(d->rl, now);
     if (global) {
         crier_timer_at(d->loop, &d->pump, global);
@@ -765,10 +892,13 @@ static void on_pump(struct crier_timer *timer)
 {
     struct crier_discord *d = CRIER_CONTAINER(timer, struct crier_discord, pump);
     int64_t now = crier_loop_now(d->loop);
-    /* After a ban one request goes alone, and tells whether it is over. */
-    while (d->ready.length && !(d->bans && d->in_flight))
+    /* After a rest one request goes alone, and tells whether it is over. */
+    int64_t wait = 0;
+    while (d->ready.length && !(wait = crier_breaker_wait(d->breaker, now)))
         if (!try_queue(d, d->ready.head->data, now))
             break;
+    if (wait)
+        crier_timer_at(d->loop, &d->pump, wait == CRIER_NEVER ? now + PROBE_LOOK : wait);
     deliver(d);
 }
 
@@ -852,14 +982,16 @@ struct crier_request_id crier_discord_create(struct crier_discord *d, uint64_t c
                                              const char *nonce, int64_t first_us, int64_t not_after,
                                              crier_discord_done *done, void *arg)
 {
-    struct request *r = request_new(d, CRIER_REQ_CREATE, "POST",
-                                    crier_asprintf("/channels/%" PRIu64 "/messages", channel),
+    struct request *r = request_new(d, content->thread ? CRIER_REQ_OTHER : CRIER_REQ_CREATE, "POST",
+                                    crier_asprintf("/channels/%" PRIu64 "/%s", channel,
+                                                   content->thread ? "threads" : "messages"),
                                     not_after, done, arg);
     r->channel = channel;
     r->content = crier_content_ref(content);
+    r->once = content->thread != NULL;
     snprintf(r->nonce, sizeof r->nonce, "%s", nonce);
     crier_request_payload(content, mentions, r->nonce, &r->payload);
-    if (first_us)
+    if (first_us && !r->once)
         r->maybe_at = r->since - (crier_loop_wall(d->loop) - first_us);
     return enqueue(r);
 }
@@ -904,6 +1036,19 @@ struct crier_request_id crier_discord_get(struct crier_discord *d, const char *p
     return enqueue(request_new(d, CRIER_REQ_GET, "GET", crier_strdup(path), not_after, done, arg));
 }
 
+struct crier_request_id crier_discord_call(struct crier_discord *d, const char *method,
+                                           const char *path, const char *body, int64_t not_after,
+                                           crier_discord_done *done, void *arg)
+{
+    size_t len = strlen(path);
+    struct request *r = request_new(d, strcmp(method, "GET") == 0 ? CRIER_REQ_GET : CRIER_REQ_OTHER,
+                                    method, crier_strdup(path), not_after, done, arg);
+    r->once = strcmp(method, "POST") == 0 && len > 8 && strcmp(path + len - 8, "/threads") == 0;
+    if (body)
+        crier_buf_puts(&r->payload, body);
+    return enqueue(r);
+}
+
 void crier_discord_cancel(struct crier_discord *d, struct crier_request_id id)
 {
     struct request *r = g_hash_table_lookup(d->requests, &id.id);
@@ -938,6 +1083,10 @@ struct crier_discord *crier_discord_new(struct crier_loop *loop, struct crier_tr
     d->api = crier_strdup(config->api);
     token_keep(d, config->token);
     crier_rng_seed(&d->rng, config->rng_seed);
+    d->breaker = config->breaker ? config->breaker : &d->own_breaker;
+    d->on_event = config->on_event;
+    d->event_arg = config->event_arg;
+    d->dm_gap = DM_GAP;
     d->queues = g_hash_table_new(g_str_hash, g_str_equal);
     d->requests = g_hash_table_new(g_int64_hash, g_int64_equal);
     d->doubts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -964,6 +1113,8 @@ void crier_discord_free(struct crier_discord *d)
             r->call->request = NULL;
             d->transport->ops->cancel(d->transport, r->call->http);
             r->call = NULL;
+            if (r->probe)
+                d->breaker->probing--;
             r->queue->state = WAITING;
         }
         end_canceled(r);
@@ -1003,24 +1154,34 @@ bool crier_discord_stopped(const struct crier_discord *d, struct crier_err *why)
 
 int64_t crier_discord_resting(const struct crier_discord *d, struct crier_err *why)
 {
-    if (d->rest_until <= crier_loop_now(d->loop))
+    if (d->breaker->until <= crier_loop_now(d->loop))
         return 0;
     if (why)
-        *why = d->rest_why;
-    return d->rest_until;
+        *why = d->breaker->why;
+    return d->breaker->until;
 }
 
 void crier_discord_stats(struct crier_discord *d, struct crier_discord_stats *out)
 {
     struct crier_ratelimit_stats limits;
-    crier_ratelimit_stats(d->rl, crier_loop_now(d->loop), &limits);
+    int64_t now = crier_loop_now(d->loop);
+    crier_ratelimit_stats(d->rl, &limits);
     out->requests = d->made;
     out->sent = d->sent;
     out->failed = d->failed;
     out->retries = d->retries;
     out->hits_429 = limits.hits_429;
-    out->invalid_10min = limits.invalid_10min;
+    out->invalid_10min = crier_breaker_count(d->breaker, now);
     out->pending = crier_discord_pending(d);
+    out->quarantined = d->quarantine_until > now ? d->quarantine_until : 0;
+    memcpy(out->outcomes, d->outcomes, sizeof out->outcomes);
+    out->latency_sum = d->latency_sum;
+    out->latency_count = d->latency_count;
+}
+
+uint64_t crier_discord_self(const struct crier_discord *d)
+{
+    return d->self;
 }
 
 bool crier_discord_is_user(const json_t *me)

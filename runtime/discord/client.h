@@ -21,21 +21,32 @@
 #include <jansson.h>
 
 #include "base/ulid.h"
+#include "discord/breaker.h"
+#include "discord/outcome.h"
 #include "discord/transport.h"
 
 /** What became of a request (the classes of discord/outcome.c). */
 enum crier_outcome {
     CRIER_SENT,     /**< 2xx, or known to have happened before */
     CRIER_RETRY,    /**< gave up repeating (deadline); cause in err */
-    CRIER_DROP,     /**< the target is gone or closed to us */
+    CRIER_DROP,     /**< the target is gone, or never takes anything of ours */
+    CRIER_PAUSE,    /**< the target is closed to us at present (a permission) */
     CRIER_REBUILD,  /**< the message to edit is gone: create anew */
     CRIER_BAD,      /**< our content is at fault */
     CRIER_STOP,     /**< the whole client must stop: token, ban, User-Agent */
-    CRIER_CANCELED, /**< the owner gave up */
+    CRIER_CANCELED, /**< the owner gave up; the last one */
 };
 const char *crier_outcome_name(enum crier_outcome outcome);
 
 struct crier_discord; /* opaque */
+
+/** What its owner should tell the operator. */
+enum crier_discord_event {
+    CRIER_DISCORD_STOPPED,     /**< the token, or the User-Agent: no request is made any more */
+    CRIER_DISCORD_RESTING,     /**< the breaker has opened */
+    CRIER_DISCORD_SLOWED,      /**< Discord finds that direct messages are opened too fast */
+    CRIER_DISCORD_QUARANTINED, /**< ... or does not let the bot open any */
+};
 
 struct crier_discord_config {
     const char *name;      /**< the bot's name, for messages */
@@ -43,6 +54,10 @@ struct crier_discord_config {
     const char *token;     /**< copied into locked memory of the client; never printed */
     int global_per_second; /**< 50 */
     uint64_t rng_seed;     /**< jitter */
+    struct crier_breaker *breaker; /**< of all bots of this address; NULL: one of its own */
+    /** Called from within: it must not call the client. May be NULL. */
+    void (*on_event)(void *arg, enum crier_discord_event event, const struct crier_err *why);
+    void *event_arg;
 };
 /** The transport is borrowed. */
 struct crier_discord *crier_discord_new(struct crier_loop *loop, struct crier_transport *transport,
@@ -61,6 +76,10 @@ struct crier_discord_result {
     int requests;         /**< HTTP requests made, retries included */
     int64_t waited;       /**< microseconds spent waiting for rate limits */
     int64_t latency;      /**< of the last exchange */
+    int64_t retry_wait;   /**< microseconds spent between a failure and its repetition */
+    int retries;          /**< requests that repeated a failed one */
+    int pause;            /**< CRIER_PAUSE: seconds before the next try, the first time */
+    const char *note;     /**< what was left out to get it through; NULL: nothing. Static */
 };
 typedef void crier_discord_done(void *arg, const struct crier_discord_result *result);
 
@@ -78,13 +97,23 @@ struct crier_content {
     char *embeds; /**< JSON array; NULL: none */
     struct crier_file *files;
     size_t file_count;
+    char *components; /**< JSON array of action rows; NULL: none */
+    char *poll;       /**< JSON object; NULL: none */
+    uint64_t stickers[3];
+    unsigned sticker_count;
+    uint64_t reply_to; /**< a message of the same channel; 0: no reply */
+    bool reply_ping;   /**< whose author is pinged */
+    char *thread;      /**< the name of a new post in a forum channel; NULL: a message */
+    uint64_t tags[5];  /**< of the post */
+    unsigned tag_count;
+    int archive; /**< minutes without a message until the post is archived; 0: the channel's */
 };
 struct crier_content *crier_content_new(void);
 struct crier_content *crier_content_ref(struct crier_content *content);
 void crier_content_unref(struct crier_content *content);
 /** The rules of Discord's resources/message and reference pages: text of at most 2,000 UTF-16
- * units, at most 10 embeds with their limits and 6,000 units in all, at most 10 files, not all
- * empty. The error's text names the limit. */
+ * units, at most 10 embeds with their limits and 6,000 units in all, at most 10 files of 25 MiB in
+ * all, at most 3 stickers, what a poll, a thread and an edit may have; not all empty. The error's text names the limit. */
 CRIER_CHECK int crier_content_check(const struct crier_content *content, struct crier_err *err);
 
 /** Who may be pinged: allowed_mentions. All false (and no lists) is the default. */
@@ -100,6 +129,9 @@ struct crier_request_id {
 
 /** POST /channels/{channel}/messages with nonce (at most 25 characters) and enforce_nonce. 10008
  *  as the answer means "sent before and deleted since": CRIER_SENT with body NULL.
+ *  Content with `thread` is a post: POST /channels/{channel}/threads; body.id is then the post's
+ *  channel and the id of its first message. Posts have no nonce: one whose answer is lost is not
+ *  repeated but ends with CRIER_RETRY.
  *  first_us: wall time of the first attempt ever under this nonce (a restart passes the stored
  *  one; 0: now). not_after: monotonic deadline, CRIER_NEVER for none. */
 struct crier_request_id crier_discord_create(struct crier_discord *d, uint64_t channel,
@@ -123,6 +155,12 @@ struct crier_request_id crier_discord_open_dm(struct crier_discord *d, uint64_t 
 /** GET of any path below the API base: "/channels/1", "/guilds/1", "/users/@me". */
 struct crier_request_id crier_discord_get(struct crier_discord *d, const char *path,
                                           int64_t not_after, crier_discord_done *done, void *arg);
+/** Any other request that says in its path all that it wants, or has a JSON body (copied; NULL: none):
+ *  crosspost, reaction, typing, thread. method is static. A POST whose path ends in /threads is
+ *  not repeated when its answer is lost. */
+struct crier_request_id crier_discord_call(struct crier_discord *d, const char *method,
+                                           const char *path, const char *body, int64_t not_after,
+                                           crier_discord_done *done, void *arg);
 /** Give up a request; its done is called with CRIER_CANCELED, later. Unknown ids are ignored. */
 void crier_discord_cancel(struct crier_discord *d, struct crier_request_id id);
 
@@ -137,18 +175,23 @@ void crier_discord_stop(struct crier_discord *d, const struct crier_err *why);
 /** After CRIER_STOP: no request is made any more, each ends with CRIER_STOP at once. */
 bool crier_discord_stopped(const struct crier_discord *d, struct crier_err *why);
 
-/** Until when (monotonic) nothing is sent, because Discord blocks this network address or because
- *  too many requests were invalid (10,000 in ten minutes get one blocked; we rest from 1,000 on);
- *  0: no such rest. Requests stay queued meanwhile; then one goes as a probe. */
+/** Until when (monotonic) nothing is sent, because the breaker is open (discord/breaker.h); 0: it is
+ *  not. Requests stay queued meanwhile; then one goes as a probe. */
 int64_t crier_discord_resting(const struct crier_discord *d, struct crier_err *why);
 
 struct crier_discord_stats {
     uint64_t requests, sent, failed, retries;
     uint64_t hits_429;
-    unsigned invalid_10min;
+    unsigned invalid_10min; /**< of all bots that share the breaker */
     size_t pending;
+    int64_t quarantined; /**< monotonic time before which no direct message is opened; 0: none */
+    uint64_t outcomes[CRIER_CANCELED + 1];
+    uint64_t latency_sum, latency_count; /**< microseconds and exchanges that were answered */
 };
 void crier_discord_stats(struct crier_discord *d, struct crier_discord_stats *out);
+
+/** The bot's own user id; 0: not known yet. */
+uint64_t crier_discord_self(const struct crier_discord *d);
 
 /** The nonce of a due send: 25 characters of base 32 of SHA-256(key, channel, due), so that a
  *  restart repeats it (Discord's change log, Enforced Nonces). */

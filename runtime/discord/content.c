@@ -31,6 +31,9 @@ void crier_content_unref(struct crier_content *content)
     free(content->files);
     free(content->text);
     free(content->embeds);
+    free(content->components);
+    free(content->poll);
+    free(content->thread);
     free(content);
 }
 
@@ -146,7 +149,20 @@ int crier_content_check(const struct crier_content *content, struct crier_err *e
     if (bytes > REQUEST_MAX)
         return crier_err_set(err, CRIER_EINVAL,
                              "the files have %zu bytes in all, Discord allows 25 MiB", bytes);
-    if (blank(content->text) && !embeds && !content->file_count)
-        return crier_err_set(err, CRIER_EINVAL, "nothing to send: no text, no embed and no file");
+    if (content->thread) {
+        size_t n = utf16_units(content->thread);
+        if (n < 1 || n > 100)
+            return crier_err_set(err, CRIER_EINVAL,
+                                 "the name of the THREAD has %zu characters, Discord allows 1 to "
+                                 "100",
+                                 n);
+        if (content->poll || content->reply_to)
+            return crier_err_set(err, CRIER_EINVAL, "a THREAD takes no %s",
+                                 content->poll ? "POLL" : "REPLY");
+    }
+    if (blank(content->text) && !embeds && !content->file_count && !content->poll &&
+        !content->sticker_count)
+        return crier_err_set(err, CRIER_EINVAL,
+                             "nothing to send: no text, EMBED, FILE, POLL or STICKER");
     return 0;
 }

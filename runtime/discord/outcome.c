@@ -21,8 +21,8 @@ static const struct crier_outcome_row rows[] = {
     {0, 0, CRIER_CODE_LOST, 0, ANY, CRIER_CLASS_LOST, 0, NULL},
     {0, 0, CRIER_CODE_BANNED, 0, ANY, CRIER_CLASS_BREAK, 600,
      "Discord blocks this network address for a while; nothing is sent meanwhile"},
-    {0, 0, CRIER_CODE_QUARANTINED, 0, ANY, CRIER_CLASS_WAIT, 3600,
-     "Discord has quarantined the bot: see the Developer Portal"},
+    {0, 0, CRIER_CODE_QUARANTINED, 0, ANY, CRIER_CLASS_PAUSE, 3600,
+     "Discord has quarantined the bot for new direct messages: see the Developer Portal"},
 
     {0, 0, 40001, 0, ANY, CRIER_CLASS_STOP, 0, token_help},
     {0, 0, 50014, 0, ANY, CRIER_CLASS_STOP, 0, token_help},
@@ -32,6 +32,8 @@ static const struct crier_outcome_row rows[] = {
     {0, 0, 20016, 0, ANY, CRIER_CLASS_WAIT, 60, NULL},
     {0, 0, 20022, 0, ANY, CRIER_CLASS_WAIT, 60, NULL},
     {0, 0, 20028, 20029, ANY, CRIER_CLASS_WAIT, 60, NULL},
+    /* Edits of a message older than an hour: a new one is not held up by that. */
+    {0, 0, 30046, 0, E, CRIER_CLASS_REBUILD, 0, NULL},
     {0, 0, 30046, 0, ANY, CRIER_CLASS_WAIT, 60, NULL},
     {0, 0, 40062, 0, ANY, CRIER_CLASS_WAIT, 60, NULL},
     {0, 0, 40003, 0, ANY, CRIER_CLASS_WAIT, 300, "direct messages are opened too fast"},
@@ -53,15 +55,16 @@ static const struct crier_outcome_row rows[] = {
     {0, 0, 10003, 10004, ANY, CRIER_CLASS_DROP, 0, "check the id; it may have been deleted"},
     {0, 0, 10013, 0, ANY, CRIER_CLASS_DROP, 0, "check the user's id"},
     {0, 0, 20009, 0, ANY, CRIER_CLASS_DROP, 0, user_help},
-    {0, 0, 50001, 0, ANY, CRIER_CLASS_DROP, 0,
-     "the bot cannot see it: invite the bot, or give it View Channel"},
     {0, 0, 50007, 0, ANY, CRIER_CLASS_DROP, 0, user_help},
-    {0, 0, 50009, 0, ANY, CRIER_CLASS_DROP, 0, user_help},
-    {0, 0, 50013, 0, ANY, CRIER_CLASS_DROP, 0,
-     "give the bot's role Send Messages, Embed Links and Attach Files there"},
     {0, 0, 50033, 0, ANY, CRIER_CLASS_DROP, 0, user_help},
     {0, 0, 50278, 0, ANY, CRIER_CLASS_DROP, 0, user_help},
     {0, 0, 160005, 0, ANY, CRIER_CLASS_DROP, 0, "the thread is locked"},
+
+    {0, 0, 50001, 0, ANY, CRIER_CLASS_PAUSE, 300,
+     "the bot cannot see it: invite the bot, or give it View Channel"},
+    {0, 0, 50009, 0, ANY, CRIER_CLASS_PAUSE, 600,
+     "the bot must pass the server's membership screening first"},
+    {0, 0, 50013, 0, ANY, CRIER_CLASS_PAUSE, 60, "see the bot's role and the channel's overwrites"},
 
     {0, 0, 10014, 0, ANY, CRIER_CLASS_BAD, 0, "unknown emoji"},
     {0, 0, 30000, 30999, ANY, CRIER_CLASS_BAD, 0, NULL},
@@ -90,6 +93,25 @@ static const struct crier_outcome_row rows[] = {
     {500, 599, 0, 0, ANY, CRIER_CLASS_LOST, 0, trouble_help},
     {0, 0, 0, 0, ANY, CRIER_CLASS_BAD, 0, NULL},
 };
+
+const struct crier_outcome_row *crier_outcome_rows(size_t *count)
+{
+    *count = CRIER_COUNT(rows);
+    return rows;
+}
+
+const char *crier_class_name(enum crier_class class_)
+{
+    static const char *const names[] = {
+        [CRIER_CLASS_OK] = "OK",       [CRIER_CLASS_RETRY] = "RETRY",
+        [CRIER_CLASS_LOST] = "LOST",   [CRIER_CLASS_WAIT] = "WAIT",
+        [CRIER_CLASS_DROP] = "DROP",   [CRIER_CLASS_PAUSE] = "PAUSE",
+        [CRIER_CLASS_DOUBT] = "DOUBT", [CRIER_CLASS_REBUILD] = "REBUILD",
+        [CRIER_CLASS_BAD] = "BAD",     [CRIER_CLASS_STOP] = "STOP",
+        [CRIER_CLASS_BREAK] = "BREAK",
+    };
+    return names[class_];
+}
 
 static bool within(int value, int first, int last)
 {

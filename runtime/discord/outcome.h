@@ -31,7 +31,8 @@ enum crier_class {
     CRIER_CLASS_RETRY, /**< certainly not executed: again with back-off */
     CRIER_CLASS_LOST,  /**< may have been executed: again under the same nonce, or idempotent */
     CRIER_CLASS_WAIT,  /**< a rate limit: as told, else row->wait */
-    CRIER_CLASS_DROP,  /**< the target is gone or closed to us */
+    CRIER_CLASS_DROP,  /**< the target is gone, or never takes anything of ours */
+    CRIER_CLASS_PAUSE, /**< closed to us at present: tried again after row->wait, ever more rarely */
     CRIER_CLASS_DOUBT, /**< an unknown 403 or 404: BAD, from the third in a row of a target DROP */
     CRIER_CLASS_REBUILD, /**< the message is gone or cannot be edited: create anew */
     CRIER_CLASS_BAD,     /**< our content or request is at fault */
@@ -54,13 +55,17 @@ struct crier_outcome_row {
     int code_last;   /**< end of a range; 0: only `code` */
     unsigned kinds;  /**< of enum crier_request_kind */
     enum crier_class class_;
-    int wait;         /**< seconds: WAIT when the answer tells none, RETRY at least, BREAK */
+    int wait; /**< seconds: WAIT when the answer tells none, RETRY at least, BREAK, PAUSE at first */
     const char *help; /**< the remedy in a few words; NULL: none */
 };
 
 /** The first row that fits; never NULL. */
 const struct crier_outcome_row *crier_outcome_row(int status, int code,
                                                   enum crier_request_kind kind);
+/** The table, its last row the one that takes all; for tests. */
+const struct crier_outcome_row *crier_outcome_rows(size_t *count);
+/** The name of a class: "OK", "RETRY", ... */
+const char *crier_class_name(enum crier_class class_);
 /** The code to look up for an answer: Discord's own, or one of ours. body may be NULL. */
 int crier_outcome_code(const struct crier_http_response *res, const json_t *body);
 /** Discord's `errors` tree (code 50035) in one line:

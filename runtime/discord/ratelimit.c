@@ -13,8 +13,6 @@
 /* Reset-After has three decimals. */
 #define ROUNDING CRIER_MS
 #define ON_THE_WAY (100 * CRIER_MS) /* what a request takes to the server at most, we suppose */
-#define SLOT (10 * CRIER_S)
-#define SLOTS 60
 
 /* The window of a bucket ends at a moment R of the server's time that we know only within an
  * interval: the server wrote Reset-After somewhere between our start and the answer's arrival, so
@@ -58,10 +56,6 @@ struct crier_ratelimit {
     int64_t held;
     int64_t swept;
     uint64_t hits_429, hits_shared;
-    struct {
-        int64_t slot;
-        unsigned count;
-    } invalid[SLOTS];
 };
 
 static void bucket_free(void *p)
@@ -317,17 +311,6 @@ static void unheard(struct bucket *b, int64_t now)
         b->carried++;
 }
 
-static void count_invalid(struct crier_ratelimit *rl, int64_t now)
-{
-    int64_t slot = now / SLOT;
-    int i = (int)(slot % SLOTS);
-    if (rl->invalid[i].slot != slot) {
-        rl->invalid[i].slot = slot;
-        rl->invalid[i].count = 0;
-    }
-    rl->invalid[i].count++;
-}
-
 static int64_t limited(struct crier_ratelimit *rl, struct route *r,
                        const struct crier_http_response *res, int64_t now)
 {
@@ -346,7 +329,6 @@ static int64_t limited(struct crier_ratelimit *rl, struct route *r,
         held = &r->held;
     } else {
         rl->hits_429++;
-        count_invalid(rl, now);
     }
     if (*held < until)
         *held = until;
@@ -394,11 +376,7 @@ int64_t crier_ratelimit_answer(struct crier_ratelimit *rl, const char *route,
     } else if (res->status >= 200 && res->status < 300) {
         b->known = true; /* a route without a limit of its own */
     }
-    if (res->status == 429)
-        return limited(rl, r, res, now);
-    if (res->status == 401 || res->status == 403)
-        count_invalid(rl, now);
-    return 0;
+    return res->status == 429 ? limited(rl, r, res, now) : 0;
 }
 
 void crier_ratelimit_hold(struct crier_ratelimit *rl, const char *route, int64_t until)
@@ -418,14 +396,9 @@ void crier_ratelimit_lost(struct crier_ratelimit *rl, const char *route, int64_t
         unheard(r->bucket, now);
 }
 
-void crier_ratelimit_stats(struct crier_ratelimit *rl, int64_t now,
-                           struct crier_ratelimit_stats *out)
+void crier_ratelimit_stats(const struct crier_ratelimit *rl, struct crier_ratelimit_stats *out)
 {
     out->hits_429 = rl->hits_429;
     out->hits_shared = rl->hits_shared;
     out->buckets = g_hash_table_size(rl->buckets);
-    out->invalid_10min = 0;
-    for (int i = 0; i < SLOTS; i++)
-        if (now / SLOT - rl->invalid[i].slot < SLOTS)
-            out->invalid_10min += rl->invalid[i].count;
 }

@@ -7,7 +7,7 @@
  * method + top-level id (channel, guild, webhook); until a route's first answer it has a bucket of
  * its own that lets one request at a time through, so that nothing is provoked which the headers
  * would have announced. Global: 50 requests a second a bot (never above `global_limit`). A 429
- * with scope `shared` holds the route only and is not an invalid request. Interaction endpoints
+ * with scope `shared` holds the route only. Interaction endpoints
  * are not subject to the global limit.
  *
  * Thread: [loop].
@@ -49,10 +49,8 @@ void crier_ratelimit_lost(struct crier_ratelimit *rl, const char *route, int64_t
 struct crier_ratelimit_stats {
     uint64_t hits_429;       /**< answers 429 of scope user or global */
     uint64_t hits_shared;    /**< answers 429 of scope shared */
-    unsigned invalid_10min;  /**< 401, 403, 429 (not shared) in the last ten minutes */
     size_t buckets;          /**< those idle for ten minutes are forgotten */
 };
-void crier_ratelimit_stats(struct crier_ratelimit *rl, int64_t now,
-                           struct crier_ratelimit_stats *out);
+void crier_ratelimit_stats(const struct crier_ratelimit *rl, struct crier_ratelimit_stats *out);
 
 #endif

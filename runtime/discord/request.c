@@ -22,7 +22,7 @@ static void id_list(struct crier_buf *b, const char *key, const uint64_t *ids, s
     crier_json_close(b, ']');
 }
 
-static void allowed_mentions(struct crier_buf *b, const struct crier_mentions *m)
+static void allowed_mentions(struct crier_buf *b, const struct crier_mentions *m, bool replied)
 {
     static const struct crier_mentions nobody;
     if (!m)
@@ -43,6 +43,10 @@ static void allowed_mentions(struct crier_buf *b, const struct crier_mentions *m
         id_list(b, "roles", m->role_ids, m->role_count);
     if (!m->users)
         id_list(b, "users", m->user_ids, m->user_count);
+    if (replied) {
+        crier_json_key(b, "replied_user");
+        crier_json_bool(b, true);
+    }
     crier_json_close(b, '}');
 }
 
@@ -63,27 +67,78 @@ static void attachments(struct crier_buf *b, const struct crier_content *content
     crier_json_close(b, ']');
 }
 
+static void put_text(struct crier_buf *b, const char *key, const char *text)
+{
+    crier_json_key(b, key);
+    crier_json_str(b, text);
+}
+
+static void put_raw(struct crier_buf *b, const char *key, const char *json)
+{
+    crier_json_key(b, key);
+    crier_json_raw(b, json, strlen(json));
+}
+
+static void reference(struct crier_buf *b, uint64_t message)
+{
+    char id[24];
+    snprintf(id, sizeof id, "%" PRIu64, message);
+    crier_json_key(b, "message_reference");
+    crier_json_open(b, '{');
+    put_text(b, "message_id", id);
+    crier_json_close(b, '}');
+}
+
+/* What messages, edits and the first message of a post have. */
+static void body(struct crier_buf *b, const struct crier_content *content,
+                 const struct crier_mentions *mentions, bool edit)
+{
+    if (edit || content->text)
+        put_text(b, "content", content->text ? content->text : "");
+    if (edit || content->embeds)
+        put_raw(b, "embeds", content->embeds ? content->embeds : "[]");
+    if (edit || content->file_count)
+        attachments(b, content);
+    if (edit || content->components)
+        put_raw(b, "components", content->components ? content->components : "[]");
+    if (!edit)
+        id_list(b, "sticker_ids", content->stickers, content->sticker_count);
+    allowed_mentions(b, mentions, content->reply_to && content->reply_ping);
+}
+
+static void post(struct crier_buf *b, const struct crier_content *content,
+                 const struct crier_mentions *mentions)
+{
+    crier_json_open(b, '{');
+    put_text(b, "name", content->thread);
+    if (content->archive) {
+        crier_json_key(b, "auto_archive_duration");
+        crier_json_int(b, content->archive);
+    }
+    id_list(b, "applied_tags", content->tags, content->tag_count);
+    crier_json_key(b, "message");
+    crier_json_open(b, '{');
+    body(b, content, mentions, false);
+    crier_json_close(b, '}');
+    crier_json_close(b, '}');
+}
+
 void crier_request_payload(const struct crier_content *content,
                            const struct crier_mentions *mentions, const char *nonce,
                            struct crier_buf *out)
 {
-    bool edit = !nonce;
+    if (nonce && content->thread) {
+        post(out, content, mentions);
+        return;
+    }
     crier_json_open(out, '{');
-    if (edit || content->text) {
-        crier_json_key(out, "content");
-        crier_json_str(out, content->text ? content->text : "");
-    }
-    if (edit || content->embeds) {
-        const char *embeds = content->embeds ? content->embeds : "[]";
-        crier_json_key(out, "embeds");
-        crier_json_raw(out, embeds, strlen(embeds));
-    }
-    if (edit || content->file_count)
-        attachments(out, content);
-    allowed_mentions(out, mentions);
+    body(out, content, mentions, !nonce);
     if (nonce) {
-        crier_json_key(out, "nonce");
-        crier_json_str(out, nonce);
+        if (content->poll)
+            put_raw(out, "poll", content->poll);
+        if (content->reply_to)
+            reference(out, content->reply_to);
+        put_text(out, "nonce", nonce);
         crier_json_key(out, "enforce_nonce");
         crier_json_bool(out, true);
     }

@@ -23,6 +23,12 @@ struct crier_discord *crier_host_client(struct crier_host *host, const char *nam
     return bot ? bot->client : NULL;
 }
 
+struct crier_view *crier_host_view(struct crier_host *host, const char *name)
+{
+    struct host_bot *bot = find_bot(host, name);
+    return bot ? bot->view : NULL;
+}
+
 bool crier_host_bot_ready(struct crier_host *host, const char *name)
 {
     struct host_bot *bot = find_bot(host, name);
@@ -40,6 +46,8 @@ void crier_bot_free(void *p)
     struct host_bot *bot = p;
     if (bot->client)
         crier_discord_free(bot->client);
+    if (bot->view)
+        bot->view->ops->free(bot->view);
     if (bot->token)
         explicit_bzero(bot->token, strlen(bot->token));
     free(bot->token);
@@ -78,6 +86,40 @@ static void bot_refused(struct host_bot *bot, const char *why)
     }
     fprintf(stderr, "crier: bot '%s': %s\n", bot->name, why);
     crier_host_stop(host, EXIT_REFUSED);
+}
+
+/* Discord has refused the token of a bot that was at work. */
+static void stopped_at_work(void *arg)
+{
+    struct crier_host *host = arg;
+    for (guint i = 0; i < host->bots->len; i++) {
+        struct host_bot *bot = host->bots->pdata[i];
+        struct crier_err why = {0};
+        if (bot->refused || !bot->ready || !crier_discord_stopped(bot->client, &why))
+            continue;
+        bot->by_reload = false; /* it was at work: the reload is not at fault */
+        bot_refused(bot, why.text);
+    }
+}
+
+static void on_event(void *arg, enum crier_discord_event event, const struct crier_err *why)
+{
+    struct host_bot *bot = arg;
+    static const char *const names[] = {
+        [CRIER_DISCORD_STOPPED] = "bot.stopped",
+        [CRIER_DISCORD_RESTING] = "bot.resting",
+        [CRIER_DISCORD_SLOWED] = "bot.slowed",
+        [CRIER_DISCORD_QUARANTINED] = "bot.quarantined",
+    };
+    if (event == CRIER_DISCORD_STOPPED) {
+        /* The first request of all tells it, too; then on_me has the better words. */
+        if (bot->ready)
+            crier_loop_post(bot->host->loop, stopped_at_work, bot->host);
+        return;
+    }
+    crier_host_system(bot->host,
+                      event == CRIER_DISCORD_SLOWED ? CRIER_LEVEL_WARNING : CRIER_CRITICAL,
+                      names[event], "%s", why->text);
 }
 
 static void ask_me(struct host_bot *bot);
@@ -177,9 +219,13 @@ void crier_bot_adopt(struct crier_host *host, const struct crier_bot *decl,
                                           .api = bot->api,
                                           .token = bot->token,
                                           .global_per_second = bot->per_second,
-                                          .rng_seed = crier_rng_next(&host->rng)};
+                                          .rng_seed = crier_rng_next(&host->rng),
+                                          .breaker = &host->breaker,
+                                          .on_event = on_event,
+                                          .event_arg = bot};
     bot->client = crier_discord_new(
         host->loop, host->inline_transport ? host->inline_transport : host->http, &config);
+    bot->view = crier_view_rest(bot->client, host->loop);
     g_ptr_array_add(host->bots, bot);
     ask_me(bot);
 }

@@ -17,8 +17,10 @@ static json_t *bot_status(struct crier_host *host)
         if (!crier_bot_is_declared(host, bot))
             continue;
         crier_discord_stats(bot->client, &st);
-        json_array_append_new(
-            list,
+        struct crier_err why = {0};
+        int64_t now = crier_loop_now(host->loop);
+        int64_t resting = crier_discord_resting(bot->client, &why);
+        json_t *o =
             json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:i}", "name", bot->name, "account",
                       bot->me        ? bot->me
                       : bot->trouble ? bot->trouble
@@ -29,7 +31,15 @@ static json_t *bot_status(struct crier_host *host)
                                    : "connecting",
                       "requests", (json_int_t)st.requests, "sent", (json_int_t)st.sent, "retries",
                       (json_int_t)st.retries, "hits_429", (json_int_t)st.hits_429, "invalid_10min",
-                      (int)st.invalid_10min, "pending", (int)st.pending));
+                      (int)st.invalid_10min, "pending", (int)st.pending);
+        if (resting) {
+            json_object_set_new(o, "state", json_string("resting"));
+            json_object_set_new(o, "rests", json_real((double)(resting - now) / 1e6));
+            json_object_set_new(o, "why", json_string(why.text));
+        }
+        if (st.quarantined)
+            json_object_set_new(o, "quarantined", json_real((double)(st.quarantined - now) / 1e6));
+        json_array_append_new(list, o);
     }
     return list;
 }
@@ -54,6 +64,9 @@ static json_t *message_status(struct crier_host *host, bool all)
                       crier_target_name(host->poster, m->target, target));
         if (!m->state->ended)
             json_object_set_new(o, "due", json_real((double)m->state->due / 1e6));
+        json_t *closed = crier_message_closed(m, crier_loop_now(host->loop));
+        if (closed)
+            json_object_set_new(o, "closed", closed);
         json_array_append_new(list, o);
     }
     return list;

@@ -19,6 +19,7 @@
 
 struct crier_host; /* opaque */
 struct crier_app;  /* script/app.h */
+struct crier_view; /* discord/view.h */
 
 /** What a program that the host is part of gets to know of it, and gives it. All on the loop. */
 struct crier_host_embed {
@@ -158,6 +159,8 @@ struct crier_poster *crier_host_poster(struct crier_host *host);
 struct crier_tasker *crier_host_tasker(struct crier_host *host);
 /** The client of a bot, by name; made at the swap that declares it. */
 struct crier_discord *crier_host_client(struct crier_host *host, const char *bot);
+/** What the bot sees of Discord; lives as long as its client. NULL: there is no such bot. */
+struct crier_view *crier_host_view(struct crier_host *host, const char *bot);
 /** Whether its token was accepted, or it has been given up. */
 bool crier_host_bot_ready(struct crier_host *host, const char *bot);
 /** Whether Discord does not answer the bot, and has not done so for seconds. */

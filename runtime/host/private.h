@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "base/control.h"
+#include "discord/view.h"
 #include "host/host.h"
 #include "host/watch.h"
 #include "script/declare.h"
@@ -33,6 +34,7 @@ struct host_bot {
     char *name, *api, *token;
     int per_second;
     struct crier_discord *client;
+    struct crier_view *view;
     char *me;      /* its name on Discord, once known */
     bool ready;    /* accepted, or given up */
     char *trouble; /* why it is not reached; NULL: it is, or has not been tried for long */
@@ -64,6 +66,7 @@ struct crier_host {
     struct crier_tasker *tasker;
     struct crier_alerts *alerts;
     GPtrArray *bots, *old_bots;
+    struct crier_breaker breaker; /* of all bots: they share the network address */
     struct crier_generation *current;
     GPtrArray *draining; /* retired generations that have not ended, oldest first */
     unsigned generations, reloads;

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "script/declare.h"
+#include "script/parts.h"
 
 const struct crier_option crier_embed_options[] = {
     {"title", CRIER_OPT_STRING, 0, NULL, NULL, 0, 0, NULL, "at most 256 characters"},
@@ -33,6 +34,8 @@ const struct crier_option crier_file_options[] = {
      "the bytes themselves, instead of a path"},
     {"name", CRIER_OPT_STRING, 0, NULL, NULL, 0, 0, NULL,
      "the name that Discord shows; default: the path's last part"},
+    {"cache", CRIER_OPT_BOOL, 0, "false", NULL, 0, 0, NULL,
+     "read the path once, now, and not at each send"},
 };
 const size_t crier_file_count = CRIER_COUNT(crier_file_options);
 
@@ -331,10 +334,36 @@ static int l_embed(lua_State *L)
 
 /* --- FILE -------------------------------------------------------------------------------- */
 
+/* The bytes of a path, in the place of it, into the FILE at 2; its name is kept. */
+static void read_now(struct making *mk, bool named)
+{
+    enum { MOST = 25 << 20 };
+    lua_State *L = mk->L;
+    struct crier_err err = {0};
+    struct crier_buf *b = push_buf(L);
+    lua_getfield(L, 1, "path");
+    char *path = crier_path_join(crier_generation_of(L)->folder, lua_tostring(L, -1));
+    int rc = crier_file_read(path, MOST, b, &err);
+    free(path);
+    if (rc != 0) {
+        fault(mk, "path", NULL, "option 'path': %s", err.text);
+        return;
+    }
+    if (!named) {
+        const char *slash = strrchr(lua_tostring(L, -1), '/');
+        lua_pushstring(L, slash ? slash + 1 : lua_tostring(L, -1));
+        lua_setiuservalue(L, 2, 3);
+    }
+    lua_pushlstring(L, b->data ? b->data : "", b->len);
+    lua_setiuservalue(L, 2, 2);
+    lua_pushnil(L);
+    lua_setiuservalue(L, 2, 1);
+}
+
 /* A FILE is a userdata whose user values are path, data and name. */
 static int l_file(lua_State *L)
 {
-    static const char *const keys[] = {"path", "data", "name"};
+    static const char *const keys[] = {"path", "data", "name", "cache"};
     struct making mk = {.L = L, .callee = "FILE"};
     lua_settop(L, 1);
     if (lua_type(L, 1) == LUA_TSTRING) {
@@ -363,6 +392,12 @@ static int l_file(lua_State *L)
               has[0] ? "takes 'path' or 'data', not both" : "needs 'path' or 'data'");
     if (!mk.bad && has[1] && !has[2])
         fault(&mk, NULL, "name = \"cat.png\"", "'data' needs a 'name'");
+    lua_getfield(L, 1, "cache");
+    if (!lua_isnil(L, -1) && !lua_isboolean(L, -1))
+        fault(&mk, "cache", NULL, "option 'cache' must be true or false");
+    if (!mk.bad && has[0] && lua_toboolean(L, -1))
+        read_now(&mk, has[2]);
+    lua_settop(L, 2);
     for (int i = 0; mk.bad && i < 3; i++) { /* no path: nobody shall look for it */
         if (i == 0)
             lua_pushnil(L);
@@ -470,6 +505,9 @@ static int gather_one(lua_State *L, int idx, struct gather *g)
     }
     if (luaL_testudata(L, idx, CRIER_MT_FILE))
         return gather_file(L, idx, g);
+    int part = crier_part_gather(L, idx, g->content, g->err);
+    if (part <= 0)
+        return part;
     if (lua_type(L, idx) == LUA_TFUNCTION || luaL_testudata(L, idx, CRIER_MT_DATA))
         return crier_err_set(g->err, CRIER_EINVAL,
                              "a function cannot stand in a list: let it return the list");
@@ -551,6 +589,7 @@ void crier_open_content(lua_State *L)
     lua_pushcfunction(L, l_buf_gc);
     lua_setfield(L, -2, "__gc");
     lua_pop(L, 1);
+    crier_open_parts(L);
     lua_pushcfunction(L, l_embed);
     lua_setfield(L, -2, "EMBED");
     lua_pushcfunction(L, l_file);

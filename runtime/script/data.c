@@ -36,6 +36,8 @@ static void new_ctx(lua_State *L, const struct crier_message *m)
     lua_newtable(L);
     lua_pushstring(L, crier_message_display(m));
     lua_setfield(L, -2, "name");
+    lua_pushstring(L, m->target->bot ? m->target->bot->name : "bot");
+    lua_setfield(L, -2, "bot");
     lua_createtable(L, 0, 3);
     lua_pushstring(L, crier_id_text(m->target->id, id));
     lua_setfield(L, -2, "id");
@@ -46,11 +48,11 @@ static void new_ctx(lua_State *L, const struct crier_message *m)
 
 /* ctx, the function's view of what is being sent; made once a message and kept, but for a preview,
  * beside which a send may be under way. */
-static void push_ctx(lua_State *L, const struct crier_data *d)
+void crier_data_push_ctx(lua_State *L, const struct crier_data *d)
 {
     struct crier_message *m = d->m;
     const struct crier_msgstate *st = m->state;
-    char name[24];
+    char name[24], id[24];
     if (d->preview) {
         new_ctx(L, m);
         lua_pushboolean(L, 1);
@@ -74,6 +76,12 @@ static void push_ctx(lua_State *L, const struct crier_data *d)
     lua_setfield(L, -2, "failed");
     lua_pushinteger(L, (lua_Integer)st->skipped);
     lua_setfield(L, -2, "skipped");
+    lua_createtable(L, (int)d->channel_count, 0);
+    for (size_t i = 0; i < d->channel_count; i++) {
+        lua_pushstring(L, crier_id_text(d->channels[i], id));
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    lua_setfield(L, -2, "channels");
 }
 
 /* Replaces the value on top by a copy, tables in it included; seen: the table of those that have
@@ -117,7 +125,7 @@ static int l_data(lua_State *L)
         seen = lua_gettop(L);
     }
     lua_rawgeti(L, LUA_REGISTRYINDEX, d->m->data_fn);
-    push_ctx(L, d);
+    crier_data_push_ctx(L, d);
     if (d->m->data_args) {
         lua_rawgeti(L, LUA_REGISTRYINDEX, d->m->data_args);
         int list = lua_gettop(L);
@@ -309,7 +317,12 @@ void crier_poster_preview(struct crier_poster *p, struct crier_message *m,
 {
     struct preview *v = crier_calloc(1, sizeof *v);
     char label[120], name[24], id[24], what[160];
-    v->data = (struct crier_data){.poster = p, .m = m, .due = m->state->due, .preview = true};
+    v->data = (struct crier_data){.poster = p,
+                                    .m = m,
+                                    .due = m->state->due,
+                                    .preview = true,
+                                    .channels = m->channels,
+                                    .channel_count = m->channel_count};
     v->done = done;
     v->arg = arg;
     v->shown = json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s}}", "name",

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "script/budget.h"
+#include "script/parts.h"
+#include "script/pattern.h"
 
 #define SNOWFLAKE_TYPE "string|integer"
 #define PERIOD_TYPE "string|number|(string|number)[]|crier.Condition"
@@ -155,6 +157,15 @@ static const struct crier_option guild_options[] = {
          0,                                                                                        \
          "crier.Data",                                                                             \
          "what to send: a text, EMBED, FILE, a list of them, or a function that returns one"},     \
+    {"only_if",                                                                                    \
+     CRIER_OPT_FUNCTION,                                                                           \
+     0,                                                                                            \
+     NULL,                                                                                         \
+     NULL,                                                                                         \
+     0,                                                                                            \
+     0,                                                                                            \
+     "fun(ctx: crier.DataContext, channel: string): any, string?",                                 \
+     "asked before each send, channel by channel; nil or false, and why, leaves the channel out"}, \
     {                                                                                              \
         "mentions", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "crier.Mentions|string[]",              \
             "who may be pinged: { \"everyone\", \"roles\", \"users\" } or lists of ids; default "  \
@@ -164,7 +175,10 @@ static const struct crier_option guild_options[] = {
 static const struct crier_option text_options[] = {
     MESSAGE_OPTIONS_HEAD,
     {"channels", CRIER_OPT_SNOWFLAKES, CRIER_OPT_REQUIRED, NULL, NULL, 0, 0,
-     "(" SNOWFLAKE_TYPE ")[]", "channels = { \"978332728615378984\" }"},
+     "(" SNOWFLAKE_TYPE ")[]|crier.Pattern",
+     "channels = { \"978332728615378984\" }, or crier.channels { crier.contains \"news\" }"},
+    {"auto_publish", CRIER_OPT_BOOL, 0, "false", NULL, 0, 0, NULL,
+     "publish what is sent to announcement channels to those who follow them"},
     MESSAGE_OPTIONS_TAIL,
 };
 static const struct crier_option direct_options[] = {MESSAGE_OPTIONS_HEAD, MESSAGE_OPTIONS_TAIL};
@@ -216,6 +230,11 @@ const struct crier_topic *crier_topics(size_t *count)
              CRIER_COUNT(direct_options)},
             {"EMBED", "an embed", crier_embed_options, crier_embed_count},
             {"FILE", "a file to attach", crier_file_options, crier_file_count},
+            {"POLL", "a poll", crier_poll_options, crier_poll_count},
+            {"BUTTON", "a button that leads somewhere", crier_button_options, crier_button_count},
+            {"REPLY", "makes the message a reply", crier_reply_options, crier_reply_count},
+            {"THREAD", "makes the message a post of a forum channel", crier_thread_options,
+             crier_thread_count},
             {"route", "a routing rule", crier_route_options, crier_route_count},
             {"task", "work that runs when a condition is true", crier_task_options,
              crier_task_count},
@@ -705,6 +724,19 @@ static void read_data(struct crier_decl *d, struct crier_message *m)
     lua_settop(L, idx - 1);
 }
 
+/* What an edit cannot change. */
+static void judge_edit(struct crier_decl *d, const struct crier_message *m)
+{
+    const struct crier_content *c = m->content;
+    const char *what = !c || m->mode != CRIER_MODE_EDIT ? NULL
+                       : c->poll                        ? "POLL"
+                       : c->sticker_count               ? "STICKER"
+                                                        : NULL;
+    if (what)
+        crier_decl_problem(d, CRIER_ERROR, "data", "mode = \"clear-send\"",
+                           "option 'data': Discord does not let a %s be edited", what);
+}
+
 static int declare_message(lua_State *L, enum crier_message_type type)
 {
     bool text = type == CRIER_TEXT_MESSAGE;
@@ -731,7 +763,12 @@ static int declare_message(lua_State *L, enum crier_message_type type)
                            "option 'name' must not be empty or hold a '/'");
     if (text) {
         struct crier_option_value *v = (struct crier_option_value *)opt(&o, "channels");
-        if (v->set && !v->count)
+        crier_decl_field(&d, "channels");
+        struct crier_pattern *match = crier_to_pattern(L, -1, "channels");
+        m->match = match ? crier_pattern_ref(match) : NULL;
+        lua_pop(L, 1);
+        m->auto_publish = opt(&o, "auto_publish")->i;
+        if (v->set && !v->count && !match)
             crier_decl_problem(&d, CRIER_ERROR, "channels", "channels = { \"978332728615378984\" }",
                                "option 'channels' is empty");
         m->channels = v->ids;
@@ -742,6 +779,11 @@ static int declare_message(lua_State *L, enum crier_message_type type)
     read_times(&d, &o, m);
     read_data(&d, m);
     m->mentions = read_mentions(&d);
+    if (opt(&o, "only_if")->set) {
+        crier_decl_field(&d, "only_if");
+        m->only_if = luaL_ref(L, LUA_REGISTRYINDEX);
+    }
+    judge_edit(&d, m);
     crier_options_fini(&o);
     push_handle(L, m, CRIER_MT_MESSAGE);
     return 1;

@@ -39,6 +39,7 @@ void crier_push_sink_index(lua_State *L);
 void crier_open_route(lua_State *L);   /**< route otherwise transform */
 void crier_open_state(lua_State *L);   /**< state */
 void crier_open_app(lua_State *L);     /**< app */
+void crier_open_discord(lua_State *L); /**< _discord: what crier.discord (lua/crier/init.lua) is made of */
 void crier_open_condition(lua_State *L); /**< every daily cron after succeeded retry ... */
 
 /** A declaration's option table, for `crier help` and the stubs. */

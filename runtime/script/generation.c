@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "script/pattern.h"
 #include "script/generation.h"
 
 #include <lauxlib.h>
@@ -207,6 +208,7 @@ static void free_message(void *p)
     free(m->channels);
     crier_period_fini(&m->period);
     crier_content_unref(m->content);
+    crier_pattern_unref(m->match);
     if (m->mentions) {
         free(m->mentions->role_ids);
         free(m->mentions->user_ids);
@@ -350,6 +352,8 @@ static char *base_key(const struct crier_message *m, const char *name)
         crier_buf_printf(&b, "%s:%s:", crier_message_type_name(m->type), crier_mode_name(m->mode));
         for (size_t i = 0; i < m->channel_count; i++)
             crier_buf_printf(&b, "%s%llu", i ? "," : "", (unsigned long long)m->channels[i]);
+        if (m->match)
+            crier_buf_puts(&b, crier_pattern_text(m->match));
     }
     return crier_buf_take(&b);
 }
@@ -921,6 +925,8 @@ static int l_open_all(lua_State *L)
     crier_open_record(L);
     crier_open_declare(L);
     crier_open_content(L);
+    crier_open_match(L);
+    crier_open_discord(L);
     crier_open_log(L);
     crier_open_sink(L);
     crier_open_route(L);
@@ -1114,7 +1120,9 @@ static void describe_changes(const struct crier_message *a, const struct crier_m
                          crier_mode_name(b->mode));
     if (a->channel_count != b->channel_count ||
         (a->channel_count &&
-         memcmp(a->channels, b->channels, a->channel_count * sizeof *a->channels) != 0))
+         memcmp(a->channels, b->channels, a->channel_count * sizeof *a->channels) != 0) ||
+        g_strcmp0(a->match ? crier_pattern_text(a->match) : NULL,
+                  b->match ? crier_pattern_text(b->match) : NULL) != 0)
         crier_buf_printf(out, "%schannels", out->len ? ", " : "");
     if (memcmp(&a->removal, &b->removal, sizeof a->removal) != 0)
         crier_buf_printf(out, "%sremove_after", out->len ? ", " : "");

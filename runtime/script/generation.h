@@ -118,6 +118,10 @@ struct crier_message {
     int data_args; /**< registry ref of a list of bound arguments {n=, ...}, 0 none */
     int ctx;       /**< registry ref of the ctx table, 0 until first called */
     struct crier_mentions *mentions; /**< NULL: nobody */
+    bool auto_publish;               /**< crosspost what is sent to announcement channels */
+    struct crier_pattern *match;     /**< the channels of the guild whose name it matches; NULL: those
+                                          of `channels` */
+    int only_if;                     /**< registry ref of the predicate, 0 none */
     const char *file;                /**< interned; the place of the declaration */
     int line;
     struct crier_msgstate *state; /**< set when the generation is swapped in */

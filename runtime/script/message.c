@@ -13,6 +13,7 @@ struct crier_poster *crier_poster_new(struct crier_host *host)
     p->names = crier_names_new(crier_host_loop(host));
     p->states = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, crier_msgstate_free);
     p->dms = g_hash_table_new_full(g_str_hash, g_str_equal, free, free);
+    p->published = g_hash_table_new_full(g_int64_hash, g_int64_equal, free, free);
     p->waiting = g_ptr_array_new();
     p->sends = g_ptr_array_new();
     return p;
@@ -25,6 +26,7 @@ void crier_poster_free(struct crier_poster *p)
     crier_names_free(p->names);
     g_hash_table_destroy(p->states);
     g_hash_table_destroy(p->dms);
+    g_hash_table_destroy(p->published);
     g_ptr_array_free(p->waiting, TRUE);
     g_ptr_array_free(p->sends, TRUE);
     free(p);
@@ -237,9 +239,44 @@ bool crier_message_channel_open(const struct crier_message *m, const struct crie
     return m->removal.kind != CRIER_REMOVAL_COUNT || at->sent < m->removal.value;
 }
 
+bool crier_message_channel_closed(const struct crier_channel_state *at, int64_t now)
+{
+    return at->paused_until > now;
+}
+
+json_t *crier_message_closed(const struct crier_message *m, int64_t now)
+{
+    json_t *list = NULL;
+    for (size_t i = 0; i < m->state->channel_count; i++) {
+        const struct crier_channel_state *at = &m->state->channels[i];
+        char id[24];
+        if (!crier_message_channel_closed(at, now))
+            continue;
+        json_t *o = json_pack("{s:s, s:s}", "id", crier_id_text(at->id, id), "reason",
+                              at->why ? at->why : "");
+        if (at->paused_until != CRIER_NEVER)
+            json_object_set_new(o, "again_in", json_real((double)(at->paused_until - now) / 1e6));
+        list = list ? list : json_array();
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+bool crier_message_reopen(struct crier_message *m)
+{
+    bool any = false;
+    for (size_t i = 0; i < m->state->channel_count; i++) {
+        struct crier_channel_state *at = &m->state->channels[i];
+        any = any || at->paused_until;
+        at->paused_until = 0;
+        at->refusals = 0;
+    }
+    return any;
+}
+
 bool crier_message_used_up(const struct crier_message *m)
 {
-    if (m->removal.kind != CRIER_REMOVAL_COUNT)
+    if (m->removal.kind != CRIER_REMOVAL_COUNT || m->match)
         return false;
     size_t n = m->type == CRIER_TEXT_MESSAGE ? m->channel_count : 1;
     for (size_t i = 0; i < n; i++) {
@@ -412,6 +449,8 @@ bool crier_poster_resume(struct crier_poster *p, struct crier_message *m, struct
     int64_t now = crier_loop_wall(crier_host_loop(p->host));
     bool paused = st->paused;
     uint64_t skipped = 0;
+    if (crier_message_reopen(m) && !paused && !st->ended)
+        return true;
     if ((!paused && !st->ended) || (st->ended && revive(m, now, err) != 0))
         return false;
     st->paused = false;

@@ -24,6 +24,10 @@ struct crier_channel_state {
     uint64_t id;      /**< the channel; the DM channel's user for a DirectMESSAGE */
     uint64_t message; /**< last message sent there, 0: none */
     int64_t sent;     /**< successful sends */
+    int64_t paused_until; /**< monotonic: closed to us, and tried again then; 0: open.
+                               CRIER_NEVER: given up, tried again by a new start only */
+    int refusals;     /**< in a row */
+    char *why;        /**< of the last refusal */
 };
 
 struct crier_msgstate {
@@ -45,6 +49,11 @@ struct crier_msgstate {
 };
 
 struct crier_poster; /* opaque; one a host */
+
+/** The channels of a message that are paused or given up, [{id, reason, again_in?}]; NULL: none. */
+json_t *crier_message_closed(const struct crier_message *m, int64_t now);
+/** Try them again at the next time that it is due; whether there were any. */
+bool crier_message_reopen(struct crier_message *m);
 
 struct crier_poster *crier_poster_new(struct crier_host *host);
 void crier_poster_free(struct crier_poster *poster);

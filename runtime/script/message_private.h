@@ -21,12 +21,19 @@ struct crier_poster {
     struct crier_names *names;
     GHashTable *states; /* key -> struct crier_msgstate */
     GHashTable *dms;    /* "bot/user" -> DM channel (uint64 boxed) */
+    GHashTable *published; /* channel (boxed) -> struct published: crossposts of this hour */
     GPtrArray *waiting; /* sends that wait for their bot */
     GPtrArray *sends;   /* all under way */
     struct crier_poster_stats stats;
     uint64_t late[LATE_BUCKETS];
     void (*on_idle)(void *arg);
     void *idle_arg;
+};
+
+/* Discord publishes ten messages of a channel an hour. */
+struct published {
+    int64_t since; /* monotonic */
+    int count;
 };
 
 /* One channel of a send. */
@@ -37,6 +44,10 @@ struct op {
     struct crier_request_id request;
     bool done, ok, edited, canceled, reopened;
     char *reason;
+    const char *note;               /* what was left out; static */
+    enum { NOT_ASKED, PUBLISHED, NOT_PUBLISHED } published;
+    char *publish_reason;
+    struct crier_discord_result last; /* the refusal that is being explained */
     uint64_t before; /* the last message as it was when the send began */
 };
 
@@ -46,6 +57,8 @@ struct crier_data {
     struct crier_message *m;
     int64_t due;
     bool preview;                  /* for a look: bound arguments are copied */
+    const uint64_t *channels;      /* that it goes to; borrowed */
+    size_t channel_count;
     struct crier_content *content; /* what came out; or */
     bool nil;                      /* nothing is to be sent; or */
     struct crier_err err;          /* what cannot be sent */
@@ -65,8 +78,13 @@ struct crier_send {
     bool intent_stored, intent_pending, names_ready, cancelled;
     struct op *ops;
     size_t op_count, left;
-    int requests;
-    int64_t waited; /* for rate limits, of all channels */
+    int requests, retries;
+    int64_t waited, retry_wait, latency; /* latency: the slowest exchange */
+    uint64_t *channels; /* that it goes to; for a DM the user */
+    size_t channel_count;
+    size_t asked;       /* only_if: the channel whose turn it is */
+    char *only_why;     /* what it said of the last channel that it refused */
+    bool resumed;       /* of a process that ended before it knew */
     guint index; /* in poster->sends */
 };
 
@@ -91,6 +109,8 @@ void crier_message_skip(struct crier_poster *p, struct crier_message *m, const c
 /** Whether remove_after leaves sends for this channel; for none. */
 bool crier_message_channel_open(const struct crier_message *m,
                                 const struct crier_channel_state *at);
+/** Whether Discord has refused us there, and it is not time to try again. */
+bool crier_message_channel_closed(const struct crier_channel_state *at, int64_t now);
 bool crier_message_used_up(const struct crier_message *m);
 /** A send has ended: what waited for that is due now. */
 void crier_message_resume(struct crier_msgstate *st);
@@ -117,6 +137,8 @@ void crier_poster_learn_dm(void *arg, const char *key, const char *text);
 /** The data function for `data`, a light userdata as its argument, on vm->L: ready for
  *  crier_call_start. */
 void crier_data_push(struct crier_data *data);
+/** The table ctx, the function's view of what is being sent. */
+void crier_data_push_ctx(lua_State *L, const struct crier_data *data);
 /** "data function of message 'gallery'". */
 const char *crier_data_what(const struct crier_message *m, char out[160]);
 /** What is wrong with what it returned, as an error of the script; free with crier_lua_error_fini.

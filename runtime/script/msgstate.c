@@ -13,6 +13,8 @@ void crier_msgstate_free(void *p)
     free(st->key);
     free(st->period);
     free(st->removal);
+    for (size_t i = 0; i < st->channel_count; i++)
+        free(st->channels[i].why);
     free(st->channels);
     free(st);
 }

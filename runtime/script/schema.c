@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "script/declare.h"
+#include "script/pattern.h"
 #include "script/text_function.h"
 
 struct crier_generation *crier_generation_of(lua_State *L)
@@ -355,6 +356,8 @@ static bool read_snowflakes(struct crier_decl *d, int idx, const struct crier_op
                             struct crier_option_value *v)
 {
     lua_State *L = d->L;
+    if (crier_to_pattern(L, idx, opt->name))
+        return true; /* which is read by whoever knows what it is for */
     if (lua_type(L, idx) != LUA_TTABLE) {
         v->ids = crier_malloc(sizeof *v->ids);
         if (!crier_read_snowflake(d, idx, opt->name, v->ids))

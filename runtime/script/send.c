@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "script/message_private.h"
 
+#include "discord/view.h"
+#include "script/pattern.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +12,14 @@
 #define RETRY_LEAST (30 * CRIER_S)
 #define RETRY_MOST (3600 * CRIER_S)
 
+#define PAUSE_MOST (6 * 3600 * CRIER_S)
+#define EXPLAIN_AGE (20 * CRIER_S) /* a permission is looked up anew where it is missing */
+#define SEEN_AGE (600 * CRIER_S)   /* ... and what channels there are, this often */
+enum { PUBLISH_HOURLY = 10 };
+
 static void finish(struct crier_send *s);
 static void start_ops(struct crier_send *s);
+static void find_channels(struct crier_send *s);
 static void op_create(struct op *op);
 static void op_begin(struct op *op);
 
@@ -36,9 +45,13 @@ static void drop_send(struct crier_send *s)
     g_ptr_array_remove_index_fast(p->sends, s->index);
     tell(s, NULL, "stopped before its outcome was known");
     crier_content_unref(s->data.content);
-    for (size_t i = 0; i < s->op_count; i++)
+    for (size_t i = 0; i < s->op_count; i++) {
         free(s->ops[i].reason);
+        free(s->ops[i].publish_reason);
+    }
     free(s->ops);
+    free(s->channels);
+    free(s->only_why);
     free(s);
     crier_generation_unref(gen);
     if (p->on_idle)
@@ -84,12 +97,12 @@ static void get_data(struct crier_send *s)
 {
     struct crier_message *m = s->m;
     char what[160];
-    s->data = (struct crier_data){.poster = s->poster, .m = m, .due = s->due};
     if (m->content) {
         s->data.content = crier_content_ref(m->content);
         start_ops(s);
         return;
     }
+    s->data.channel_count = s->channel_count;
     crier_data_push(&s->data);
     struct crier_call *call = crier_call_start(m->gen->vm, 1, crier_data_what(m, what),
                                                m->gen->config.limits.callback, m, data_done, s);
@@ -138,6 +151,7 @@ void crier_send_begin(struct crier_poster *p, struct crier_message *m, int64_t d
     s->at = at;
     s->told = told;
     s->told_arg = arg;
+    s->resumed = m->state->intent_due != 0;
     set_deadline(s);
     m->state->send = s;
     crier_generation_ref(m->gen);
@@ -146,7 +160,7 @@ void crier_send_begin(struct crier_poster *p, struct crier_message *m, int64_t d
     if (client_of(s) && !crier_host_bot_ready(p->host, m->target->bot->name))
         g_ptr_array_add(p->waiting, s);
     else
-        get_data(s);
+        find_channels(s);
 }
 
 void crier_poster_drop_waiting(struct crier_poster *p)
@@ -167,7 +181,7 @@ void crier_poster_bot_ready(struct crier_poster *p, const char *bot)
         if (strcmp(s->m->target->bot->name, bot) == 0) {
             set_deadline(s); /* waiting for Discord has not used it up */
             s->client = NULL;
-            get_data(s);
+            find_channels(s);
         } else {
             g_ptr_array_add(p->waiting, s);
         }
@@ -175,10 +189,22 @@ void crier_poster_bot_ready(struct crier_poster *p, const char *bot)
     g_ptr_array_free(waiting, TRUE);
 }
 
+static void count_result(struct crier_send *s, const struct crier_discord_result *r)
+{
+    s->requests += r->requests;
+    s->retries += r->retries;
+    s->waited += r->waited;
+    s->retry_wait += r->retry_wait;
+    if (r->latency > s->latency)
+        s->latency = r->latency;
+}
+
 static void op_end(struct op *op, bool ok, const char *reason)
 {
     struct crier_send *s = op->send;
     op->done = true;
+    if (ok)
+        op->at->refusals = 0;
     op->ok = ok;
     op->request.id = 0;
     op->reason = crier_strdup(reason);
@@ -188,11 +214,100 @@ static void op_end(struct op *op, bool ok, const char *reason)
         finish(s);
 }
 
+/* --- channels that are closed to us ------------------------------------------------------- */
+
+static void close_channel(struct op *op, int64_t until, const char *why)
+{
+    struct crier_send *s = op->send;
+    struct crier_channel_state *at = op->at;
+    int64_t now = crier_loop_now(crier_host_loop(s->poster->host));
+    char label[120], id[24], wait[48];
+    const char *name = crier_names_get(s->poster->names, op->channel);
+    crier_message_label(s->m, label, sizeof label);
+    at->paused_until = until;
+    free(at->why);
+    at->why = crier_strdup(why);
+    if (until == CRIER_NEVER)
+        crier_host_system(s->poster->host, CRIER_LEVEL_ERROR, "channel.dropped",
+                          "message '%s': %s is given up: %s", label,
+                          name ? name : crier_id_text(at->id, id), why);
+    else
+        crier_host_system(s->poster->host, CRIER_LEVEL_WARNING, "channel.paused",
+                          "message '%s': %s is paused for %s: %s", label,
+                          name ? name : crier_id_text(at->id, id),
+                          crier_duration_text(until - now, wait), why);
+}
+
+static uint64_t needed(const struct crier_send *s)
+{
+    uint64_t bits = CRIER_MAY_VIEW_CHANNEL | CRIER_MAY_SEND_MESSAGES;
+    if (s->data.content->embeds)
+        bits |= CRIER_MAY_EMBED_LINKS;
+    if (s->data.content->file_count)
+        bits |= CRIER_MAY_ATTACH_FILES;
+    if (s->data.content->reply_to)
+        bits |= CRIER_MAY_READ_HISTORY;
+    return bits;
+}
+
+/* What the bot may do there is known: say which permission is missing, and wait for longer each
+ * time. A bot that is timed out waits for the end of that. */
+static void explained(void *arg, const struct crier_seen_channels *seen,
+                      const struct crier_err *err)
+{
+    struct op *op = arg;
+    struct crier_send *s = op->send;
+    struct crier_loop *loop = crier_host_loop(s->poster->host);
+    (void)err;
+    char missing[200] = "", *why = NULL;
+    int64_t wait = op->last.pause * CRIER_S, until;
+    for (int i = 1; i < op->at->refusals && wait < PAUSE_MOST; i++)
+        wait *= 2;
+    until = crier_loop_now(loop) + (wait < PAUSE_MOST ? wait : PAUSE_MOST);
+    for (size_t i = 0; seen && i < seen->count; i++)
+        if (seen->list[i].id == op->channel)
+            crier_permission_names(needed(s) & ~seen->list[i].permissions, missing, sizeof missing);
+    if (seen && seen->timeout_until) {
+        until = crier_loop_now(loop) + seen->timeout_until - crier_loop_wall(loop) + 60 * CRIER_S;
+        why = crier_asprintf("%s; a moderator has timed the bot out", op->last.err.text);
+    } else if (*missing) {
+        why = crier_asprintf("%s; the bot lacks: %s", op->last.err.text, missing);
+    } else {
+        why = crier_strdup(op->last.err.text);
+    }
+    close_channel(op, until, why);
+    op_end(op, false, why);
+    free(why);
+}
+
+static void refused(struct op *op, const struct crier_discord_result *r)
+{
+    struct crier_send *s = op->send;
+    enum { MISSING_ACCESS = 50001, MISSING_PERMISSIONS = 50013 };
+    struct crier_view *view = crier_host_view(s->poster->host, s->m->target->bot->name);
+    op->at->refusals++;
+    op->last = *r;
+    op->last.body = NULL;
+    op->request.id = 0;
+    if (view && s->m->target->type == CRIER_GUILD && !crier_host_stopping(s->poster->host) &&
+        (r->code == MISSING_ACCESS || r->code == MISSING_PERMISSIONS))
+        view->ops->channels(view, s->m->target->id, EXPLAIN_AGE, explained, op);
+    else
+        explained(op, NULL, NULL);
+}
+
 /* Discord's words for a failure, or ours. */
 static void op_fail(struct op *op, const struct crier_discord_result *r)
 {
+    const char *why = r->err.text[0] ? r->err.text : crier_outcome_name(r->outcome);
+    if (r->outcome == CRIER_PAUSE) {
+        refused(op, r);
+        return;
+    }
+    if (r->outcome == CRIER_DROP)
+        close_channel(op, CRIER_NEVER, why);
     op->canceled = r->outcome == CRIER_CANCELED;
-    op_end(op, false, r->err.text[0] ? r->err.text : crier_outcome_name(r->outcome));
+    op_end(op, false, why);
 }
 
 static char *dm_key(const struct crier_send *s)
@@ -216,25 +331,81 @@ static bool op_reopens(struct op *op, const struct crier_discord_result *r)
     return true;
 }
 
+/* --- announcement channels ---------------------------------------------------------------- */
+
+static void not_published(struct op *op, const char *why)
+{
+    op->published = NOT_PUBLISHED;
+    op->publish_reason = crier_strdup(why);
+}
+
+/* Whatever became of it, the message is there. */
+static void crossposted(void *arg, const struct crier_discord_result *r)
+{
+    struct op *op = arg;
+    count_result(op->send, r);
+    op->request.id = 0;
+    if (r->outcome == CRIER_SENT)
+        op->published = PUBLISHED;
+    else
+        not_published(op, r->err.text);
+    op_end(op, true, NULL);
+}
+
+static void publish(struct op *op)
+{
+    struct crier_send *s = op->send;
+    int64_t now = crier_loop_now(crier_host_loop(s->poster->host));
+    struct published *hour = g_hash_table_lookup(s->poster->published, &op->channel);
+    if (!hour) {
+        uint64_t *key = crier_malloc(sizeof *key);
+        *key = op->channel;
+        hour = crier_calloc(1, sizeof *hour);
+        g_hash_table_insert(s->poster->published, key, hour);
+    }
+    if (!hour->count || now - hour->since >= 3600 * CRIER_S)
+        *hour = (struct published){.since = now};
+    if (hour->count >= PUBLISH_HOURLY) {
+        not_published(op, "ten an hour have been published there, more Discord does not take");
+        op_end(op, true, NULL);
+        return;
+    }
+    hour->count++;
+    char *path = crier_asprintf("/channels/%" PRIu64 "/messages/%" PRIu64 "/crosspost", op->channel,
+                                op->at->message);
+    op->request =
+        crier_discord_call(client_of(s), "POST", path, NULL, s->deadline, crossposted, op);
+    free(path);
+}
+
 static void created(void *arg, const struct crier_discord_result *r)
 {
     struct op *op = arg;
-    op->send->requests += r->requests;
-    op->send->waited += r->waited;
+    count_result(op->send, r);
     if (op_reopens(op, r))
         return;
     if (r->outcome != CRIER_SENT) {
         op_fail(op, r);
         return;
     }
+    op->note = r->note;
     op->at->message = crier_json_id(json_object_get(r->body, "id"));
-    op_end(op, true, NULL);
+    if (op->send->m->auto_publish && op->at->message)
+        publish(op);
+    else
+        op_end(op, true, NULL);
 }
 
 static void create_now(struct op *op)
 {
     struct crier_send *s = op->send;
     char nonce[26];
+    if (s->resumed && s->data.content->thread) {
+        op_end(op, false,
+               "whether the post was made before the restart is not known: it is not "
+               "made again");
+        return;
+    }
     crier_discord_nonce(s->m->key, op->channel, s->due, nonce);
     op->request = crier_discord_create(client_of(s), op->channel, s->data.content, s->m->mentions,
                                        nonce, s->at, s->deadline, created, op);
@@ -283,8 +454,7 @@ static void op_create(struct op *op)
 static void edited(void *arg, const struct crier_discord_result *r)
 {
     struct op *op = arg;
-    op->send->requests += r->requests;
-    op->send->waited += r->waited;
+    count_result(op->send, r);
     if (op_reopens(op, r))
         return;
     if (r->outcome == CRIER_REBUILD) {
@@ -300,11 +470,11 @@ static void edited(void *arg, const struct crier_discord_result *r)
 static void cleared(void *arg, const struct crier_discord_result *r)
 {
     struct op *op = arg;
-    op->send->requests += r->requests;
-    op->send->waited += r->waited;
+    count_result(op->send, r);
     if (op_reopens(op, r))
         return;
-    if (r->outcome == CRIER_SENT || r->outcome == CRIER_REBUILD) {
+    bool gone = op->send->data.content->thread && r->status == 404;
+    if (r->outcome == CRIER_SENT || r->outcome == CRIER_REBUILD || gone) {
         op->at->message = 0;
         op_create(op);
     } else {
@@ -316,11 +486,19 @@ static void op_start(struct op *op)
 {
     struct crier_send *s = op->send;
     enum crier_mode mode = s->m->mode;
+    bool post = s->data.content->thread != NULL; /* a post's first message has the post's id */
     if (mode == CRIER_MODE_EDIT && op->at->message) {
         op->edited = true;
-        op->request = crier_discord_edit(client_of(s), op->channel, op->at->message,
-                                         s->data.content, s->m->mentions, s->deadline, edited, op);
+        op->request =
+            crier_discord_edit(client_of(s), post ? op->at->message : op->channel, op->at->message,
+                               s->data.content, s->m->mentions, s->deadline, edited, op);
         crier_discord_brief(client_of(s), op->request);
+    } else if (mode == CRIER_MODE_CLEAR_SEND && op->at->message && post) {
+        char *path = crier_asprintf("/channels/%" PRIu64, op->at->message);
+        op->edited = true;
+        op->request =
+            crier_discord_call(client_of(s), "DELETE", path, NULL, s->deadline, cleared, op);
+        free(path);
     } else if (mode == CRIER_MODE_CLEAR_SEND && op->at->message) {
         op->edited = true;
         op->request = crier_discord_delete(client_of(s), op->channel, op->at->message, s->deadline,
@@ -334,8 +512,7 @@ static void dm_opened(void *arg, const struct crier_discord_result *r)
 {
     struct op *op = arg;
     struct crier_send *s = op->send;
-    s->requests += r->requests;
-    s->waited += r->waited;
+    count_result(s, r);
     op->request.id = 0;
     uint64_t channel = crier_json_id(json_object_get(r->body, "id"));
     if (r->outcome != CRIER_SENT || !channel) {
@@ -374,28 +551,167 @@ static void op_begin(struct op *op)
 static void start_ops(struct crier_send *s)
 {
     struct crier_message *m = s->m;
-    bool text = m->type == CRIER_TEXT_MESSAGE;
-    size_t all = text ? m->channel_count : 1;
-    for (size_t i = 0; i < all; i++)
-        crier_msgstate_ensure(s->st, text ? m->channels[i] : m->target->id);
-    s->ops = crier_calloc(all, sizeof *s->ops);
-    for (size_t i = 0; i < all; i++) {
-        struct crier_channel_state *at =
-            crier_msgstate_channel(s->st, text ? m->channels[i] : m->target->id);
-        if (crier_message_channel_open(m, at))
-            s->ops[s->op_count++] = (struct op){.send = s, .at = at, .before = at->message};
+    s->ops = crier_calloc(s->channel_count, sizeof *s->ops);
+    for (size_t i = 0; i < s->channel_count; i++) {
+        struct crier_channel_state *at = crier_msgstate_channel(s->st, s->channels[i]);
+        s->ops[s->op_count++] = (struct op){.send = s, .at = at, .before = at->message};
     }
     s->left = s->op_count;
-    if (!s->op_count) {
+    for (size_t i = 0; i < s->op_count; i++)
+        op_begin(&s->ops[i]);
+    crier_names_want(s->poster->names, client_of(s), m->target, s->channels,
+                     m->type == CRIER_TEXT_MESSAGE ? s->channel_count : 0, names_known, s);
+}
+
+/* --- where it goes ------------------------------------------------------------------------ */
+
+static int only_returned(lua_State *L, int status, lua_KContext ctx)
+{
+    struct crier_send *s = (struct crier_send *)ctx;
+    (void)status;
+    if (lua_toboolean(L, -2)) {
+        s->asked++;
+        return 0;
+    }
+    free(s->only_why);
+    s->only_why =
+        crier_strdup(lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "only_if said no");
+    memmove(&s->channels[s->asked], &s->channels[s->asked + 1],
+            (--s->channel_count - s->asked) * sizeof *s->channels);
+    return 0;
+}
+
+static int l_only_if(lua_State *L)
+{
+    struct crier_send *s = lua_touserdata(L, 1);
+    char id[24];
+    lua_rawgeti(L, LUA_REGISTRYINDEX, s->m->only_if);
+    s->data.channel_count = s->channel_count;
+    crier_data_push_ctx(L, &s->data);
+    lua_pushstring(L, crier_id_text(s->channels[s->asked], id));
+    lua_callk(L, 2, 2, (lua_KContext)s, only_returned);
+    return only_returned(L, LUA_OK, (lua_KContext)s);
+}
+
+static void ask_only_if(struct crier_send *s);
+
+static void only_done(void *arg, lua_State *L, const struct crier_call_end *end)
+{
+    (void)L;
+    struct crier_send *s = arg;
+    char label[120], what[160];
+    s->call = NULL;
+    crier_host_touched(s->m->gen);
+    if (end->rc == 0) {
+        ask_only_if(s);
+        return;
+    }
+    snprintf(what, sizeof what, "only_if of message '%s'",
+             crier_message_label(s->m, label, sizeof label));
+    if (end->rc != CRIER_ECANCELED)
+        crier_host_callback_error(s->poster->host, what, &end->error);
+    skip_send(s, end->rc == CRIER_ECANCELED ? "stopped" : "only_if failed");
+}
+
+/* Channel by channel, each in a call of its own, since it may ask Discord. */
+static void ask_only_if(struct crier_send *s)
+{
+    struct crier_message *m = s->m;
+    char label[120], what[160];
+    if (!m->only_if || s->asked == s->channel_count) {
+        if (s->channel_count)
+            get_data(s);
+        else
+            skip_send(s, s->only_why ? s->only_why : "there is no channel to send to");
+        return;
+    }
+    snprintf(what, sizeof what, "only_if of message '%s'",
+             crier_message_label(m, label, sizeof label));
+    lua_State *L = m->gen->vm->L;
+    lua_pushcfunction(L, l_only_if);
+    lua_pushlightuserdata(L, s);
+    struct crier_call *call =
+        crier_call_start(m->gen->vm, 1, what, m->gen->config.limits.callback, m, only_done, s);
+    if (call)
+        s->call = call;
+}
+
+/* Of the channels those that take it now. */
+static void narrow(struct crier_send *s)
+{
+    struct crier_message *m = s->m;
+    int64_t now = crier_loop_now(crier_host_loop(s->poster->host));
+    size_t open = 0, closed = 0;
+    char *why = NULL;
+    for (size_t i = 0; i < s->channel_count; i++)
+        crier_msgstate_ensure(s->st, s->channels[i]);
+    for (size_t i = 0; i < s->channel_count; i++) {
+        struct crier_channel_state *at = crier_msgstate_channel(s->st, s->channels[i]);
+        if (!crier_message_channel_open(m, at))
+            continue;
+        if (s->told || !crier_message_channel_closed(at, now)) { /* asked for by hand: tried */
+            s->channels[open++] = s->channels[i];
+            continue;
+        }
+        if (!closed++)
+            why = crier_asprintf("closed by Discord: %s", at->why ? at->why : "");
+    }
+    bool none = !open && !closed && s->channel_count;
+    s->channel_count = open;
+    s->data = (struct crier_data){
+        .poster = s->poster, .m = m, .due = s->due, .channels = s->channels};
+    if (open) {
+        ask_only_if(s);
+    } else if (closed) {
+        skip_send(s, why);
+    } else if (none && !m->match) {
         if (!m->gen->retired)
             crier_message_end(s->poster, m);
         drop_send(s);
+    } else {
+        skip_send(s, none ? "remove_after is reached in every channel that matches"
+                          : "no channel matches");
+    }
+    free(why);
+}
+
+static void channels_seen(void *arg, const struct crier_seen_channels *seen,
+                          const struct crier_err *err)
+{
+    struct crier_send *s = arg;
+    char why[300];
+    if (s->cancelled || !seen) {
+        snprintf(why, sizeof why, "the guild's channels are not known: %.250s",
+                 err ? err->text : "");
+        skip_send(s, s->cancelled ? "stopped" : why);
         return;
     }
-    for (size_t i = 0; i < s->op_count; i++)
-        op_begin(&s->ops[i]);
-    crier_names_want(s->poster->names, client_of(s), m->target, m->channels, m->channel_count,
-                     names_known, s);
+    s->channels = crier_calloc(seen->count + 1, sizeof *s->channels);
+    for (size_t i = 0; i < seen->count; i++) {
+        const struct crier_seen_channel *c = &seen->list[i];
+        const uint64_t may = CRIER_MAY_VIEW_CHANNEL | CRIER_MAY_SEND_MESSAGES;
+        bool takes = c->type == CRIER_CHANNEL_TEXT || c->type == CRIER_CHANNEL_ANNOUNCEMENT ||
+                     c->type == CRIER_CHANNEL_FORUM;
+        if (takes && (c->permissions & may) == may && crier_pattern_matches(s->m->match, c->name))
+            s->channels[s->channel_count++] = c->id;
+    }
+    narrow(s);
+}
+
+static void find_channels(struct crier_send *s)
+{
+    struct crier_message *m = s->m;
+    struct crier_view *view = crier_host_view(s->poster->host, m->target->bot->name);
+    if (m->match && view) {
+        view->ops->channels(view, m->target->id, SEEN_AGE, channels_seen, s);
+        return;
+    }
+    bool text = m->type == CRIER_TEXT_MESSAGE;
+    s->channel_count = text ? m->channel_count : 1;
+    s->channels = crier_calloc(s->channel_count + 1, sizeof *s->channels);
+    for (size_t i = 0; i < s->channel_count; i++)
+        s->channels[i] = text ? m->channels[i] : m->target->id;
+    narrow(s);
 }
 
 /* --- the end of a send -------------------------------------------------------------------- */
@@ -425,6 +741,12 @@ static void build_channel(struct crier_builder *b, struct crier_send *s, const s
     CRIER_B_SNOWFLAKE(b, "id", op->channel);
     if (!op->ok)
         CRIER_B_STR(b, "reason", op->reason ? op->reason : "failed");
+    if (op->note)
+        CRIER_B_STR(b, "note", op->note);
+    if (op->published != NOT_ASKED)
+        CRIER_B_BOOL(b, "published", op->published == PUBLISHED);
+    if (op->publish_reason)
+        CRIER_B_STR(b, "publish_reason", op->publish_reason);
     crier_build_close(b);
 }
 
@@ -443,6 +765,30 @@ static void build_channels(struct crier_builder *b, struct crier_send *s)
         crier_build_close(b);
     }
     crier_build_close(b);
+}
+
+/* Channels of the message that Discord has closed to us, and that it therefore did not go to. */
+static void build_closed(struct crier_builder *b, struct crier_send *s)
+{
+    int64_t now = crier_loop_now(crier_host_loop(s->poster->host));
+    bool any = false;
+    for (size_t i = 0; i < s->st->channel_count; i++) {
+        const struct crier_channel_state *at = &s->st->channels[i];
+        bool tried = !crier_message_channel_closed(at, now);
+        for (size_t j = 0; !tried && j < s->op_count; j++)
+            tried = s->ops[j].at == at;
+        if (tried)
+            continue;
+        if (!any)
+            CRIER_B_OPEN(b, "paused", CRIER_ARRAY);
+        any = true;
+        crier_build_open(b, NULL, 0, CRIER_OBJECT);
+        CRIER_B_SNOWFLAKE(b, "id", at->id);
+        CRIER_B_STR(b, "reason", at->why ? at->why : "");
+        crier_build_close(b);
+    }
+    if (any)
+        crier_build_close(b);
 }
 
 /* "gallery #sp edited", "digest 12 channels sent, 1 failed". */
@@ -517,6 +863,9 @@ static void finish(struct crier_send *s)
     CRIER_B_INT(b, "requests", s->requests);
     if (s->waited)
         CRIER_B_NUM(b, "waited", (double)s->waited / 1e6);
+    CRIER_B_INT(b, "retries", s->retries);
+    CRIER_B_NUM(b, "latency", (double)s->latency / 1e6);
+    build_closed(b, s);
     char *text = outcome_text(s, ok);
     struct crier_record *record = crier_message_tail(b, m, text);
     free(text);

@@ -260,7 +260,7 @@ static void other_requests(void **state)
     run();
     static const char *const expected[][3] = {
         {"PATCH", "https://discord.test/api/v10/channels/5/messages/6",
-         "{\"content\":\"hello\",\"embeds\":[],\"attachments\":[],\"allowed_mentions\":{\"parse\":"
+         "{\"content\":\"hello\",\"embeds\":[],\"attachments\":[],\"components\":[],\"allowed_mentions\":{\"parse\":"
          "[]}}"},
         {"DELETE", "https://discord.test/api/v10/channels/5/messages/6", ""},
         {"POST", "https://discord.test/api/v10/users/@me/channels", "{\"recipient_id\":\"9\"}"},
@@ -297,7 +297,14 @@ static void files_go_as_parts_at_each_attempt(void **state)
 static void answers_become_outcomes(void **state)
 {
     (void)state;
-    enum { S = CRIER_SENT, D = CRIER_DROP, B = CRIER_BAD, U = CRIER_REBUILD, X = CRIER_STOP };
+    enum {
+        S = CRIER_SENT,
+        D = CRIER_DROP,
+        P = CRIER_PAUSE,
+        B = CRIER_BAD,
+        U = CRIER_REBUILD,
+        X = CRIER_STOP
+    };
     static const struct {
         int status;
         const char *body;
@@ -308,9 +315,9 @@ static void answers_become_outcomes(void **state)
          "404 10008 Unknown Mess"},
         {404, "{\"code\":10003,\"message\":\"Unknown Channel\"}", D, D, D,
          "404 10003 Unknown Chan"},
-        {403, "{\"code\":50001,\"message\":\"Missing Access\"}", D, D, D,
+        {403, "{\"code\":50001,\"message\":\"Missing Access\"}", P, P, P,
          "403 50001 Missing Access"},
-        {403, "{\"code\":50013,\"message\":\"Missing Permissions\"}", D, D, D, "50013"},
+        {403, "{\"code\":50013,\"message\":\"Missing Permissions\"}", P, P, P, "50013"},
         {403, "{\"code\":50007,\"message\":\"Cannot send messages to this user\"}", D, D, D,
          "50007"},
         {400, "{\"code\":50083,\"message\":\"Thread is archived\"}", B, U, B, "50083"},

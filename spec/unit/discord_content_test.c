@@ -159,7 +159,7 @@ static void payloads_always_say_who_may_be_pinged(void **state)
                "{\"content\":\"hi\",\"allowed_mentions\":{\"parse\":[]},\"nonce\":\"n1\","
                "\"enforce_nonce\":true}");
     payload_is(content, NULL, NULL,
-               "{\"content\":\"hi\",\"embeds\":[],\"attachments\":[],"
+               "{\"content\":\"hi\",\"embeds\":[],\"attachments\":[],\"components\":[],"
                "\"allowed_mentions\":{\"parse\":[]}}");
     uint64_t ids[] = {863071397207212052, 7};
     struct crier_mentions m = {.everyone = true, .role_ids = ids, .role_count = 2};
@@ -174,12 +174,12 @@ static void payloads_always_say_who_may_be_pinged(void **state)
                                 .user_ids = ids,
                                 .user_count = 1};
     payload_is(content, &m, NULL,
-               "{\"content\":\"hi\",\"embeds\":[],\"attachments\":[],"
+               "{\"content\":\"hi\",\"embeds\":[],\"attachments\":[],\"components\":[],"
                "\"allowed_mentions\":{\"parse\":[\"roles\",\"users\"]}}");
     crier_content_unref(content);
     content = content_of(NULL, "[{\"title\":\"t\"}]");
     payload_is(content, NULL, NULL,
-               "{\"content\":\"\",\"embeds\":[{\"title\":\"t\"}],\"attachments\":[],"
+               "{\"content\":\"\",\"embeds\":[{\"title\":\"t\"}],\"attachments\":[],\"components\":[],"
                "\"allowed_mentions\":{\"parse\":[]}}");
     crier_content_unref(content);
 }
@@ -199,7 +199,7 @@ static void files_make_multipart(void **state)
     crier_request_payload(content, NULL, NULL, &payload);
     assert_string_equal(payload.data, "{\"content\":\"pic\",\"embeds\":[],\"attachments\":["
                                       "{\"id\":\"0\",\"filename\":\"a \\\"b\\\".png\"},"
-                                      "{\"id\":\"1\",\"filename\":\"log.txt\"}],"
+                                      "{\"id\":\"1\",\"filename\":\"log.txt\"}],\"components\":[],"
                                       "\"allowed_mentions\":{\"parse\":[]}}");
     struct crier_http_request req;
     crier_http_request_init(&req, "PATCH", "http://127.0.0.1/");
@@ -263,6 +263,7 @@ static void every_code_has_its_class(void **state)
         LOST = CRIER_CLASS_LOST,
         WAIT = CRIER_CLASS_WAIT,
         DROP = CRIER_CLASS_DROP,
+        PAUSE = CRIER_CLASS_PAUSE,
         DOUBT = CRIER_CLASS_DOUBT,
         REBUILD = CRIER_CLASS_REBUILD,
         BAD = CRIER_CLASS_BAD,
@@ -286,20 +287,21 @@ static void every_code_has_its_class(void **state)
         {429, 20028, ALL, WAIT, 60},
         {429, 20029, ALL, WAIT, 60},
         {429, 20022, ALL, WAIT, 60},
-        {429, 30046, ALL, WAIT, 60},
+        {429, 30046, C | D | M | G | O, WAIT, 60},
+        {429, 30046, E, REBUILD, 0},
         {429, 40062, ALL, WAIT, 60},
         {429, CRIER_CODE_BANNED, ALL, BREAK, 600},
         {403, 40003, ALL, WAIT, 300},
-        {403, CRIER_CODE_QUARANTINED, M, WAIT, 3600},
+        {403, CRIER_CODE_QUARANTINED, ALL, PAUSE, 3600},
         {401, 0, ALL, STOP, 0},
         {401, 40001, ALL, STOP, 0},
         {403, 50014, ALL, STOP, 0},
         {403, 40333, ALL, STOP, 0},
-        {403, 50001, ALL, DROP, 0},
-        {403, 50013, ALL, DROP, 0},
+        {403, 50001, ALL, PAUSE, 300},
+        {403, 50013, ALL, PAUSE, 60},
         {403, 50007, ALL, DROP, 0},
         {403, 50278, ALL, DROP, 0},
-        {403, 50009, ALL, DROP, 0},
+        {403, 50009, ALL, PAUSE, 600},
         {403, 20009, ALL, DROP, 0},
         {404, 10013, ALL, DROP, 0},
         {400, 50033, ALL, DROP, 0},
