@@ -67,7 +67,7 @@ describe("crier check", function()
         [[bot.lua:4:70: message 'm': unknown option 'perod' (did you mean 'period'?)]] },
       { "DirectMESSAGE",
         'crier.USER { snowflake = "1", logging = true, messages = {\n  crier.DirectMESSAGE { name = "m", period = "1d", channels = { "1" }, data = "x" } } }',
-        [[bot.lua:4:52: message 'm': unknown option 'channels' (known: name, was, mode, period, catch_up, grace, tz, start_in, remove_after, data, mentions)]] },
+        [[bot.lua:4:52: message 'm': unknown option 'channels' (known: name, was, mode, period, catch_up, grace, tz, start_in, remove_after, data, only_if, mentions)]] },
       { "sink",
         'crier.sink.json {\n  pth = "x" }',
         [[bot.lua:4:3: sink: unknown option 'pth' (did you mean 'path'?)]] },

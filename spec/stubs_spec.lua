@@ -71,6 +71,8 @@ local function cats(type, name)
     if type == '"debug"|"info"|"warning"|"error"|"critical"' then type = "crier.Level" end
   elseif type == "string|integer" and name == "snowflake" then
     type = "crier.Snowflake"
+  elseif type == "(string|integer)[]|crier.Pattern" then
+    type = "crier.Snowflake|crier.Snowflake[]|crier.Pattern"
   elseif type == "(string|integer)[]" then
     type = "crier.Snowflake|crier.Snowflake[]"
   elseif type == "string|number|(string|number)[]|crier.Condition" then
@@ -81,6 +83,8 @@ end
 
 -- Where the stubs are more exact than the table of options.
 local finer = {
+  ["REPLY.message"] = "crier.Snowflake",
+  ["THREAD.archive"] = '"1h"|"1d"|"3d"|"1w"',
   ["EMBED.author"] = "string|crier.EmbedAuthor",
   ["EMBED.footer"] = "string|crier.EmbedFooter",
   ["EMBED.fields"] = "crier.EmbedField[]",

@@ -39,14 +39,16 @@ local crier = {}
 ---@class crier.BoundData
 
 ---At most one text, ten embeds and ten files.
----@alias crier.Content string|crier.Embed|crier.File|(string|crier.Embed|crier.File)[]
+---@alias crier.Content crier.Part|string|crier.Embed|crier.File|(string|crier.Embed|crier.File)[]
 ---@alias crier.DataFunction fun(ctx: crier.Context, ...): crier.Content?
 ---@alias crier.Data crier.Content|crier.DataFunction|crier.BoundData
 
 ---What a data function knows of the send that it is called for.
 ---@class crier.Context
 ---@field name string the message's name (or its key, where it has none)
+---@field bot string the name of the bot that sends
 ---@field guild crier.Guild where it goes
+---@field channels string[] the channels that it goes to
 ---@field due number when this send was due: UTC seconds
 ---@field sent integer sends that went well, ever
 ---@field failed integer sends that failed, ever
@@ -142,7 +144,8 @@ function crier.USER(options) end
 ---@class crier.options.TextMESSAGE
 ---@field name? string identity: state and history follow it through reloads; unique in its GUILD
 ---@field was? string the former name, whose state is carried over
----@field channels crier.Snowflake|crier.Snowflake[]
+---@field channels crier.Snowflake|crier.Snowflake[]|crier.Pattern
+---@field auto_publish? boolean publish what is sent to announcement channels to those who follow them; default false
 ---@field mode? "send"|"edit"|"clear-send" default "send"
 ---@field period crier.Duration|crier.Duration[]|crier.Condition one, a list of two (drawn anew between the two each time), a calendar, or the text of one
 ---@field catch_up? "none"|"one"|"all" which of the times that were missed are made up for; default "none" for durations, "one" for calendars
@@ -151,6 +154,7 @@ function crier.USER(options) end
 ---@field start_in? string|number first send: after a duration, or at a date-time; default "0s"
 ---@field remove_after? integer|string end: after a count of successful sends a channel, a duration, or at a date-time
 ---@field data crier.Data
+---@field only_if? fun(ctx: crier.Context, channel: string): any, string? asked before each send, channel by channel; nil or false, and why, leaves the channel out
 ---@field mentions? crier.Mentions|string[] who may be pinged; default nobody
 
 ---A message to text channels of a guild.
@@ -169,6 +173,7 @@ function crier.TextMESSAGE(options) end
 ---@field start_in? string|number first send: after a duration, or at a date-time; default "0s"
 ---@field remove_after? integer|string end: after a count of successful sends, a duration, or at a date-time
 ---@field data crier.Data
+---@field only_if? fun(ctx: crier.Context, channel: string): any, string? asked before each send, channel by channel; nil or false, and why, leaves the channel out
 ---@field mentions? crier.Mentions|string[] who may be pinged; default nobody
 
 ---A direct message to a user.
@@ -217,11 +222,76 @@ function crier.EMBED(options) end
 ---@field path? string read at each send; relative to the script
 ---@field data? string the bytes themselves, instead of a path
 ---@field name? string the name that Discord shows; default: the path's last part; needed with data
+---@field cache? boolean read the path once, now, and not at each send; default false
 
 ---A file to attach: a path, or options.
 ---@param options string|crier.options.FILE
 ---@return crier.File
 function crier.FILE(options) end
+
+---@class crier.Part a value beside texts, EMBEDs and FILEs in a message's data
+
+---@class crier.options.POLL
+---@field question string at most 300 characters
+---@field answers string|string[] 1 to 10 texts of at most 55 characters
+---@field hours? integer how long it is open; 1 to 768, default 24
+---@field multi? boolean more than one answer may be chosen; default false
+
+---A poll. It cannot be edited.
+---@param options crier.options.POLL
+---@return crier.Part
+function crier.POLL(options) end
+
+---@class crier.options.BUTTON
+---@field label string at most 80 characters
+---@field url string where it leads
+
+---A button that leads somewhere; five a row, at most 25.
+---@param options crier.options.BUTTON
+---@return crier.Part
+function crier.BUTTON(options) end
+
+---A sticker of the server; at most three.
+---@param id crier.Snowflake
+---@return crier.Part
+function crier.STICKER(id) end
+
+---@class crier.options.REPLY
+---@field message crier.Snowflake the message of the same channel that it replies to
+---@field ping? boolean whether its author is pinged; default false
+
+---Makes the message a reply.
+---@param options crier.Snowflake|crier.options.REPLY
+---@return crier.Part
+function crier.REPLY(options) end
+
+---@class crier.options.THREAD
+---@field name string the post's title, at most 100 characters
+---@field tags? crier.Snowflake|crier.Snowflake[] at most 5 of the forum's tags
+---@field archive? "1h"|"1d"|"3d"|"1w" archived after so long without a message; default: the forum's
+
+---Makes the message a post of a forum channel.
+---@param options crier.options.THREAD
+---@return crier.Part
+function crier.THREAD(options) end
+
+---@class crier.Pattern channels or guilds by their names
+
+---The channels of the GUILD that the bot may write in and whose name matches; looked at before each
+---send. Several patterns must all match.
+---@param patterns table[] crier.contains, crier.regex, crier.all, crier.any, crier.no
+---@return crier.Pattern
+function crier.channels(patterns) end
+
+---Every word of the text is a word of the name, in any case.
+---@param text string
+---@return table
+function crier.contains(text) end
+
+---For only_if: leaves out the channels in which nobody has written since the bot did.
+---@param options? { per_channel: boolean } per_channel = false: one such channel keeps it from all
+---@return fun(ctx: crier.Context, channel: string): boolean, string?
+function crier.not_last_author(options) end
 
 ---Bind arguments to a data function: `local get = crier.data_function(fn)`, then `data = get(a, b)`.
 ---They are made once and shared by all calls.
@@ -716,6 +786,101 @@ function crier.sleep(duration) end
 
 ---Requests that look synchronous; the bot goes on meanwhile. An answer of any status is a result;
 ---nil, a message and a code when there is none.
+---@class crier.DiscordOptions
+---@field bot? crier.Bot|string needed when there are several
+---@field timeout? crier.Duration for all of it, waiting for rate limits included; default "1m"
+---@field mentions? string[] send, edit, dm: "users", "roles", "everyone"; default nobody
+---@field limit? integer messages: how many, 1 to 100; default 50
+---@field before? crier.Snowflake messages
+---@field after? crier.Snowflake messages
+---@field name? string thread: its name
+---@field archive? integer thread: minutes without a message until it is archived
+
+---What the bot does at once, in callbacks: each waits, keeps the rate limits of all sends, and ends
+---as a record of the logger "discord". Each returns Discord's object (true where it answers with
+---none), or nil, message, outcome ("retry", "drop", "pause", "bad", "stop", ...) and Discord's code.
+---@class crier.discord
+crier.discord = {}
+
+---@param channel crier.Snowflake
+---@param data crier.Content
+---@param options? crier.DiscordOptions
+---@return table|nil message, string? problem, string? outcome, integer? code
+function crier.discord.send(channel, data, options) end
+
+---@param channel crier.Snowflake
+---@param message crier.Snowflake
+---@param data crier.Content all of it: what is not named is taken out
+---@param options? crier.DiscordOptions
+---@return table|nil message, string? problem, string? outcome, integer? code
+function crier.discord.edit(channel, message, data, options) end
+
+---A message that is gone already is fine.
+---@param channel crier.Snowflake
+---@param message crier.Snowflake
+---@param options? crier.DiscordOptions
+---@return boolean|nil ok, string? problem, string? outcome, integer? code
+function crier.discord.delete(channel, message, options) end
+
+---@param user crier.Snowflake
+---@param data crier.Content
+---@param options? crier.DiscordOptions
+---@return table|nil message, string? problem, string? outcome, integer? code
+function crier.discord.dm(user, data, options) end
+
+---Publishes a message of an announcement channel.
+---@param channel crier.Snowflake
+---@param message crier.Snowflake
+---@param options? crier.DiscordOptions
+---@return table|boolean|nil message, string? problem, string? outcome, integer? code
+function crier.discord.crosspost(channel, message, options) end
+
+---@param channel crier.Snowflake
+---@param message crier.Snowflake
+---@param emoji string a character, or name:id of a server's own
+---@param options? crier.DiscordOptions
+---@return boolean|nil ok, string? problem, string? outcome, integer? code
+function crier.discord.react(channel, message, emoji, options) end
+
+---Shows "is typing" for ten seconds.
+---@param channel crier.Snowflake
+---@param options? crier.DiscordOptions
+---@return boolean|nil ok, string? problem, string? outcome, integer? code
+function crier.discord.typing(channel, options) end
+
+---A thread under a message.
+---@param channel crier.Snowflake
+---@param message crier.Snowflake
+---@param options crier.DiscordOptions with a name
+---@return table|nil thread, string? problem, string? outcome, integer? code
+function crier.discord.thread(channel, message, options) end
+
+---@param channel crier.Snowflake
+---@param options? crier.DiscordOptions
+---@return table|nil channel, string? problem, string? outcome, integer? code
+function crier.discord.channel(channel, options) end
+
+---@param guild crier.Snowflake
+---@param options? crier.DiscordOptions
+---@return table|nil guild, string? problem, string? outcome, integer? code
+function crier.discord.guild(guild, options) end
+
+---@param guild crier.Snowflake
+---@param options? crier.DiscordOptions
+---@return table[]|nil channels, string? problem, string? outcome, integer? code
+function crier.discord.channels(guild, options) end
+
+---Newest first.
+---@param channel crier.Snowflake
+---@param options? crier.DiscordOptions limit, before, after
+---@return table[]|nil messages, string? problem, string? outcome, integer? code
+function crier.discord.messages(channel, options) end
+
+---The bot's own user.
+---@param options? crier.DiscordOptions
+---@return table|nil user, string? problem, string? outcome, integer? code
+function crier.discord.me(options) end
+
 ---@class crier.http
 crier.http = {}
 
@@ -852,6 +1017,10 @@ function crier.log.get_level(logger) end
 ---@field success_rate? number message: 0 to 1
 ---@field runtime? number message: seconds
 ---@field requests? integer message: HTTP requests that it took
+---@field waited? number message: seconds of waiting for rate limits, where there was any
+---@field retries? integer message: those that repeated one that had failed
+---@field latency? number message: seconds of the slowest request
+---@field paused? table[] message: its channels that Discord has closed: id, reason
 ---@field skipped? string message: the reason, when nothing was sent
 ---@field occurrences? integer message: how many sends were skipped, when more than one
 ---@field what? string system: "start", "reload", "callback.error", ...
@@ -885,6 +1054,9 @@ function record:without(...) end
 ---@field name string
 ---@field id string
 ---@field reason? string why it failed
+---@field note? string what was left out to get it through
+---@field published? boolean with auto_publish: whether it was
+---@field publish_reason? string why not
 
 ---@class crier.SuccessInfo
 ---@field success boolean

@@ -164,7 +164,7 @@ static const struct crier_option guild_options[] = {
      NULL,                                                                                         \
      0,                                                                                            \
      0,                                                                                            \
-     "fun(ctx: crier.DataContext, channel: string): any, string?",                                 \
+     "fun(ctx: crier.Context, channel: string): any, string?",                                 \
      "asked before each send, channel by channel; nil or false, and why, leaves the channel out"}, \
     {                                                                                              \
         "mentions", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "crier.Mentions|string[]",              \
@@ -176,7 +176,7 @@ static const struct crier_option text_options[] = {
     MESSAGE_OPTIONS_HEAD,
     {"channels", CRIER_OPT_SNOWFLAKES, CRIER_OPT_REQUIRED, NULL, NULL, 0, 0,
      "(" SNOWFLAKE_TYPE ")[]|crier.Pattern",
-     "channels = { \"978332728615378984\" }, or crier.channels { crier.contains \"news\" }"},
+     "channels = { \"978332728615378984\" }"},
     {"auto_publish", CRIER_OPT_BOOL, 0, "false", NULL, 0, 0, NULL,
      "publish what is sent to announcement channels to those who follow them"},
     MESSAGE_OPTIONS_TAIL,

@@ -83,6 +83,8 @@ struct crier_send {
     uint64_t *channels; /* that it goes to; for a DM the user */
     size_t channel_count;
     size_t asked;       /* only_if: the channel whose turn it is */
+    uint64_t *chosen;   /* ... and those that it let through */
+    size_t chosen_count;
     char *only_why;     /* what it said of the last channel that it refused */
     bool resumed;       /* of a process that ended before it knew */
     guint index; /* in poster->sends */

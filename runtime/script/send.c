@@ -51,6 +51,7 @@ static void drop_send(struct crier_send *s)
     }
     free(s->ops);
     free(s->channels);
+    free(s->chosen);
     free(s->only_why);
     free(s);
     crier_generation_unref(gen);
@@ -216,6 +217,11 @@ static void op_end(struct op *op, bool ok, const char *reason)
 
 /* --- channels that are closed to us ------------------------------------------------------- */
 
+static int64_t whole_seconds(int64_t us)
+{
+    return (us + CRIER_S / 2) / CRIER_S * CRIER_S;
+}
+
 static void close_channel(struct op *op, int64_t until, const char *why)
 {
     struct crier_send *s = op->send;
@@ -235,7 +241,7 @@ static void close_channel(struct op *op, int64_t until, const char *why)
         crier_host_system(s->poster->host, CRIER_LEVEL_WARNING, "channel.paused",
                           "message '%s': %s is paused for %s: %s", label,
                           name ? name : crier_id_text(at->id, id),
-                          crier_duration_text(until - now, wait), why);
+                          crier_duration_text(whole_seconds(until - now), wait), why);
 }
 
 static uint64_t needed(const struct crier_send *s)
@@ -570,14 +576,13 @@ static int only_returned(lua_State *L, int status, lua_KContext ctx)
     struct crier_send *s = (struct crier_send *)ctx;
     (void)status;
     if (lua_toboolean(L, -2)) {
-        s->asked++;
-        return 0;
+        s->chosen[s->chosen_count++] = s->channels[s->asked];
+    } else {
+        free(s->only_why);
+        s->only_why =
+            crier_strdup(lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "only_if said no");
     }
-    free(s->only_why);
-    s->only_why =
-        crier_strdup(lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "only_if said no");
-    memmove(&s->channels[s->asked], &s->channels[s->asked + 1],
-            (--s->channel_count - s->asked) * sizeof *s->channels);
+    s->asked++;
     return 0;
 }
 
@@ -618,7 +623,13 @@ static void ask_only_if(struct crier_send *s)
 {
     struct crier_message *m = s->m;
     char label[120], what[160];
-    if (!m->only_if || s->asked == s->channel_count) {
+    if (!s->chosen)
+        s->chosen = crier_calloc(s->channel_count + 1, sizeof *s->chosen);
+    if (m->only_if && s->asked == s->channel_count) {
+        memcpy(s->channels, s->chosen, s->chosen_count * sizeof *s->channels);
+        s->channel_count = s->chosen_count;
+    }
+    if (!m->only_if || s->asked >= s->channel_count) {
         if (s->channel_count)
             get_data(s);
         else
@@ -658,8 +669,8 @@ static void narrow(struct crier_send *s)
     }
     bool none = !open && !closed && s->channel_count;
     s->channel_count = open;
-    s->data = (struct crier_data){
-        .poster = s->poster, .m = m, .due = s->due, .channels = s->channels};
+    s->data =
+        (struct crier_data){.poster = s->poster, .m = m, .due = s->due, .channels = s->channels};
     if (open) {
         ask_only_if(s);
     } else if (closed) {

@@ -41,6 +41,9 @@ void sim_message_free(struct sim_message *m)
     free(m->content);
     free(m->embeds);
     free(m->nonce);
+    free(m->components);
+    free(m->poll);
+    free(m->stickers);
     free(m->mentions);
     if (m->reactions)
         g_ptr_array_free(m->reactions, TRUE);
@@ -291,7 +294,16 @@ void sim_message_json(struct crier_sim *sim, struct crier_buf *b, const struct s
     crier_json_key(b, "flags");
     crier_json_uint(b, m->flags);
     crier_json_key(b, "components");
-    crier_json_raw(b, "[]", 2);
+    crier_json_raw(b, m->components ? m->components : "[]",
+                   m->components ? strlen(m->components) : 2);
+    if (m->poll) {
+        crier_json_key(b, "poll");
+        crier_json_raw(b, m->poll, strlen(m->poll));
+    }
+    if (m->stickers) {
+        crier_json_key(b, "sticker_items");
+        crier_json_raw(b, m->stickers, strlen(m->stickers));
+    }
     crier_json_key(b, "id");
     sim_json_id(b, m->id);
     crier_json_key(b, "channel_id");
@@ -326,7 +338,8 @@ struct draft {
     size_t content_len;
     json_t *embeds, *attachments;
     const json_t *mentions; /* allowed_mentions */
-    bool has_content, has_embeds, has_flags;
+    json_t *components, *poll, *stickers;
+    bool has_content, has_embeds, has_flags, has_components;
     unsigned flags;
     size_t files; /* uploaded with this request */
 };
@@ -439,6 +452,73 @@ static bool check_files(struct sim_call *call, struct draft *d)
     return !large && total <= MAX_REQUEST;
 }
 
+static void wrong(struct sim_call *call, const char *path, const char *text)
+{
+    sim_form_error(call, path, "BASE_TYPE_BAD", "%s", text);
+}
+
+/* Action rows of link buttons; other components are not simulated. */
+static void check_components(struct sim_call *call, struct draft *d)
+{
+    enum { ROWS = 5, BUTTONS = 5, ACTION_ROW = 1, BUTTON = 2, LINK = 5 };
+    size_t i, k;
+    json_t *row, *button;
+    d->has_components = json_object_get(call->form, "components") != NULL;
+    d->components = sim_form_list(call, call->form, "", "components", ROWS);
+    json_array_foreach (d->components, i, row) {
+        char base[80];
+        snprintf(base, sizeof base, "components.%zu", i);
+        const json_t *list = json_object_get(row, "components");
+        if (json_integer_value(json_object_get(row, "type")) != ACTION_ROW ||
+            json_array_size(list) < 1 || json_array_size(list) > BUTTONS)
+            wrong(call, base, "Must be an action row of 1 to 5 components.");
+        json_array_foreach (list, k, button) {
+            snprintf(base, sizeof base, "components.%zu.components.%zu", i, k);
+            sim_form_text(call, button, base, "label", 80, NULL);
+            const char *url = sim_form_text(call, button, base, "url", 512, NULL);
+            if (json_integer_value(json_object_get(button, "type")) != BUTTON ||
+                json_integer_value(json_object_get(button, "style")) != LINK || !url)
+                wrong(call, base, "Only buttons that lead to an url are simulated.");
+        }
+    }
+}
+
+static void check_poll(struct sim_call *call, struct draft *d)
+{
+    size_t i;
+    json_t *answer;
+    json_t *poll = json_object_get(call->form, "poll");
+    if (!poll || json_is_null(poll))
+        return;
+    const json_t *answers = json_object_get(poll, "answers");
+    json_int_t hours = json_integer_value(json_object_get(poll, "duration"));
+    d->poll = poll;
+    if (!sim_form_text(call, json_object_get(poll, "question"), "poll.question", "text", 300, NULL))
+        wrong(call, "poll.question", "This field is required");
+    if (json_array_size(answers) < 1 || json_array_size(answers) > 10)
+        wrong(call, "poll.answers", "Must be between 1 and 10 in length.");
+    if (json_object_get(poll, "duration") && (hours < 1 || hours > 768))
+        wrong(call, "poll.duration", "Must be between 1 and 768.");
+    json_array_foreach (answers, i, answer) {
+        char base[64];
+        snprintf(base, sizeof base, "poll.answers.%zu.poll_media", i);
+        if (!sim_form_text(call, json_object_get(answer, "poll_media"), base, "text", 55, NULL))
+            wrong(call, base, "This field is required");
+    }
+}
+
+static void check_stickers(struct sim_call *call, struct draft *d)
+{
+    size_t i;
+    json_t *v;
+    uint64_t id;
+    d->stickers = sim_form_list(call, call->form, "", "sticker_ids", 3);
+    json_array_foreach (d->stickers, i, v) {
+        if (!sim_json_read_id(v, &id))
+            wrong(call, "sticker_ids", "Value is not snowflake.");
+    }
+}
+
 /* The fields that create and edit have in common. */
 static bool read_draft(struct sim_call *call, struct draft *d)
 {
@@ -455,6 +535,9 @@ static bool read_draft(struct sim_call *call, struct draft *d)
     check_mentions(call, d);
     check_flags(call, d);
     check_attachments(call, d);
+    check_components(call, d);
+    check_poll(call, d);
+    check_stickers(call, d);
     return !sim_form_failed(call);
 }
 
@@ -701,9 +784,10 @@ static bool read_reference(struct sim_call *call, uint64_t *reply_to)
     return !sim_form_failed(call);
 }
 
-static bool is_empty(struct sim_call *call, size_t content_len, size_t embeds, size_t files)
+static bool is_empty(struct sim_call *call, const struct draft *d, size_t content_len,
+                     size_t embeds, size_t files)
 {
-    if (content_len || embeds || files)
+    if (content_len || embeds || files || d->poll || json_array_size(d->stickers))
         return false;
     sim_error(call, 400, 50006, "Cannot send an empty message");
     return true;
@@ -725,6 +809,75 @@ static bool answer_repeated(struct sim_call *call, uint64_t key)
     return true;
 }
 
+/* Rows and buttons are numbered, as Discord answers them. */
+static char *components_text(const json_t *components)
+{
+    size_t i, k;
+    json_t *row, *button;
+    if (!json_array_size(components))
+        return NULL;
+    json_t *copy = json_deep_copy(components);
+    int number = 1;
+    json_array_foreach (copy, i, row) {
+        json_object_set_new(row, "id", json_integer(number++));
+        json_array_foreach (json_object_get(row, "components"), k, button)
+            json_object_set_new(button, "id", json_integer(number++));
+    }
+    char *text = json_dumps(copy, JSON_COMPACT);
+    json_decref(copy);
+    return text;
+}
+
+static char *poll_text(struct sim_call *call, const json_t *poll)
+{
+    size_t i;
+    json_t *answer;
+    struct crier_buf time = {0};
+    if (!poll)
+        return NULL;
+    json_t *copy = json_deep_copy(poll);
+    const json_t *duration = json_object_get(copy, "duration");
+    int64_t hours = duration ? json_integer_value(duration) : 24;
+    sim_json_time(&time, crier_loop_wall(call->sim->loop) + hours * 3600 * CRIER_S);
+    json_object_set_new(copy, "expiry", json_loads(time.data, JSON_DECODE_ANY, NULL));
+    crier_buf_fini(&time);
+    json_object_del(copy, "duration");
+    json_array_foreach (json_object_get(copy, "answers"), i, answer)
+        json_object_set_new(answer, "answer_id", json_integer((json_int_t)i + 1));
+    if (!json_object_get(copy, "allow_multiselect"))
+        json_object_set_new(copy, "allow_multiselect", json_false());
+    json_object_set_new(copy, "layout_type", json_integer(1));
+    json_object_set_new(copy, "results",
+                        json_pack("{s:b, s:[]}", "is_finalized", 0, "answer_counts"));
+    char *text = json_dumps(copy, JSON_COMPACT);
+    json_decref(copy);
+    return text;
+}
+
+static char *stickers_text(const json_t *stickers)
+{
+    size_t i;
+    json_t *v;
+    struct crier_buf b = {0};
+    if (!json_array_size(stickers))
+        return NULL;
+    crier_json_open(&b, '[');
+    json_array_foreach (stickers, i, v) {
+        uint64_t id = 0;
+        sim_json_read_id(v, &id);
+        crier_json_open(&b, '{');
+        crier_json_key(&b, "id");
+        sim_json_id(&b, id);
+        crier_json_key(&b, "name");
+        crier_json_str(&b, "sticker");
+        crier_json_key(&b, "format_type");
+        crier_json_int(&b, 1);
+        crier_json_close(&b, '}');
+    }
+    crier_json_close(&b, ']');
+    return crier_buf_take(&b);
+}
+
 static struct sim_message *make_message(struct sim_call *call, const struct draft *d)
 {
     struct sim_message *m = crier_calloc(1, sizeof *m);
@@ -735,8 +888,102 @@ static struct sim_message *make_message(struct sim_call *call, const struct draf
     m->tts = json_is_true(json_object_get(call->form, "tts"));
     add_files(call, m, d);
     m->embeds = sim_embeds_text(d->embeds, call->channel, m->files, m->file_count);
+    m->components = components_text(d->components);
+    m->poll = poll_text(call, d->poll);
+    m->stickers = stickers_text(d->stickers);
     m->id = sim_next_id(call->sim);
     return m;
+}
+
+/* --- threads ------------------------------------------------------------------------------- */
+
+static struct sim_channel *make_thread(struct sim_call *call, uint64_t id, const char *name)
+{
+    crier_sim_add_channel(call->sim, id, 0, name, SIM_THREAD);
+    struct sim_channel *thread = sim_channel(call->sim, id);
+    thread->guild = call->channel->guild; /* which does not list it among its channels */
+    thread->parent = call->channel->id;
+    return thread;
+}
+
+static void thread_json(struct sim_call *call, const struct sim_channel *thread)
+{
+    call->ans->status = 201;
+    sim_channel_json(&call->ans->body, thread);
+}
+
+static const char *thread_name(struct sim_call *call)
+{
+    size_t len = 0;
+    const char *name = sim_form_text(call, call->form, "", "name", 100, &len);
+    if (!len)
+        sim_form_error(call, "name", "BASE_TYPE_REQUIRED", "This field is required");
+    return name;
+}
+
+/* A post of a forum; other threads without a message are not simulated. */
+void sim_threads_create(struct sim_call *call)
+{
+    struct draft d = {0};
+    const char *name = thread_name(call);
+    sim_form_list(call, call->form, "", "applied_tags", 5);
+    json_t *message = json_object_get(call->form, "message");
+    if (call->channel->type != SIM_FORUM) {
+        sim_error(call, 400, 50024, "Cannot execute action on this channel type");
+        return;
+    }
+    if (!json_is_object(message))
+        sim_form_error(call, "message", "BASE_TYPE_REQUIRED", "This field is required");
+    if (sim_form_failed(call))
+        return;
+    json_t *form = call->form;
+    call->form = message;
+    bool ok = read_draft(call, &d);
+    if (ok && (call->channel->denied & SIM_SEND_MESSAGES)) {
+        sim_error(call, 403, 50013, "Missing Permissions");
+        ok = false;
+    }
+    if (ok && !is_empty(call, &d, d.content_len, json_array_size(d.embeds), d.files)) {
+        struct sim_message *m = make_message(call, &d);
+        struct sim_channel *thread = make_thread(call, m->id, name);
+        set_mentions(call, m, d.mentions);
+        store(call->sim, thread, m);
+        call->sim->stats.creates++;
+        thread_json(call, thread);
+        /* With the first message beside the thread. */
+        struct crier_buf *b = &call->ans->body;
+        b->data[--b->len] = '\0';
+        crier_buf_puts(b, ",\"message\":");
+        sim_message_json(call->sim, b, thread, m, 0, call->bot->user);
+        crier_buf_puts(b, "}");
+    }
+    call->form = form;
+}
+
+void sim_threads_from_message(struct sim_call *call)
+{
+    const char *name = thread_name(call);
+    if (sim_form_failed(call))
+        return;
+    if (call->channel->type != SIM_TEXT && call->channel->type != SIM_ANNOUNCEMENT)
+        sim_error(call, 400, 50024, "Cannot execute action on this channel type");
+    else if (sim_channel(call->sim, call->message->id))
+        sim_error(call, 400, 160004, "A thread has already been created for this message");
+    else
+        thread_json(call, make_thread(call, call->message->id, name));
+}
+
+/* Threads only: nothing of ours deletes a channel. */
+void sim_threads_delete(struct sim_call *call)
+{
+    if (call->channel->type != SIM_THREAD) {
+        sim_error(call, 403, 50013, "Missing Permissions");
+        return;
+    }
+    sim_channel_json(sim_ok(call), call->channel);
+    while (call->channel->count)
+        drop(call->channel, call->channel->window[call->channel->head]);
+    call->channel->gone = true;
 }
 
 void sim_messages_create(struct sim_call *call)
@@ -751,7 +998,7 @@ void sim_messages_create(struct sim_call *call)
     sim_form_bool(call, call->form, "", "tts", false);
     if (sim_form_failed(call) || !read_reference(call, &reply_to))
         goto out;
-    if (is_empty(call, d.content_len, json_array_size(d.embeds), d.files))
+    if (is_empty(call, &d, d.content_len, json_array_size(d.embeds), d.files))
         goto out;
     if (d.files > MAX_FILES) {
         sim_error(call, 400, 30015, "Maximum number of attachments in a message reached (%d)",
@@ -814,6 +1061,10 @@ static void apply_edit(struct sim_call *call, const struct draft *d)
         free(m->embeds);
         m->embeds = sim_embeds_text(d->embeds, call->channel, m->files, m->file_count);
     }
+    if (d->has_components) {
+        free(m->components);
+        m->components = components_text(d->components);
+    }
     if (d->has_flags)
         m->flags = (m->flags & ~(unsigned)FLAG_SUPPRESS_EMBEDS) |
                    (d->flags & FLAG_SUPPRESS_EMBEDS);
@@ -834,7 +1085,7 @@ void sim_messages_edit(struct sim_call *call)
         return;
     size_t files = count_retained(m, &d) + d.files;
     size_t embeds = d.has_embeds ? json_array_size(d.embeds) : m->embeds != NULL;
-    if (is_empty(call, d.has_content ? d.content_len : strlen(m->content), embeds, files))
+    if (is_empty(call, &d, d.has_content ? d.content_len : strlen(m->content), embeds, files))
         return;
     if (files > MAX_FILES) {
         sim_error(call, 400, 30015, "Maximum number of attachments in a message reached (%d)",

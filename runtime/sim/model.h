@@ -36,6 +36,7 @@ enum sim_channel_type {
     SIM_VOICE = 2,
     SIM_CATEGORY = 4,
     SIM_ANNOUNCEMENT = 5,
+    SIM_THREAD = 11,
     SIM_FORUM = 15,
 };
 
@@ -105,6 +106,7 @@ struct sim_message {
     char *content;
     char *embeds;  /* JSON array as it is answered; NULL: none */
     char *nonce;   /* JSON value; NULL: none */
+    char *components, *poll, *stickers; /* JSON as it is answered; NULL: none */
     struct sim_file *files;
     uint64_t *mentions; /* users, then roles */
     unsigned file_count, user_mentions, role_mentions;
@@ -118,6 +120,7 @@ struct sim_channel {
     struct sim_guild *guild;         /* NULL: none, or a DM */
     struct sim_user *recipient, *of; /* a DM: the person, and the bot */
     char *name;
+    uint64_t parent; /* of a thread */
     int type, position;
     bool gone; /* deleted */
     unsigned denied;             /* enum sim_permission */
@@ -273,6 +276,9 @@ void sim_messages_crosspost(struct sim_call *call);
 void sim_messages_react(struct sim_call *call);
 void sim_messages_unreact(struct sim_call *call);
 void sim_messages_typing(struct sim_call *call);
+void sim_threads_create(struct sim_call *call);
+void sim_threads_from_message(struct sim_call *call);
+void sim_threads_delete(struct sim_call *call);
 
 /* What a person writes. */
 void sim_user_message(struct crier_sim *sim, struct sim_channel *channel, struct sim_user *author,

@@ -3,8 +3,8 @@
 
 #include <stdio.h>
 
-/* All but what a channel denies; enough to be told apart from none. */
-#define ALL_PERMISSIONS "2251799813685247"
+/* All but Administrator, for which no channel could deny anything. */
+#define ALL_PERMISSIONS "2251799813685239"
 
 static void put_nulls(struct crier_buf *b, const char *const *keys)
 {
@@ -107,14 +107,38 @@ void sim_user_get(struct sim_call *call)
     crier_buf_puts(sim_ok(call), user->json);
 }
 
+/* In pages of at most 200, by id. */
+static bool on_page(const struct sim_call *call, const struct sim_guild *guild, unsigned *left)
+{
+    char text[32];
+    uint64_t after = 0;
+    if (sim_query(call, "after", text, sizeof text))
+        sim_snowflake(text, &after);
+    if (guild->left || guild->id <= after || !*left)
+        return false;
+    --*left;
+    return true;
+}
+
+static gint by_id(gconstpointer a, gconstpointer b)
+{
+    const struct sim_guild *x = *(const struct sim_guild *const *)a;
+    const struct sim_guild *y = *(const struct sim_guild *const *)b;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
 void sim_me_guilds(struct sim_call *call)
 {
     static const char *const nulls[] = {"icon", "banner", NULL};
+    char text[32];
+    unsigned left = sim_query(call, "limit", text, sizeof text) ? (unsigned)atoi(text) : 200;
     struct crier_buf *b = sim_ok(call);
     crier_json_open(b, '[');
-    for (guint i = 0; i < call->sim->guild_order->len; i++) {
-        const struct sim_guild *guild = call->sim->guild_order->pdata[i];
-        if (guild->left)
+    GPtrArray *order = g_ptr_array_copy(call->sim->guild_order, NULL, NULL);
+    g_ptr_array_sort(order, by_id);
+    for (guint i = 0; i < order->len; i++) {
+        const struct sim_guild *guild = order->pdata[i];
+        if (!on_page(call, guild, &left))
             continue;
         crier_json_open(b, '{');
         put_id(b, "id", guild->id);
@@ -127,6 +151,7 @@ void sim_me_guilds(struct sim_call *call)
         crier_json_close(b, '}');
     }
     crier_json_close(b, ']');
+    g_ptr_array_free(order, TRUE);
 }
 
 /* --- channels ------------------------------------------------------------------------------ */
@@ -158,6 +183,28 @@ static void put_overwrites(struct crier_buf *b, const struct sim_channel *channe
     crier_json_close(b, ']');
 }
 
+static void thread_rest(struct crier_buf *b, const struct sim_channel *thread)
+{
+    static const char *const counts[] = {"message_count", "member_count", "total_message_sent",
+                                         NULL};
+    int64_t made = ((int64_t)(thread->id >> 22) + SIM_EPOCH_MS) * CRIER_MS;
+    put_id(b, "guild_id", thread->guild ? thread->guild->id : 0);
+    put_id(b, "parent_id", thread->parent);
+    put_id(b, "owner_id", thread->guild ? thread->guild->id + 1 : 1);
+    put_ints(b, counts, (int64_t)thread->count);
+    put_ints(b, (const char *const[]){"rate_limit_per_user", NULL}, 0);
+    crier_json_key(b, "thread_metadata");
+    crier_json_open(b, '{');
+    put_bools(b, (const char *const[]){"archived", "locked", NULL}, false);
+    put_ints(b, (const char *const[]){"auto_archive_duration", NULL}, 1440);
+    crier_json_key(b, "archive_timestamp");
+    sim_json_time(b, made);
+    crier_json_key(b, "create_timestamp");
+    sim_json_time(b, made);
+    crier_json_close(b, '}');
+    crier_json_close(b, '}');
+}
+
 void sim_channel_json(struct crier_buf *b, const struct sim_channel *channel)
 {
     static const char *const nulls[] = {"parent_id", "topic", NULL};
@@ -177,6 +224,10 @@ void sim_channel_json(struct crier_buf *b, const struct sim_channel *channel)
         return;
     }
     put_text(b, "name", channel->name);
+    if (channel->type == SIM_THREAD) {
+        thread_rest(b, channel);
+        return;
+    }
     crier_json_key(b, "position");
     crier_json_int(b, channel->position);
     put_nulls(b, nulls);

@@ -125,8 +125,8 @@ CRIER_CHECK int crier_sim_event(struct crier_sim *sim, const char *json, struct 
  *  NULL, only len counts, but payload_json's is read). The answer is zero-initialised or one that
  *  was used before; its buffers are its owner's to free.
  *
- *  What is not simulated: components, stickers, polls and threads (ignored in a request, as an
- *  unknown key is), webhooks, roles. A nonce comes back only in the answer to the create, since
+ *  What is not simulated: components but link buttons, threads but a forum's posts and those of a
+ *  message, webhooks, roles. A nonce comes back only in the answer to the create, since
  *  the documentation promises no more. Lengths count UTF-16 units, the strictest reading. */
 struct crier_sim_request {
     const char *method, *path;

@@ -101,6 +101,7 @@ end
 
 function World:fault(fault) return call(self, "POST", "/sim/faults", cjson.encode(fault)) end
 function World:clear_faults() return call(self, "DELETE", "/sim/faults") end
+function World:get(path) return call(self, "GET", path) end
 function World:stats() return cjson.decode(call(self, "GET", "/sim/stats")) end
 
 --- The messages in a channel, by id or by the number of the channel (1 is 201), oldest first;
