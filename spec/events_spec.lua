@@ -272,3 +272,37 @@ describe("crier events", function()
     assert.match("did you mean '%-%-open'", r.err)
   end)
 end)
+
+describe("a severe event without any alert", function()
+  local severe = [[
+    local ev = crier.event { descr = "first", is_severe = false }
+    ev:finish { descr_fin = "x", is_error = true,
+      is_severe = true }
+    crier.event.note { descr = "no\27ted", is_severe = true }
+    crier.event.note { descr = "harmless" } ]]
+
+  it("is warned of by check", function()
+    local bot = Bot.new(on_start(severe))
+    local r = bot:check()
+    assert.equal(0, r.code)
+    assert.match("bot%.lua:7:7: warning: an event can be severe, and there is no alert: nobody is told %(crier%.alert",
+      r.out .. r.err)
+    -- Neither a route's match nor a query is an event.
+    bot:write("bot.lua", on_start 'crier.event { descr = "x", is_severe = false }' .. [[
+      crier.route { match = { is_severe = true }, to = crier.sinks.con } ]])
+    r = bot:check()
+    assert.is_nil((r.out .. r.err):find("severe", 1, true))
+    bot:close()
+  end)
+
+  it("is told on stderr when it comes, once", function()
+    local _, bot, r = run(severe)
+    local lines = {}
+    for line in r.err:gmatch "crier: severe event[^\n]*" do lines[#lines + 1] = line end
+    assert.equal(2, #lines, r.err)
+    assert.equal("crier: severe event at bot.lua:6: first (no crier.alert is declared)", lines[1])
+    assert.match("^crier: severe event at bot%.lua:8: no", lines[2])
+    assert.is_nil(lines[2]:find("\27", 1, true))
+    bot:close()
+  end)
+end)

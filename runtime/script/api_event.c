@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "host/host.h"
 #include "script/declare.h"
+#include "sink/console.h"
 
 #define MT_EVENT "crier.event"
 #define SQL_MAX (64 * 1024) /* bytes of what_sql */
@@ -62,7 +63,7 @@ const size_t crier_finish_count = CRIER_COUNT(crier_finish_options);
 struct event {
     char id[27];
     bool finished;
-    bool is_error, is_severe, is_debug;
+    bool is_error, is_severe, is_debug, told;
     struct crier_call *call; /* where it began, while that runs */
     uint64_t call_number;
     struct crier_buf sql;
@@ -279,6 +280,21 @@ static void build_flags(struct crier_builder *b, const struct event *ev)
     CRIER_B_BOOL(b, "is_debug", ev->is_debug);
 }
 
+/* A severe event that no alert passes on is at least seen by whoever looks at the terminal. */
+static void tell_severe(lua_State *L, struct event *ev)
+{
+    struct crier_buf text = {0};
+    char where[128];
+    if (!ev->is_severe || ev->told || crier_generation_has_alerts(crier_generation_of(L)))
+        return;
+    ev->told = true;
+    place(L, where, sizeof where);
+    crier_console_text((struct crier_str){ev->descr, strlen(ev->descr)}, &text);
+    fprintf(stderr, "crier: severe event at %s: %s (no crier.alert is declared)\n", where,
+            text.data ? text.data : "");
+    crier_buf_fini(&text);
+}
+
 static struct crier_builder *begin(struct crier_host *host, const struct event *ev, int64_t now,
                                    bool *nested)
 {
@@ -406,6 +422,7 @@ static int l_event(lua_State *L)
     build_fields(b, L, 2, crier_event_options, crier_event_count);
     build_flags(b, ev);
     end(host, b, nested);
+    tell_severe(L, ev);
 
     ev->finished = false;
     ev->call = crier_call_of(L);
@@ -456,6 +473,7 @@ static void finish(lua_State *L, struct event *ev, int idx, const char *error)
         CRIER_B_STR(b, "descr_fin", error);
     build_flags(b, ev);
     end(host, b, nested);
+    tell_severe(L, ev);
     crier_state_put(crier_host_state(host), "event", ev->id, NULL, NULL, NULL);
 }
 
@@ -553,6 +571,7 @@ static int l_note(lua_State *L)
     build_fields(b, L, 2, crier_event_options, crier_event_count);
     build_flags(b, ev);
     end(host, b, nested);
+    tell_severe(L, ev);
     lua_pushstring(L, ev->id);
     return 1;
 }

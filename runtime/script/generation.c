@@ -1080,6 +1080,7 @@ struct crier_generation *crier_generation_build(const struct crier_build *build)
         judge_sinks(gen);
         default_sinks(gen);
         crier_judge_tasks(gen);
+        crier_judge_severe(gen);
     }
     if (gen->diags.errors == 0 && build->open_sinks)
         crier_generation_open(gen, build);

@@ -118,19 +118,41 @@ static void operator_problem(void *arg, int line, int column, const char *word)
     }
 }
 
-void crier_judge_operators(struct crier_generation *gen)
+/* A file that was loaded, as messages name it. */
+static const char *loaded_name(const struct crier_generation *gen, size_t i)
 {
     size_t folder = strlen(gen->folder);
+    const char *file = gen->vm->files[i];
+    if (strcmp(file, gen->path) == 0)
+        return gen->file;
+    return strncmp(file, gen->folder, folder) == 0 && file[folder] == '/' ? file + folder + 1
+                                                                          : file;
+}
+
+void crier_judge_operators(struct crier_generation *gen)
+{
     for (size_t i = 0; i < gen->vm->file_count; i++) {
-        const char *file = gen->vm->files[i];
-        if (strcmp(file, gen->path) == 0)
-            file = gen->file;
-        else if (strncmp(file, gen->folder, folder) == 0 && file[folder] == '/')
-            file += folder + 1;
+        const char *file = loaded_name(gen, i);
         struct crier_srcmap *map = srcmap_for(gen, file);
         void *arg[] = {&gen->diags, (void *)file};
         if (map)
             crier_srcmap_conditions(map, operator_problem, arg);
+    }
+}
+
+void crier_judge_severe(struct crier_generation *gen)
+{
+    static const char *const makers[] = {"event", "event.note", "finish", NULL};
+    int line, column;
+    for (size_t i = 0; i < gen->vm->file_count && !crier_generation_has_alerts(gen); i++) {
+        const char *file = loaded_name(gen, i);
+        struct crier_srcmap *map = srcmap_for(gen, file);
+        if (!map || !crier_srcmap_given(map, makers, "is_severe", &line, &column))
+            continue;
+        crier_diags_add(&gen->diags, CRIER_WARNING, file, line, column, NULL,
+                        "an event can be severe, and there is no alert: nobody is told",
+                        "crier.alert { ... }");
+        return;
     }
 }
 

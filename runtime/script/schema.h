@@ -39,6 +39,8 @@ void crier_place_problem(struct crier_generation *gen, enum crier_severity sever
                          const char *object, const char *text, const char *help);
 /** Report Lua's and, or and not between conditions in the files that were loaded. */
 void crier_judge_operators(struct crier_generation *gen);
+/** A warning where events are given is_severe, and no alert is declared. */
+void crier_judge_severe(struct crier_generation *gen);
 /** Read all options; unknown keys, wrong types, missing ones are reported. `out` is initialised
  *  here. Positional items (1..n) are reported unless allow_list. */
 void crier_decl_read(struct crier_decl *d, const struct crier_option *table, size_t count,

@@ -9,7 +9,7 @@
 #define MAX_FILE (64u << 20)
 
 enum kind {
-    END,      /* after the last one */
+    END, /* after the last one */
     NAME,
     STRING,
     OTHER,    /* numbers, operators of more than one byte, words without a part in structure */
@@ -21,7 +21,7 @@ enum kind {
 struct token {
     uint32_t at, len; /* of a string: what is between the quotes or brackets */
     int line, column;
-    uint32_t match;   /* of an opening token: its closing one, or NONE */
+    uint32_t match; /* of an opening token: its closing one, or NONE */
     unsigned char kind;
 };
 
@@ -137,11 +137,11 @@ static enum kind word_kind(const char *word, size_t len)
         const char *word;
         enum kind kind;
     } words[] = {
-        {"function", FUNCTION}, {"do", FUNCTION}, {"if", FUNCTION},   {"repeat", FUNCTION},
-        {"end", CLOSER},        {"until", CLOSER}, {"and", OTHER},    {"or", OTHER},
-        {"not", OTHER},         {"return", OTHER}, {"local", OTHER},  {"then", OTHER},
-        {"else", OTHER},        {"elseif", OTHER}, {"while", OTHER},  {"for", OTHER},
-        {"in", OTHER},          {"nil", OTHER},    {"true", OTHER},   {"false", OTHER},
+        {"function", FUNCTION}, {"do", FUNCTION},  {"if", FUNCTION}, {"repeat", FUNCTION},
+        {"end", CLOSER},        {"until", CLOSER}, {"and", OTHER},   {"or", OTHER},
+        {"not", OTHER},         {"return", OTHER}, {"local", OTHER}, {"then", OTHER},
+        {"else", OTHER},        {"elseif", OTHER}, {"while", OTHER}, {"for", OTHER},
+        {"in", OTHER},          {"nil", OTHER},    {"true", OTHER},  {"false", OTHER},
         {"break", OTHER},       {"goto", OTHER},
     };
     for (size_t i = 0; i < CRIER_COUNT(words); i++)
@@ -174,18 +174,30 @@ static void match_brackets(struct lexer *lx, uint32_t index)
     struct token *t = &lx->tokens[index];
     unsigned char want;
     switch (t->kind) {
-    case '{': case '(': case '[': case FUNCTION:
+    case '{':
+    case '(':
+    case '[':
+    case FUNCTION:
         if (lx->open_count == lx->open_cap) {
             lx->open_cap = lx->open_cap ? lx->open_cap * 2 : 64;
             lx->open = crier_realloc(lx->open, lx->open_cap * sizeof *lx->open);
         }
         lx->open[lx->open_count++] = index;
         return;
-    case '}': want = '{'; break;
-    case ')': want = '('; break;
-    case ']': want = '['; break;
-    case CLOSER: want = FUNCTION; break;
-    default: return;
+    case '}':
+        want = '{';
+        break;
+    case ')':
+        want = '(';
+        break;
+    case ']':
+        want = '[';
+        break;
+    case CLOSER:
+        want = FUNCTION;
+        break;
+    default:
+        return;
     }
     if (lx->open_count && lx->tokens[lx->open[lx->open_count - 1]].kind == want)
         lx->tokens[lx->open[--lx->open_count]].match = index;
@@ -198,8 +210,11 @@ static void add(struct lexer *lx, unsigned char kind, const char *from, size_t l
         lx->cap = lx->cap ? lx->cap * 2 : 256;
         lx->tokens = crier_realloc(lx->tokens, lx->cap * sizeof *lx->tokens);
     }
-    lx->tokens[lx->count] = (struct token){.at = (uint32_t)(from - lx->begin), .len = (uint32_t)len,
-                                           .line = line, .column = column, .match = NONE,
+    lx->tokens[lx->count] = (struct token){.at = (uint32_t)(from - lx->begin),
+                                           .len = (uint32_t)len,
+                                           .line = line,
+                                           .column = column,
+                                           .match = NONE,
                                            .kind = kind};
     match_brackets(lx, lx->count++);
 }
@@ -242,8 +257,11 @@ static void read_token(struct lexer *lx)
 
 static void map_text(struct crier_srcmap *map, size_t len)
 {
-    struct lexer lx = {.begin = map->text, .at = map->text, .end = map->text + len,
-                       .line_begin = map->text, .line = 1};
+    struct lexer lx = {.begin = map->text,
+                       .at = map->text,
+                       .end = map->text + len,
+                       .line_begin = map->text,
+                       .line = 1};
     if (len && lx.at[0] == '#')
         while (lx.at < lx.end && *lx.at != '\n')
             lx.at++;
@@ -348,8 +366,8 @@ static int chain_line(const struct crier_srcmap *map, uint32_t name)
 }
 
 struct found {
-    uint32_t name;  /* the callee's first token */
-    uint32_t open;  /* what follows its last one: { ( or a string */
+    uint32_t name; /* the callee's first token */
+    uint32_t open; /* what follows its last one: { ( or a string */
 };
 
 /* The next call of `callee` at or after token *at whose line is `line`: Lua 5.4.6 and older give a
@@ -364,8 +382,7 @@ static bool next_call(const struct crier_srcmap *map, int line, const char *call
         int began = chain_line(map, *at - 1);
         if (began > line)
             return false;
-        if ((began == line || open->line == line) &&
-            ends_in(map, *at - 1, callee, &found->name)) {
+        if ((began == line || open->line == line) && ends_in(map, *at - 1, callee, &found->name)) {
             found->open = (*at)++;
             return true;
         }
@@ -389,7 +406,10 @@ bool crier_srcmap_call(const struct crier_srcmap *map, int line, const char *cal
 static uint32_t behind(const struct crier_srcmap *map, uint32_t i)
 {
     switch (kind_at(map, i)) {
-    case '{': case '(': case '[': case FUNCTION:
+    case '{':
+    case '(':
+    case '[':
+    case FUNCTION:
         return map->tokens[i].match == NONE ? NONE : map->tokens[i].match + 1;
     case END:
         return NONE;
@@ -496,8 +516,8 @@ static int follow(const struct crier_srcmap *map, uint32_t open, const char *pat
     return depth;
 }
 
-bool crier_srcmap_key(const struct crier_srcmap *map, int line, const char *callee,
-                      const char *key, int *out_line, int *out_column)
+bool crier_srcmap_key(const struct crier_srcmap *map, int line, const char *callee, const char *key,
+                      int *out_line, int *out_column)
 {
     uint32_t at = first_on(map, line), best_place = 0;
     struct found found;
@@ -515,6 +535,41 @@ bool crier_srcmap_key(const struct crier_srcmap *map, int line, const char *call
     *out_line = map->tokens[best_place].line;
     *out_column = map->tokens[best_place].column;
     return true;
+}
+
+/* The key in the constructor at `open`; NONE: it is not there, or says no. */
+static uint32_t set_in(const struct crier_srcmap *map, uint32_t open, const char *key)
+{
+    struct field f;
+    unsigned long positions = 0;
+    uint32_t i = open + 1;
+    while (i != NONE && i < map->count && kind_at(map, i) != '}') {
+        i = read_field(map, i, &positions, &f);
+        if (field_is(&f, key, strlen(key)) && !token_is(map, f.value, "false", 5) &&
+            !token_is(map, f.value, "nil", 3))
+            return f.at;
+    }
+    return NONE;
+}
+
+bool crier_srcmap_given(const struct crier_srcmap *map, const char *const *callees, const char *key,
+                        int *out_line, int *out_column)
+{
+    for (uint32_t at = 1; at < map->count; at++) {
+        uint32_t first, table, place = NONE;
+        if (!opens_arguments(kind_at(map, at)) || kind_at(map, at - 1) != NAME)
+            continue;
+        for (const char *const *c = callees; *c && place == NONE; c++) {
+            if (ends_in(map, at - 1, *c, &first) && (table = table_of(map, at - 1)) != NONE)
+                place = set_in(map, table, key);
+        }
+        if (place != NONE) {
+            *out_line = map->tokens[place].line;
+            *out_column = map->tokens[place].column;
+            return true;
+        }
+    }
+    return false;
 }
 
 /* --- and, or, not between conditions ------------------------------------------------------ */
@@ -546,17 +601,16 @@ static bool has_name(const struct crier_srcmap *map, const struct names *n, uint
 
 static bool word_at(const struct crier_srcmap *map, uint32_t i, const char *word)
 {
-    return i < map->count && token_is(map, i, word, strlen(word)) &&
-           map->tokens[i].kind != STRING;
+    return i < map->count && token_is(map, i, word, strlen(word)) && map->tokens[i].kind != STRING;
 }
 
 static bool makes_condition(const struct crier_srcmap *map, uint32_t i)
 {
     static const char *const makers[] = {
-        "every",   "cron",    "crontime", "after",   "succeeded",  "failed",  "finished",
-        "started", "inacted", "terminated", "crashed", "running",  "retry",   "condition",
-        "always",  "never",   "secondly", "minutely", "hourly",    "daily",   "weekly",
-        "monthly", "yearly",
+        "every",    "cron",      "crontime", "after",      "succeeded", "failed",
+        "finished", "started",   "inacted",  "terminated", "crashed",   "running",
+        "retry",    "condition", "always",   "never",      "secondly",  "minutely",
+        "hourly",   "daily",     "weekly",   "monthly",    "yearly",
     };
     const struct token *t = &map->tokens[i];
     for (size_t k = 0; k < CRIER_COUNT(makers); k++) {

@@ -32,6 +32,11 @@ bool crier_srcmap_call(const struct crier_srcmap *map, int line, const char *cal
 bool crier_srcmap_key(const struct crier_srcmap *map, int line, const char *callee,
                       const char *key, int *out_line, int *out_column);
 
+/** The first call of one of these functions (a list that ends with NULL) whose table sets this key to
+ *  something other than false or nil. */
+bool crier_srcmap_given(const struct crier_srcmap *map, const char *const *callees, const char *key,
+                        int *out_line, int *out_column);
+
 /** Lua's `and`, `or` and `not` where a condition of `crier` (crier.daily:after "18:00", a local
  *  that was set to one) is their operand, although they only look whether it is nil or false:
  *  `and` behind one, `or` between two, `not` before one. */

@@ -316,6 +316,34 @@ static void mutated_files_do_no_harm(void **state)
     }
 }
 
+static void a_key_that_a_call_is_given(void **state)
+{
+    static const char *const callees[] = {"event", "event.note", "finish", NULL};
+    static const struct {
+        const char *text;
+        int line, column; /* 0: none */
+    } cases[] = {
+        {"crier.event { is_severe = true }", 1, 15},
+        {"crier.event({ descr = f { 1 },\n is_severe = how() })", 2, 2},
+        {"local e = crier.event { a = 1 } e:finish { x = {}, is_severe = y }", 1, 52},
+        {"crier.event.note { [\"is_severe\"] = true }", 1, 20},
+        {"crier.event { is_severe = false } e:finish { is_severe = nil }", 0, 0},
+        {"crier.route { match = { is_severe = true } }", 0, 0},
+        {"sink:filter { is_severe = true } is_severe = true", 0, 0},
+        {"crier.event { params = { is_severe = true } }", 0, 0},
+        {"crier.event { is_severe", 0, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < CRIER_COUNT(cases); i++) {
+        struct crier_srcmap *map = crier_srcmap_new(cases[i].text, strlen(cases[i].text));
+        int line = 0, column = 0;
+        bool found = crier_srcmap_given(map, callees, "is_severe", &line, &column);
+        if (found != (cases[i].line > 0) || line != cases[i].line || column != cases[i].column)
+            fail_msg("%s: %d:%d", cases[i].text, line, column);
+        crier_srcmap_free(map);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +353,7 @@ int main(void)
         cmocka_unit_test(files_are_loaded),
         cmocka_unit_test(a_long_file_is_read_in_linear_time),
         cmocka_unit_test(mutated_files_do_no_harm),
+        cmocka_unit_test(a_key_that_a_call_is_given),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
