@@ -12,12 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "record/build.h"
-#include "sink/sink.h"
+#include "records.h"
 
 #define COUNT 1000000
-#define RECORDS 20000
 #define ROUNDS 5
 
 static atomic_bool held;
@@ -54,27 +51,6 @@ static const struct crier_sink_driver counting = {
     .write = count_write,
     .close = count_close,
 };
-
-static struct crier_record *records[RECORDS];
-static struct crier_loop *loop;
-static struct crier_sink_env env;
-
-static void make_records(void)
-{
-    struct crier_source source;
-    struct crier_builder b;
-    crier_source_init(&source, "web-1", false, NULL);
-    crier_builder_init(&b, &source);
-    for (int i = 0; i < RECORDS; i++) {
-        crier_build_begin(&b, CRIER_KIND_LOG, CRIER_INFO, crier_clock_wall(env.clock));
-        crier_build_text(&b, "the roll went round and the third picture is shown", 50);
-        CRIER_B_STR(&b, "user", "somebody with a name");
-        CRIER_B_INT(&b, "count", i);
-        records[i] = crier_build_end(&b);
-    }
-    crier_builder_fini(&b);
-    crier_source_fini(&source);
-}
 
 static struct crier_sink *open_sink(int64_t queue, bool durable)
 {
