@@ -2,38 +2,9 @@
  *
  * Events folded from their phases, and records changed.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "record_support.h"
 
-#include <cmocka.h>
-
-#include "record/build.h"
 #include "record/change.h"
-
-#define WALL 1763764270123456
-
-static struct crier_source source;
-static struct crier_builder b;
-
-static int setup(void **state)
-{
-    (void)state;
-    uint64_t seed = 7;
-    crier_source_init(&source, "web-1", false, &seed);
-    crier_builder_init(&b, &source);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    crier_builder_fini(&b);
-    crier_source_fini(&source);
-    return 0;
-}
 
 /* A record of a kind at a time with the fields of a JSON object. */
 static struct crier_record *make(enum crier_kind kind, enum crier_level level, int64_t after,

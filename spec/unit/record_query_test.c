@@ -2,24 +2,14 @@
  *
  * Queries: one table of conditions and whether the record below meets them.
  */
+#include "record_support.h"
+
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
-
-#include "record/build.h"
 #include "record/query.h"
 
 #define LIT(s) (s), sizeof(s) - 1
-#define WALL 1763764270123456 /* 2025-11-21T22:31:10.123456Z */
 #define FLAKE 863071397207212052u
-
-static struct crier_source source;
-static struct crier_builder b;
 
 static struct crier_value S(const char *s)
 {
@@ -48,23 +38,6 @@ static struct crier_value Z(void)
 static struct crier_value B(bool v)
 {
     return (struct crier_value){.type = v ? CRIER_TRUE : CRIER_FALSE};
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    uint64_t seed = 7;
-    crier_source_init(&source, "web-1", false, &seed);
-    crier_builder_init(&b, &source);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    crier_builder_fini(&b);
-    crier_source_fini(&source);
-    return 0;
 }
 
 static struct crier_record *sample(void)
