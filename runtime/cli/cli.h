@@ -62,6 +62,10 @@ int crier_cmd_version(int argc, char **argv);
 int crier_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /** For getopt's '?': an option that is unknown or lacks its argument. Returns 64. */
 int crier_usage_option(const char *command, char **argv);
+/** The value of an option that is a count, from 1 to 100000. 0, or 64 and it has been said. */
+int crier_usage_count(const char *command, const char *option, const char *text, long *out);
+/** The same for a number of lines, from 0 on. */
+int crier_usage_lines(const char *command, const char *option, const char *text, long *out);
 /** The state folder that a client command talks to: --state, else beside FILE, else $CRIER_STATE,
  *  else ./.crier; where no host is beside FILE, the one that FILE's config.state names. The
  *  simulator's, where only that one has a host, or neither has and only that one had. malloc'ed. */

@@ -224,16 +224,15 @@ int crier_cmd_events(int argc, char **argv)
     const char *no_color = getenv("NO_COLOR");
     bool severe = false, debug = false;
     int opt, code = 0;
+    long lines;
     e.color = isatty(1) && !(no_color && *no_color);
     opterr = 0;
     optind = 1;
     while (code == 0 && (opt = getopt_long(argc, argv, "n:", options, NULL)) != -1) {
-        char *end;
         switch (opt) {
         case 'n':
-            json_object_set_new(e.request, "lines", json_integer(strtoll(optarg, &end, 10)));
-            if (*optarg < '0' || *optarg > '9' || *end)
-                code = crier_usage("events", "-n takes a number of lines, got '%s'", optarg);
+            code = crier_usage_lines("events", "-n", optarg, &lines);
+            json_object_set_new(e.request, "lines", json_integer(lines));
             break;
         case OPEN:
             e.open = true;

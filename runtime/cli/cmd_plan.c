@@ -124,20 +124,18 @@ int crier_cmd_plan(int argc, char **argv)
     const char *state_folder = NULL;
     bool json = false, color;
     long count = 10;
-    int opt;
+    int opt, code;
     opterr = 0;
     optind = 1;
     while ((opt = getopt_long(argc, argv, "n:", options, NULL)) != -1) {
-        char *end;
         if (opt == 'j') {
             json = true;
         } else if (opt == 's') {
             state_folder = optarg;
         } else if (opt == 'n') {
-            count = strtol(optarg, &end, 10);
-            if (*end || count < 1 || count > 100000)
-                return crier_usage("plan", "--next takes a number from 1 to 100000, got '%s'",
-                                   optarg);
+            code = crier_usage_count("plan", "--next", optarg, &count);
+            if (code != 0)
+                return code;
         } else {
             return crier_usage_option("plan", argv);
         }
@@ -145,7 +143,7 @@ int crier_cmd_plan(int argc, char **argv)
     if (optind + 1 != argc)
         return crier_usage("plan", optind == argc ? "which script?" : "one script at a time");
     struct crier_generation *gen;
-    int code = crier_load_script(argv[optind], state_folder, &gen);
+    code = crier_load_script(argv[optind], state_folder, &gen);
     if (code != 0)
         return code;
     if (gen->diags.errors) {

@@ -419,15 +419,6 @@ static int set_sort(struct stats *s, const char *text)
     return choice("sort", names, n, text, &at);
 }
 
-static int set_limit(struct stats *s, const char *text)
-{
-    char *end;
-    s->limit = strtol(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end)
-        return crier_usage("stats", "--limit takes a number of lines, got '%s'", text);
-    return 0;
-}
-
 enum { BY = 256, PER, GUILD, SINCE, UNTIL, SINK, SORT, LIMIT, JSON, STATE };
 
 static int set_option(struct stats *s, int opt)
@@ -462,7 +453,7 @@ static int set_option(struct stats *s, int opt)
     case SORT:
         return set_sort(s, optarg);
     case LIMIT:
-        return set_limit(s, optarg);
+        return crier_usage_lines("stats", "--limit", optarg, &s->limit);
     case JSON:
         s->json = true;
         return 0;
@@ -532,15 +523,15 @@ struct kept {
 
 static int set_kept(struct kept *k, int opt, bool common)
 {
-    char *end;
+    int code;
     switch (opt) {
     case SINK:
         json_object_set_new(k->request, "sink", json_string(optarg));
         return 0;
     case LIMIT:
-        k->limit = strtol(optarg, &end, 10);
-        if (*optarg < '0' || *optarg > '9' || *end)
-            return crier_usage("stats", "--limit takes a number of lines, got '%s'", optarg);
+        code = crier_usage_lines("stats", "--limit", optarg, &k->limit);
+        if (code != 0)
+            return code;
         json_object_set_new(k->table, "limit", json_integer(k->limit));
         return 0;
     case JSON:

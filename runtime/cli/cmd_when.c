@@ -212,7 +212,6 @@ int crier_cmd_when(int argc, char **argv)
     opterr = 0;
     optind = 1;
     while ((opt = getopt_long(argc, argv, "n:", options, NULL)) != -1) {
-        char *end;
         if (opt == 'j') {
             json = true;
         } else if (opt == 'f') {
@@ -220,10 +219,9 @@ int crier_cmd_when(int argc, char **argv)
         } else if (opt == 't') {
             tz = optarg;
         } else if (opt == 'n') {
-            count = strtol(optarg, &end, 10);
-            if (*end || count < 1 || count > 100000)
-                return crier_usage("when", "--next takes a number from 1 to 100000, got '%s'",
-                                   optarg);
+            code = crier_usage_count("when", "--next", optarg, &count);
+            if (code != 0)
+                return code;
         } else {
             return crier_usage_option("when", argv);
         }

@@ -259,6 +259,27 @@ static size_t option_names(const struct crier_command *c, char **names, size_t c
     return n;
 }
 
+static bool read_number(const char *text, long *out)
+{
+    char *end;
+    *out = strtol(text, &end, 10);
+    return *text >= '0' && *text <= '9' && !*end;
+}
+
+int crier_usage_count(const char *command, const char *option, const char *text, long *out)
+{
+    if (read_number(text, out) && *out >= 1 && *out <= 100000)
+        return 0;
+    return crier_usage(command, "%s takes a number from 1 to 100000, got '%s'", option, text);
+}
+
+int crier_usage_lines(const char *command, const char *option, const char *text, long *out)
+{
+    if (read_number(text, out))
+        return 0;
+    return crier_usage(command, "%s takes a number of lines, got '%s'", option, text);
+}
+
 int crier_usage_option(const char *command, char **argv)
 {
     char *names[32];
