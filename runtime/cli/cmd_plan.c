@@ -8,14 +8,138 @@
 #include "base/json.h"
 #include "cli/cli.h"
 #include "cli/load.h"
+#include "sched/condition_text.h"
+#include "script/task.h"
+#include "state/board.h"
 #include "state/state.h"
 
-/* The next send of a message, in a heap by hand: the list is short enough to look through. */
+#define FORESIGHT (5 * 366 * 86400 * CRIER_S)
+
+/* The next send of a message or run of a task, in a heap by hand: the list is short enough to look
+ * through. */
 struct next {
-    const struct crier_message *m;
+    const struct crier_message *m; /* NULL: a task */
+    const struct crier_task *t;
+    struct crier_history history; /* of the task, if it runs whenever it may */
+    int64_t known;
+    bool paused, guessed; /* guessed: at the earliest, since others have to do something */
     int64_t due, end;
     int64_t left; /* sends until remove_after's count is reached */
 };
+
+/* --- tasks --------------------------------------------------------------------------------- */
+
+static bool own_history(void *arg, const char *task, struct crier_history *out)
+{
+    const struct next *n = arg;
+    if (strcmp(task, n->t->name) != 0)
+        return false;
+    *out = n->history;
+    return true;
+}
+
+static bool own_records(void *arg, const char *task, unsigned actions, uint32_t i, int64_t *time)
+{
+    const struct next *n = arg;
+    uint64_t seq = 0;
+    if (i > 0 || strcmp(task, n->t->name) != 0)
+        return false;
+    for (int a = 0; a < CRIER_ACTIONS; a++) {
+        if ((actions & CRIER_DID(a)) && n->history.last[a].seq > seq) {
+            seq = n->history.last[a].seq;
+            *time = n->history.last[a].time;
+        }
+    }
+    return seq != 0;
+}
+
+static bool is_guessed(const struct crier_why *why)
+{
+    bool any = why->assumed;
+    for (size_t i = 0; i < why->count && !any; i++)
+        any = is_guessed(&why->items[i]);
+    return any;
+}
+
+/* When it may run next, from then on. */
+static void find_run(struct next *n, int64_t from)
+{
+    struct crier_facts f = {.now = from,
+                            .zone = n->t->zone,
+                            .task = n->t->name,
+                            .since = n->known,
+                            .assume = true,
+                            .arg = n,
+                            .history = own_history,
+                            .when = own_records};
+    n->due = n->t->start && !n->t->disabled && !n->paused
+                 ? crier_cond_next(n->t->start, &f, from + FORESIGHT)
+                 : CRIER_NEVER;
+    if (n->due == CRIER_NEVER) {
+        n->left = 0;
+        return;
+    }
+    f.now = n->due;
+    struct crier_why *why = crier_cond_why(n->t->start, &f, NULL);
+    n->guessed = is_guessed(why);
+    crier_why_free(why);
+}
+
+static void after_run(struct next *n)
+{
+    uint64_t seq = UINT64_MAX / 2 + (uint64_t)n->left * 2;
+    int64_t due = n->due;
+    n->left++;
+    n->history.last[CRIER_RUN] = (struct crier_did){.seq = seq, .time = due};
+    n->history.last[CRIER_SUCCESS] = (struct crier_did){.seq = seq + 1, .time = due};
+    n->history.due = due;
+    find_run(n, due + 1);
+    if (n->due <= due + 1)
+        n->left = 0; /* whatever others do: that is not to be foreseen */
+}
+
+struct boarding {
+    struct next *list;
+    size_t count;
+};
+
+static void on_slot(void *arg, uint32_t slot, const char *name, const struct crier_board_entry *e)
+{
+    struct boarding *b = arg;
+    (void)slot;
+    for (size_t i = 0; i < b->count && !e->overflow; i++) {
+        struct next *n = &b->list[i];
+        if (!n->t || strcmp(n->t->name, name) != 0)
+            continue;
+        n->known = e->known;
+        n->paused = e->paused;
+        n->history.due = e->due;
+        n->history.fails = e->fails;
+        for (int a = 0; a < CRIER_ACTIONS; a++)
+            n->history.last[a] = (struct crier_did){
+                .seq = e->last[a].seq, .time = e->last[a].time, .set = e->last[a].set};
+    }
+}
+
+static size_t add_tasks(struct crier_generation *gen, const char *folder, int64_t now,
+                        struct next *list)
+{
+    struct crier_board *board;
+    size_t n = 0;
+    for (guint i = 0; i < gen->tasks->len; i++) {
+        const struct crier_task *t = gen->tasks->pdata[i];
+        list[n++] = (struct next){.t = t, .known = now, .left = 1, .end = CRIER_NEVER};
+    }
+    if (crier_board_open(folder, true, &board, NULL) == 0) {
+        crier_board_each(board, on_slot, &(struct boarding){list, n});
+        crier_board_close(board);
+    }
+    for (size_t i = 0; i < n; i++)
+        find_run(&list[i], now);
+    return n;
+}
+
+/* --- messages ------------------------------------------------------------------------------ */
 
 /* What the state store knows of a message: due time and first start. */
 static void stored_times(struct crier_state *state, const struct crier_message *m, int64_t now,
@@ -50,20 +174,33 @@ static void stored_times(struct crier_state *state, const struct crier_message *
 static void print_line(const struct next *n, const struct crier_generation *gen, int64_t now,
                        bool json)
 {
-    char when[32], label[120], period[128], left[48];
-    crier_message_label(n->m, label, sizeof label);
-    crier_period_text(&n->m->period, period);
+    char when[40], label[200], period[300], left[48];
+    const char *what = n->m ? "message" : "task";
+    if (n->m) {
+        crier_message_label(n->m, label, sizeof label);
+        crier_period_text(&n->m->period, period);
+    } else {
+        char *text = crier_cond_text(n->t->start);
+        snprintf(label, sizeof label, "%s", n->t->name);
+        snprintf(period, sizeof period, "%s", text);
+        free(text);
+    }
     if (json) {
         struct crier_buf b = {0};
         crier_json_open(&b, '{');
         crier_json_key(&b, "time");
         crier_json_str(&b, crier_time_rfc3339(n->due, when));
         crier_json_key(&b, "what");
-        crier_json_str(&b, "message");
+        crier_json_str(&b, what);
         crier_json_key(&b, "name");
         crier_json_str(&b, label);
-        crier_json_key(&b, "key");
-        crier_json_str(&b, n->m->key);
+        if (n->m) {
+            crier_json_key(&b, "key");
+            crier_json_str(&b, n->m->key);
+        } else {
+            crier_json_key(&b, "earliest");
+            crier_json_bool(&b, n->guessed);
+        }
         crier_json_key(&b, "why");
         crier_json_str(&b, period);
         crier_json_close(&b, '}');
@@ -73,18 +210,21 @@ static void print_line(const struct next *n, const struct crier_generation *gen,
     }
     int64_t wait = n->due > now ? n->due - now : 0;
     wait -= wait % (wait > 3600 * CRIER_S ? 60 * CRIER_S : CRIER_S);
-    printf("%-21s %-10s message %-20s %s%s\n", crier_time_human(gen->zone, n->due, when),
-           crier_duration_text(wait, left), label, period,
-           n->m->period.kind == CRIER_PERIOD_RANDOM ? " (drawn anew each time)" : "");
+    crier_time_human(gen->zone, n->due, when);
+    if (n->guessed)
+        strcat(when, " ->");
+    printf("%-23s %-10s %-7s %-20s %s%s\n", when, crier_duration_text(wait, left), what, label,
+           period,
+           n->m && n->m->period.kind == CRIER_PERIOD_RANDOM ? " (drawn anew each time)" : "");
 }
 
-static void print_plan(struct crier_generation *gen, struct crier_state *state, long count,
-                       bool json)
+static void print_plan(struct crier_generation *gen, struct crier_state *state, const char *folder,
+                       long count, bool json)
 {
     int64_t now = crier_clock_wall(crier_clock_real());
     struct crier_rng rng;
     crier_rng_seed(&rng, 1);
-    struct next *list = crier_calloc(gen->messages->len + 1, sizeof *list);
+    struct next *list = crier_calloc(gen->messages->len + gen->tasks->len + 1, sizeof *list);
     size_t n = 0;
     for (guint i = 0; i < gen->messages->len; i++) {
         struct next *x = &list[n];
@@ -97,8 +237,9 @@ static void print_plan(struct crier_generation *gen, struct crier_state *state, 
             x->due = crier_period_after(&x->m->period, &rng, x->due, now, &skipped);
         n++;
     }
+    n += add_tasks(gen, folder, now, list + n);
     if (!json)
-        printf("%-21s %-10s %-28s %s\n", "NEXT", "LEFT", "WHAT", "WHY");
+        printf("%-23s %-10s %-28s %s\n", "NEXT", "LEFT", "WHAT", "WHY");
     while (count-- > 0) {
         struct next *first = NULL;
         for (size_t i = 0; i < n; i++) {
@@ -109,6 +250,10 @@ static void print_plan(struct crier_generation *gen, struct crier_state *state, 
         if (!first)
             break;
         print_line(first, gen, now, json);
+        if (first->t) {
+            after_run(first);
+            continue;
+        }
         first->due = crier_period_next(&first->m->period, &rng, first->due);
         first->left--;
     }
@@ -155,7 +300,7 @@ int crier_cmd_plan(int argc, char **argv)
         char *folder = crier_generation_state_folder(gen, state_folder, false);
         if (crier_state_open(folder, true, &state, NULL) != 0)
             state = NULL;
-        print_plan(gen, state, count, json);
+        print_plan(gen, state, folder, count, json);
         if (state)
             crier_state_close(state);
         free(folder);

@@ -32,10 +32,11 @@ const struct crier_command crier_commands[] = {
      "  --json             one problem a line as JSON\n"
      "  --strict           warnings count as errors\n"
      "Nothing is sent and nothing is written. Exit code 78 when there are errors.\n"},
-    {"plan", crier_cmd_plan, "FILE [--next N] [--json]", "what will be sent, and when",
-     "  --next N           how many sends (default 10)\n"
+    {"plan", crier_cmd_plan, "FILE [--next N] [--json]", "what will be sent and run, and when",
+     "  --next N           how many (default 10)\n"
      "  --state DIR        state folder: due times are those of the stopped or running bot\n"
-     "  --json             one send a line as JSON\n"},
+     "  --json             one a line as JSON\n"
+     "-> behind a time: a task at the earliest, when others have done what it waits for.\n"},
     {"when", crier_cmd_when, "[--from T] [--tz ZONE] [--next N] \"CONDITION\"",
      "the next times of a period or condition, and why",
      "  --from T           from this date-time on (default: now)\n"

@@ -121,7 +121,7 @@ void crier_control_cmd_task(struct crier_host *host, struct crier_control_conn *
         rc = crier_err_set(&err, CRIER_EINVAL, "unknown command");
     }
     err.code = rc;
-    crier_control_finish(conn, crier_host_code_of(&err), json_pack("{s:s}", "error", err.text));
+    crier_control_finish(conn, rc == CRIER_ENOTFOUND ? 1 : crier_host_code_of(&err), json_pack("{s:s}", "error", err.text));
 }
 
 json_t *crier_host_task_status(struct crier_host *host, bool all, json_t **list_out)

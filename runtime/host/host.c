@@ -677,7 +677,9 @@ static int host_start(struct crier_host *host)
     crier_poster_load(host->poster);
     host->tasker = crier_tasker_new(host);
     crier_tasker_on_idle(host->tasker, on_idle, host);
-    if (crier_tasker_load(host->tasker, host->state_folder, &err) != 0) {
+    bool forgets = c->virt && c->virt->forgets;
+    if (crier_tasker_load(host->tasker, forgets ? c->virt->state_from : host->state_folder, forgets,
+                          &err) != 0) {
         code = say(host, "", &err, EXIT_CONFIG);
         goto fail;
     }

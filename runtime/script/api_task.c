@@ -471,7 +471,7 @@ void crier_judge_tasks(struct crier_generation *gen)
         n.key = "stop";
         if (t->stop)
             crier_cond_needs(t->stop, on_need, &n);
-        if (!t->start && !t->on_startup && !t->on_shutdown && !t->disabled)
+        if (!t->start && !t->on_startup && !t->on_shutdown && !t->disabled && !gen->diags.errors)
             task_problem(t, CRIER_NOTE, NULL, "start = crier.every \"10m\"",
                          "it has no 'start': it runs only by hand");
     }

@@ -150,9 +150,12 @@ static void load_slot(void *arg, uint32_t slot, const char *name,
     st->paused = e->paused;
     st->history.due = e->due;
     st->history.fails = e->fails;
-    for (int i = 0; i < CRIER_ACTIONS; i++)
+    for (int i = 0; i < CRIER_ACTIONS; i++) {
         st->history.last[i] = (struct crier_did){
             .seq = e->last[i].seq, .time = e->last[i].time, .set = e->last[i].set};
+        /* The store of the last number may be behind, where a kill came at once. */
+        crier_host_seq_from(p->host, e->last[i].seq);
+    }
 }
 
 static void load_result(void *arg, const char *name, const char *json)
@@ -197,8 +200,36 @@ void crier_tasker_free(struct crier_tasker *p)
     free(p);
 }
 
-int crier_tasker_load(struct crier_tasker *p, const char *state_folder, struct crier_err *err)
+/* In a rehearsal nothing is written, and nothing has died. */
+static void load_copy(struct crier_tasker *p, const char *folder)
 {
+    GHashTableIter it;
+    void *value;
+    struct crier_board *board;
+    if (!folder || crier_board_open(folder, true, &board, NULL) != 0)
+        return;
+    crier_board_each(board, load_slot, p);
+    crier_board_close(board);
+    g_hash_table_iter_init(&it, p->states);
+    while (g_hash_table_iter_next(&it, NULL, &value)) {
+        struct crier_taskstate *st = value;
+        st->slot = CRIER_BOARD_NONE;
+        while (st->dead) {
+            struct crier_task_dead *d = st->dead;
+            st->dead = d->next;
+            free(d);
+        }
+    }
+}
+
+int crier_tasker_load(struct crier_tasker *p, const char *state_folder, bool copy,
+                      struct crier_err *err)
+{
+    if (copy) {
+        load_copy(p, state_folder);
+        crier_state_each(crier_host_state(p->host), "task", load_result, p);
+        return 0;
+    }
     int rc = crier_board_open(state_folder, false, &p->board, err);
     if (rc != 0)
         return rc;
@@ -1257,7 +1288,7 @@ static int find_task(struct crier_tasker *p, const char *name, struct crier_task
     for (guint i = 0; i < n; i++)
         names[i] = ((struct crier_task *)p->current->tasks->pdata[i])->name;
     const char *near = crier_nearest(name, names, n);
-    int rc = crier_err_set(err, CRIER_ENOTFOUND, "there is no task '%.80s'%s%.80s%s", name,
+    int rc = crier_err_set(err, CRIER_EINVAL, "there is no task '%.80s'%s%.80s%s", name,
                            near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
     free(names);
     return rc;

@@ -91,8 +91,9 @@ struct crier_tasker; /* opaque; one a host */
 
 struct crier_tasker *crier_tasker_new(struct crier_host *host);
 void crier_tasker_free(struct crier_tasker *tasker);
-/** Open the board in the state folder. CRIER_EIO, CRIER_EVERSION. */
-CRIER_CHECK int crier_tasker_load(struct crier_tasker *tasker, const char *state_folder,
+/** Open the board in the state folder. CRIER_EIO, CRIER_EVERSION. copy: what is there (folder NULL:
+ *  nothing) is only read, and no board is kept. */
+CRIER_CHECK int crier_tasker_load(struct crier_tasker *tasker, const char *state_folder, bool copy,
                                   struct crier_err *err);
 /** Take a generation's tasks on. restarted: the process has just started: runs that died with the
  *  last one are told as crashes, histories that are not in the board are asked of a sink, what was
@@ -130,11 +131,11 @@ void crier_tasker_stats(const struct crier_tasker *tasker, struct crier_tasker_s
 typedef void crier_task_told(void *arg, enum crier_action action, const char *run_id,
                              const char *text);
 /** Run it once with these params (an object as JSON, NULL: none) over its own: at once, or behind
- *  the run that is under way. Also when disabled or paused. told may be NULL. CRIER_ENOTFOUND: no
+ *  the run that is under way. Also when disabled or paused. told may be NULL. CRIER_EINVAL: no
  *  such task, and the nearest name; CRIER_ECANCELED: the host stops; CRIER_ELIMIT: too many wait. */
 CRIER_CHECK int crier_task_run(struct crier_tasker *tasker, const char *name, const char *params,
                                crier_task_told *told, void *arg, struct crier_err *err);
-/** Run it again with the params of its newest run. CRIER_ENOTFOUND also: it has never run. */
+/** Run it again with the params of its newest run. CRIER_ENOTFOUND: it has never run. */
 CRIER_CHECK int crier_task_retry(struct crier_tasker *tasker, const char *name,
                                  crier_task_told *told, void *arg, struct crier_err *err);
 /** Terminate its runs, and forget those that wait; *count gets how many. */
