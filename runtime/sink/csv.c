@@ -29,6 +29,7 @@
 #include "sink/linefile.h"
 #include "sink/linefile_query.h"
 #include "sink/registry.h"
+#include "sink/task_model.h"
 
 #define REST "record"
 
@@ -43,9 +44,9 @@ static const struct crier_option options[] = {
              "leave out. Without `id` in front a restart may repeat rows"},
     {.name = "model",
      .type = CRIER_OPT_ENUM,
-     .choices = "minimal log run",
-     .help = "columns of a task log: minimal (task, action, time), log (with level and text), run "
-             "(with start, end and runtime)"},
+     .choices = CRIER_TASK_MODELS,
+     .help = "columns of a task log, by the names of the record's fields: minimal (task, action, "
+             "time), log (and those of a log line), run (and start, end, runtime, run_id)"},
     CRIER_LINEFILE_OPTIONS,
 };
 
@@ -54,13 +55,8 @@ static const char *const default_columns[] = {
     "text",      "where",  "ok",     "sim",       "guild.type", "guild.name",   "guild.id",
     "type",      "name",   "mode",   "sent_data", "channels",   "success_info", "success_rate",
     "task_name", "action", "run_id", REST};
-static const char *const minimal_columns[] = {"id", "time", "kind", "task_name", "action"};
-static const char *const log_columns[] = {"id",    "time", "kind",   "task_name", "action",
-                                          "seq",   "node", "level",  "logger",    "text",
-                                          "where", "ok",   "run_id", "exc_text"};
-static const char *const run_columns[] = {"id",      "time",   "kind",    "task_name",
-                                          "action",  "run_id", "start",   "end",
-                                          "runtime", "text",   "exc_text"};
+/* In front of a model's own: by what a row is known, and what reads it back as a task's. */
+static const char *const model_columns[] = {"id", "kind"};
 
 /* Columns by name: the parts of dotted names make a tree, so that a row can be read back. */
 struct node {
@@ -665,14 +661,14 @@ static int choose_columns(struct csv *self, const struct crier_options *opts, st
     }
     if (fields->set)
         return 0;
-    if (!model->set)
+    if (!model->set) {
         add_columns(c, default_columns, CRIER_COUNT(default_columns));
-    else if (strcmp(model->s, "minimal") == 0)
-        add_columns(c, minimal_columns, CRIER_COUNT(minimal_columns));
-    else if (strcmp(model->s, "log") == 0)
-        add_columns(c, log_columns, CRIER_COUNT(log_columns));
-    else
-        add_columns(c, run_columns, CRIER_COUNT(run_columns));
+        return 0;
+    }
+    add_columns(c, model_columns, CRIER_COUNT(model_columns));
+    for (size_t i = 0; i < crier_task_model(model->s); i++)
+        if (crier_task_columns[i].field)
+            add_column(c, crier_task_columns[i].field);
     return 0;
 }
 

@@ -3,6 +3,7 @@
  * The sql sink: the driver.
  */
 #include "sink/sql.h"
+#include "sink/task_model.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,7 @@ static const struct crier_option options[] = {
     {.name = "model",
      .type = CRIER_OPT_ENUM,
      .def = "run",
-     .choices = "minimal log run",
+     .choices = CRIER_TASK_MODELS,
      .help = "columns of a plain table: task_name, action, created; and those of a log line; and "
              "start, end, runtime, run_id"},
     {.name = "id_field",

@@ -11,48 +11,42 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "sink/task_model.h"
 
 enum { MODEL_MAX = 24 };
 
 struct crier_sql_model {
-    const char *name;
-    size_t count; /* of the columns below */
+    size_t count; /* of crier_task_columns */
 };
-
-/* The columns of all models: each has as many of them. */
-static const struct crier_sql_column columns[] = {
-    {"task_name", CRIER_SQL_NAME, "NOT NULL"},
-    {"action", CRIER_SQL_NAME, "NOT NULL"},
-    {"created", CRIER_SQL_REAL, "NOT NULL"},
-    {"name", CRIER_SQL_TEXT, NULL},
-    {"msg", CRIER_SQL_TEXT, NULL},
-    {"levelname", CRIER_SQL_NAME, NULL},
-    {"levelno", CRIER_SQL_INT, NULL},
-    {"pathname", CRIER_SQL_TEXT, NULL},
-    {"lineno", CRIER_SQL_INT, NULL},
-    {"exc_text", CRIER_SQL_TEXT, NULL},
-    {"message", CRIER_SQL_TEXT, NULL},
-    {"processName", CRIER_SQL_TEXT, NULL},
-    {"start", CRIER_SQL_REAL, NULL},
-    {"end", CRIER_SQL_REAL, NULL},
-    {"runtime", CRIER_SQL_REAL, NULL},
-    {"run_id", CRIER_SQL_NAME, NULL},
-};
-static const struct crier_sql_model models[] = {{"minimal", 3}, {"log", 12}, {"run", 16}};
 
 const struct crier_sql_model *crier_sql_model_find(const char *name)
 {
+    static const struct crier_sql_model models[] = {
+        {CRIER_TASK_MINIMAL}, {CRIER_TASK_LOG}, {CRIER_TASK_COLUMNS}};
+    size_t count = crier_task_model(name);
     for (size_t i = 0; i < CRIER_COUNT(models); i++)
-        if (strcmp(models[i].name, name) == 0)
+        if (models[i].count == count)
             return &models[i];
     return NULL;
+}
+
+/* The model's n-th column as one of a table. */
+static struct crier_sql_column column_of(size_t n)
+{
+    static const enum crier_sql_type types[] = {[CRIER_TASK_NAME] = CRIER_SQL_NAME,
+                                                [CRIER_TASK_TEXT] = CRIER_SQL_TEXT,
+                                                [CRIER_TASK_REAL] = CRIER_SQL_REAL,
+                                                [CRIER_TASK_INT] = CRIER_SQL_INT};
+    const struct crier_task_column *c = &crier_task_columns[n];
+    return (struct crier_sql_column){c->name, types[c->type],
+                                     n < CRIER_TASK_MINIMAL ? "NOT NULL" : NULL};
 }
 
 /* Whether the record's id has a column of its own. */
 static bool has_id(const struct crier_sql *s)
 {
     for (size_t i = 0; i < s->model->count; i++)
-        if (strcmp(columns[i].name, s->id_field) == 0)
+        if (strcmp(crier_task_columns[i].name, s->id_field) == 0)
             return false;
     return true;
 }
@@ -64,7 +58,7 @@ static size_t all_columns(const struct crier_sql *s, struct crier_sql_column out
     if (has_id(s))
         out[n++] = (struct crier_sql_column){s->id_field, CRIER_SQL_ID, "NOT NULL PRIMARY KEY"};
     for (size_t i = 0; i < s->model->count; i++)
-        out[n++] = columns[i];
+        out[n++] = column_of(i);
     return n;
 }
 

@@ -96,10 +96,10 @@ static void test_models(void **state)
 {
     (void)state;
     static const char *const want[][2] = {
-        {"minimal", "id,time,kind,task_name,action\r\n"},
-        {"log", "id,time,kind,task_name,action,seq,node,level,logger,text,where,ok,run_id,"
-                "exc_text\r\n"},
-        {"run", "id,time,kind,task_name,action,run_id,start,end,runtime,text,exc_text\r\n"}};
+        {"minimal", "id,kind,task_name,action,time\r\n"},
+        {"log", "id,kind,task_name,action,time,logger,text,level,where,exc_text,node\r\n"},
+        {"run", "id,kind,task_name,action,time,logger,text,level,where,exc_text,node,start,end,"
+                "runtime,run_id\r\n"}};
     struct crier_clock *clock = crier_clock_virtual(START);
     struct maker m;
     maker_init(&m, 1);
