@@ -92,6 +92,22 @@ examples["data_function.lua"] = {
   end,
 }
 
+examples["alerts.lua"] = {
+  args = { "--for", "4s", "--transcript" },
+  check = function(seen)
+    local function of(name, state)
+      return count(seen.records, function(r) return r.logger == "alert" and r.alert == name and r.state == state end)
+    end
+    assert.equal(1, of("severe", "firing"))
+    assert.equal(1, of("stuck", "firing"))
+    assert.equal(1, of("stuck", "resolved"))
+    assert.equal(1, of("too common", "firing"))
+    assert.truthy(seen.out:find("the disk is full", 1, true))
+    assert.truthy(seen.out:find("] stuck resolved: finished: move the stock", 1, true))
+    assert.is_nil(seen.err:find("does not arrive", 1, true))
+  end,
+}
+
 examples["calendar.lua"] = {
   args = { "--for", "4s" },
   check = function(seen)
