@@ -8,8 +8,8 @@ crier.bot { token = crier.secret.env "DISCORD_TOKEN" }
 crier.sink.console()
 crier.sink.memory()
 
--- A channel of the guild; with a mail server: { mail = "ops@example.com", server = "smtp://mail.example.com:587",
--- from = "crier@example.com", user = "crier", password = crier.secret.env "SMTP_PASSWORD" }
+-- A channel of the guild; with a mail server: { mail = "ops@example.com", from = "crier@example.com",
+-- server = "smtp://mail.example.com:587", user = "crier", password = crier.secret.env "SMTP_PASSWORD" }
 local ops = { channel = "978332728615378985" }
 
 -- At once, and once in ten minutes for what is alike.

@@ -530,7 +530,7 @@ describe("an alert in Discord", function()
     assert.is_nil(r.err:find "does not arrive")
   end)
 
-  it("is given up where there is no such channel", function()
+  it("is tried again where it may not write at present", function()
     local bot = Bot.new(head .. [[
       crier.bot { token = crier.secret.env "T" }
       crier.alert { when = { match = { text = "x" } }, to = { channel = "5" } }
@@ -538,7 +538,7 @@ describe("an alert in Discord", function()
       '{ "id": "5", "name": "c", "deny": [ "SEND_MESSAGES" ] } ] } ] }' })
     finally(function() bot:close() end)
     local r = bot:run { "--for", "600ms", "--world", "world.json" }
-    assert.match("alert to channel 5 does not arrive: 403 50013[^\n]+; it is given up", r.err)
+    assert.match("alert to channel 5 does not arrive: 403 50013[^\n]+; it is tried again", r.err)
   end)
 end)
 

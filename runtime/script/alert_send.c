@@ -344,6 +344,7 @@ static void on_sent(void *arg, const struct crier_discord_result *r)
 {
     struct flight *f = arg;
     f->client = NULL;
+    f->pause = r->outcome == CRIER_PAUSE ? r->pause * CRIER_S : 0;
     end_flight(f, judge_discord(r), r->err.text);
 }
 
