@@ -104,6 +104,7 @@ struct crier_sql_dsn {
     char *password;              /**< NULL: none */
     char *driver;                /**< NULL: a data source names it */
     char *server;                /**< NULL: none is named */
+    char *file;                  /**< SQLite's, absolute; NULL: not known, or in memory */
     bool local;                  /**< a file or this machine */
     enum crier_sql_engine guess; /**< by the driver's name */
 };

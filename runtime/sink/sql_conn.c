@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 
@@ -58,14 +59,14 @@ static enum crier_sql_fault mariadb_fault(int native, enum crier_sql_fault other
     static const struct number numbers[] = {
         {1044, CRIER_SQL_DENIED}, {1045, CRIER_SQL_DENIED}, {1049, CRIER_SQL_DENIED},
         {1142, CRIER_SQL_DENIED}, {1143, CRIER_SQL_DENIED}, {1227, CRIER_SQL_DENIED},
-        {1370, CRIER_SQL_DENIED}, {1698, CRIER_SQL_DENIED}, {1048, CRIER_SQL_STALE},
-        {1216, CRIER_SQL_STALE},  {1452, CRIER_SQL_STALE},  {1062, CRIER_SQL_STALE},
-        {1205, CRIER_SQL_AGAIN},  {1213, CRIER_SQL_AGAIN},  {1054, CRIER_SQL_SCHEMA},
-        {1146, CRIER_SQL_SCHEMA}, {1305, CRIER_SQL_SCHEMA}, {1053, CRIER_SQL_LOST},
-        {1927, CRIER_SQL_LOST},   {2002, CRIER_SQL_LOST},   {2003, CRIER_SQL_LOST},
-        {2006, CRIER_SQL_LOST},   {2013, CRIER_SQL_LOST},   {2055, CRIER_SQL_LOST},
-        {4031, CRIER_SQL_LOST},   {1290, CRIER_SQL_LATER},  {1021, CRIER_SQL_LATER},
-        {1114, CRIER_SQL_LATER},
+        {1370, CRIER_SQL_DENIED}, {1698, CRIER_SQL_DENIED}, {1419, CRIER_SQL_DENIED},
+        {1048, CRIER_SQL_STALE},  {1216, CRIER_SQL_STALE},  {1452, CRIER_SQL_STALE},
+        {1062, CRIER_SQL_STALE},  {1205, CRIER_SQL_AGAIN},  {1213, CRIER_SQL_AGAIN},
+        {1054, CRIER_SQL_SCHEMA}, {1146, CRIER_SQL_SCHEMA}, {1305, CRIER_SQL_SCHEMA},
+        {1053, CRIER_SQL_LOST},   {1927, CRIER_SQL_LOST},   {2002, CRIER_SQL_LOST},
+        {2003, CRIER_SQL_LOST},   {2006, CRIER_SQL_LOST},   {2013, CRIER_SQL_LOST},
+        {2055, CRIER_SQL_LOST},   {4031, CRIER_SQL_LOST},   {1290, CRIER_SQL_LATER},
+        {1021, CRIER_SQL_LATER},  {1114, CRIER_SQL_LATER},
     };
     return by_number(numbers, CRIER_COUNT(numbers), native, otherwise);
 }
@@ -269,6 +270,22 @@ static enum crier_sql_fault set_up(struct crier_sql_conn *conn, struct crier_err
     return fault;
 }
 
+/* SQLite's driver gives no reason: it is the folder or the file, mostly. */
+static void explain_file(const struct crier_sql_conn *conn, struct crier_err *err)
+{
+    const char *file = conn->dsn.file, *slash = file ? strrchr(file, '/') : NULL;
+    if (!slash)
+        return;
+    char *folder = crier_strndup(file, slash == file ? 1 : (size_t)(slash - file));
+    if (access(folder, F_OK) != 0)
+        crier_err_set(err, CRIER_ENOTFOUND, "%s: there is no folder '%.150s': make it",
+                      conn->dsn.shown, folder);
+    else if (access(file, F_OK) == 0 ? access(file, R_OK | W_OK) != 0 : access(folder, W_OK) != 0)
+        crier_err_set(err, CRIER_EDENIED, "%s: no permission to write '%.150s'", conn->dsn.shown,
+                      access(file, F_OK) == 0 ? file : folder);
+    free(folder);
+}
+
 enum crier_sql_fault crier_sql_connect(struct crier_sql_conn *conn, struct crier_err *err)
 {
     SQLUINTEGER seconds = (SQLUINTEGER)((conn->timeout + CRIER_S - 1) / CRIER_S);
@@ -290,6 +307,7 @@ enum crier_sql_fault crier_sql_connect(struct crier_sql_conn *conn, struct crier
     explicit_bzero(out, sizeof out);
     if (!SQL_SUCCEEDED(rc)) {
         fault = fail(conn, SQL_HANDLE_DBC, conn->dbc, err);
+        explain_file(conn, err);
         crier_sql_disconnect(conn);
         return fault;
     }

@@ -74,6 +74,7 @@ static const char *const postgresql_objects[] = {
     NULL,
 };
 
+/* MySQL takes no path that is not a literal in JSON_VALUE. */
 static const char *const mariadb_objects[] = {
     "CREATE OR REPLACE VIEW vMessageLogFullDETAIL AS " VIEW_COLUMNS,
     "DROP FUNCTION IF EXISTS fn_log_success_rate",
@@ -115,8 +116,9 @@ static const char *const mariadb_objects[] = {
     "SET v_log = LAST_INSERT_ID(); "
     "WHILE v_i < COALESCE(JSON_LENGTH(p_channels), 0) DO "
     "INSERT INTO MessageChannelLOG (log_id, channel_id, reason) VALUES (v_log, "
-    "JSON_VALUE(p_channels, CONCAT('$[', v_i, '].id')), "
-    "JSON_VALUE(p_channels, CONCAT('$[', v_i, '].reason'))); "
+    "JSON_UNQUOTE(JSON_EXTRACT(p_channels, CONCAT('$[', v_i, '].id'))), "
+    "IF(JSON_TYPE(JSON_EXTRACT(p_channels, CONCAT('$[', v_i, '].reason'))) = 'NULL', NULL, "
+    "JSON_UNQUOTE(JSON_EXTRACT(p_channels, CONCAT('$[', v_i, '].reason'))))); "
     "SET v_i = v_i + 1; END WHILE; END",
     NULL,
 };

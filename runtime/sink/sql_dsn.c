@@ -206,7 +206,8 @@ static int find_driver(struct crier_sql_dsn *out, const GArray *pairs, struct cr
 
 /* ---- what is added ---- */
 
-static void complete_sqlite(GArray *pairs, const char *folder, bool read_only)
+static void complete_sqlite(struct crier_sql_dsn *out, GArray *pairs, const char *folder,
+                            bool read_only)
 {
     const char *file = find(pairs, "Database");
     if (file && *file && file[0] != '/' && file[0] != ':' && strncmp(file, "file:", 5) != 0) {
@@ -214,6 +215,9 @@ static void complete_sqlite(GArray *pairs, const char *folder, bool read_only)
         set(pairs, "Database", path);
         free(path);
     }
+    file = find(pairs, "Database");
+    if (file && file[0] == '/')
+        out->file = crier_strdup(file);
     /* A commit that waits for the disk each time would be some hundred a second; with WAL, NORMAL
      * loses nothing when the process or the host dies, and a power failure costs what was written
      * since the last checkpoint. */
@@ -233,7 +237,7 @@ static void complete(struct crier_sql_dsn *out, GArray *pairs, const char *folde
     switch (out->guess) {
     case CRIER_SQL_SQLITE:
         if (out->driver && strcasestr(out->driver, "sqlite"))
-            complete_sqlite(pairs, folder, read_only);
+            complete_sqlite(out, pairs, folder, read_only);
         break;
     case CRIER_SQL_POSTGRESQL:
         /* -0: an error ends the transaction; the default is a savepoint a statement. */
@@ -341,6 +345,7 @@ void crier_sql_dsn_fini(struct crier_sql_dsn *dsn)
     free(dsn->shown);
     free(dsn->driver);
     free(dsn->server);
+    free(dsn->file);
     *dsn = (struct crier_sql_dsn){0};
 }
 
