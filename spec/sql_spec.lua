@@ -98,6 +98,8 @@ describe("crier.sink.sql", function()
         local changed = sql:filter { kind = "message" }:update { seen = true }
         crier.log.warning("answers", { rate = rate, content = rows[1].content, n = n, err = err, sum = sum,
           same = changed >= n })
+        local ev = crier.event { ev_where = "spec", mod_type = "t", params = { a = 1 } }
+        ev:finish()
         local ok, raised = pcall(sql.success_rate, sql, { gild = 1 })
         crier.log.warning("raised", { ok = ok, why = raised })
       end)
@@ -116,6 +118,7 @@ describe("crier.sink.sql", function()
     assert.equal(tostring(sent), sqlite(db, "SELECT COUNT(*) FROM vMessageLogFullDETAIL"))
     assert.equal("1", sqlite(db, "SELECT COUNT(*) FROM DataHISTORY"))
     assert.equal(tostring(#r.records - sent), sqlite(db, "SELECT COUNT(*) FROM record_log"))
+    assert.equal('spec|{"a":1}|0', sqlite(db, "SELECT ev_where, params, is_error FROM event_log"))
   end)
 
   it("finds a hundredth of a table by its index", function()

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "record/value_json.h"
+
 static const struct crier_sql_table *events(void)
 {
     return &crier_sql_tables[CRIER_SQL_T_EVENT_LOG];
@@ -17,6 +19,15 @@ static struct crier_str keep(GStringChunk *chunk, struct crier_str s)
 {
     return (struct crier_str){g_string_chunk_insert_len(chunk, s.data ? s.data : "", (gssize)s.len),
                               s.len};
+}
+
+static struct crier_sql_cell json_cell(GStringChunk *chunk, const struct crier_value *v)
+{
+    struct crier_buf b = {0};
+    crier_value_json(&b, v);
+    struct crier_str text = keep(chunk, (struct crier_str){b.data, b.len});
+    crier_buf_fini(&b);
+    return CRIER_SQL_CELL_STR(CRIER_SQL_TEXT, text);
 }
 
 /* A field as text, whatever its type: mod_index may be a number. */
@@ -42,6 +53,9 @@ static struct crier_sql_cell text_cell(GStringChunk *chunk, const struct crier_v
     case CRIER_TIME:
         crier_sql_time(v->i, text);
         break;
+    case CRIER_OBJECT:
+    case CRIER_ARRAY:
+        return json_cell(chunk, v);
     default:
         return CRIER_SQL_CELL_NULL(CRIER_SQL_TEXT);
     }
