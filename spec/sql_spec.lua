@@ -98,7 +98,7 @@ describe("crier.sink.sql", function()
         local changed = sql:filter { kind = "message" }:update { seen = true }
         crier.log.warning("answers", { rate = rate, content = rows[1].content, n = n, err = err, sum = sum,
           same = changed >= n })
-        local ev = crier.event { ev_where = "spec", mod_type = "t", params = { a = 1 } }
+        local ev = crier.event { descr = "d", ev_where = "spec", params = { a = 1 } }
         ev:finish()
         local ok, raised = pcall(sql.success_rate, sql, { gild = 1 })
         crier.log.warning("raised", { ok = ok, why = raised })
