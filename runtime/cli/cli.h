@@ -53,6 +53,7 @@ int crier_cmd_eval(int argc, char **argv);
 int crier_cmd_task(int argc, char **argv);
 int crier_cmd_alerts(int argc, char **argv);
 int crier_cmd_status(int argc, char **argv);
+int crier_cmd_metrics(int argc, char **argv);
 int crier_cmd_reload(int argc, char **argv);
 int crier_cmd_discord_sim(int argc, char **argv);
 int crier_cmd_help(int argc, char **argv);

@@ -190,6 +190,22 @@ static void print_status(const json_t *s)
     crier_zone_unref(zone);
 }
 
+int crier_cmd_metrics(int argc, char **argv)
+{
+    struct client_args a = {0};
+    int code = parse("metrics", argc, argv, &a);
+    if (code != 0)
+        return code;
+    json_t *done = NULL;
+    code = ask(&a, json_pack("{s:s}", "cmd", "metrics"), &done);
+    if (done && a.json)
+        print_json(done);
+    else if (done && code == 0)
+        fputs(str(done, "text"), stdout);
+    json_decref(done);
+    return code;
+}
+
 int crier_cmd_status(int argc, char **argv)
 {
     struct client_args a = {0};

@@ -200,6 +200,12 @@ const struct crier_command crier_commands[] = {
      "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "
      ".crier)\n"
      "  --json             one JSON object\n"},
+    {"metrics", crier_cmd_metrics, "[FILE] [--state DIR] [--json]",
+     "a running bot in numbers, as Prometheus reads them",
+     "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "
+     ".crier)\n"
+     "  --json             one JSON object with the text in it\n"
+     "For node_exporter's textfile collector: crier metrics bot.lua > crier.prom\n"},
     {"reload", crier_cmd_reload, "[FILE] [--max-growth N] [--state DIR] [--json]",
      "load the script anew into the running bot",
      "Prints what was added (+), changed (~) and removed (-), or why the reload was refused; then "

@@ -614,16 +614,34 @@ static bool without_reference(struct request *r)
     return holder != NULL;
 }
 
+/* Whether a success is one of Discord's: what stands between us and it may answer 200 with a page
+ * of its own. Then nobody knows what has been done. */
+static bool garbled(const struct request *r, const struct crier_http_response *res,
+                    const json_t *body)
+{
+    if (res->status < 200 || res->status > 299 || !res->body.len)
+        return false;
+    if (!json_is_object(body) && !json_is_array(body))
+        return true;
+    return r->phase == MAIN && (r->kind & (CRIER_REQ_CREATE | CRIER_REQ_DM)) && !id_of(body);
+}
+
 static void judge(struct request *r, const struct crier_http_response *res, json_t *body,
                   const char *route, int64_t now, int64_t told)
 {
     struct crier_discord *d = r->d;
-    int code = crier_outcome_code(res, body);
-    const struct crier_outcome_row *row =
-        crier_outcome_row(res->status, code, r->phase == MAIN ? r->kind : CRIER_REQ_GET);
+    bool unreadable = garbled(r, res, body);
+    int code = unreadable ? CRIER_CODE_LOST : crier_outcome_code(res, body);
+    const struct crier_outcome_row *row = crier_outcome_row(
+        unreadable ? 0 : res->status, code, r->phase == MAIN ? r->kind : CRIER_REQ_GET);
     r->result.status = res->status;
     r->result.code = code > 0 ? code : 0;
     describe(r, res, body, row, code);
+    if (unreadable) {
+        crier_err_set(&r->result.err, CRIER_ENET, "%d with what is no answer of Discord's",
+                      res->status);
+        set_where(r);
+    }
     if (row->class_ != CRIER_CLASS_BREAK && res->status)
         crier_breaker_fine(d->breaker);
     if (code == 160002 && without_reference(r)) {

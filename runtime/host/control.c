@@ -119,6 +119,8 @@ void crier_host_on_request(void *arg, struct crier_control_conn *conn, json_t *r
         crier_control_finish(conn, 75, json_pack("{s:s}", "error", "the host is stopping"));
     else if (cmd && strcmp(cmd, "status") == 0)
         cmd_status(host, conn, request);
+    else if (cmd && strcmp(cmd, "metrics") == 0)
+        crier_control_cmd_metrics(host, conn);
     else if (cmd && strcmp(cmd, "reload") == 0)
         cmd_reload(host, conn);
     else if (cmd && strcmp(cmd, "source") == 0)

@@ -143,6 +143,9 @@ void crier_control_cmd_why(struct crier_host *host, struct crier_control_conn *c
 void crier_control_cmd_eval(struct crier_host *host, struct crier_control_conn *conn,
                             json_t *request);
 
+/* control_metrics.c */
+void crier_control_cmd_metrics(struct crier_host *host, struct crier_control_conn *conn);
+
 /* control_logs.c */
 
 void crier_control_cmd_logs(struct crier_host *host, struct crier_control_conn *conn,
