@@ -57,36 +57,33 @@ describe("the network", function()
     assert.is_nil(bot.process:code())
   end)
 
-  local function unreachable(api, why)
-    start(api, { "301" })
-    local r = bot:wait_record(function(r) return r.what == "bot.unreachable" end, 10)
-    assert.equal("warning", r.level)
-    assert(r.text:find(why), r.text)
-    assert.is_nil(r.text:find("good.bot.token", 1, true))
-    assert.is_nil(bot.process:code()) -- it is tried on
-  end
-
-  it("refuses connections", function()
+  it("refuses, knows no such name, shows a certificate that nobody has signed", function()
     local socket = require "socket"
     local s = assert(socket.bind("127.0.0.1", 0))
-    local _, port = s:getsockname()
+    local _, closed = s:getsockname()
     s:close()
-    unreachable("http://127.0.0.1:" .. port, "[Cc]onnect")
-  end)
-
-  it("knows no such name", function()
-    unreachable("http://no-such-host.invalid", "[Rr]esolve")
-  end)
-
-  it("shows a certificate that nobody has signed", function()
     local dir = proc.tmpdir()
     finally(function() proc.rmdir(dir) end)
     local made = proc.run { "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj",
       "/CN=discord.com", "-keyout", dir .. "/key.pem", "-out", dir .. "/cert.pem" }
     if made.code ~= 0 then return pending "openssl is not installed" end
     server = proc.start { "python3", "spec/support/bad_server.py", dir .. "/cert.pem", dir .. "/key.pem" }
-    local port = server:wait_line "port (%d+)\n"
-    unreachable("https://127.0.0.1:" .. port, "certificate")
+    local tls = server:wait_line "port (%d+)\n"
+    bot = Bot.new(([[local crier = require "crier"
+      for name, api in pairs { a = "http://127.0.0.1:%s", b = "http://no-such-host.invalid", c = "https://127.0.0.1:%s" } do
+        crier.bot { name = name, token = crier.secret.env "SPEC_TOKEN", api = api }
+      end]]):format(closed, tls))
+    bot.process = proc.start({ proc.crier, "run", "bot.lua" }, { cwd = bot.dir,
+      env = { SPEC_TOKEN = "good.bot.token", NO_COLOR = "1", CRIER_STATE = false } })
+    for name, why in pairs { a = "[Cc]onnect", b = "[Rr]esolve", c = "certificate" } do
+      local r = bot:wait_record(function(r)
+        return r.what == "bot.unreachable" and r.text:find("bot '" .. name .. "'", 1, true)
+      end, 10)
+      assert.equal("warning", r.level)
+      assert(r.text:find(why), r.text)
+      assert.is_nil(r.text:find("good.bot.token", 1, true))
+    end
+    assert.is_nil(bot.process:code()) -- they are tried on
   end)
 
   it("accepts, and says nothing", function()
