@@ -331,6 +331,51 @@ describe("the sender", function()
     end)
   end)
 
+  it("asks for what Discord's description knows, and the simulator answers so", function()
+    world { proxy = true, files = { ["a.txt"] = "text" }, script = HEAD .. [[
+      crier.GUILD { snowflake = "100", messages = {
+        crier.TextMESSAGE { name = "p", channels = { "205" }, period = "200ms", mode = "clear-send",
+          data = { "x", crier.THREAD { name = "post", tags = { "5" }, archive = "1w" }, crier.FILE "a.txt" } },
+        crier.TextMESSAGE { name = "n", channels = { "204" }, period = "1h", auto_publish = true, data = "x",
+          only_if = crier.not_last_author() },
+        crier.TextMESSAGE { name = "c", channels = crier.channels { crier.contains "talk" }, period = "200ms",
+          mode = "edit", data = { "y", crier.BUTTON { label = "l", url = "https://example.org" } } } } }
+      crier.on("start", function()
+        local d = crier.discord
+        local m = assert(d.send("201", { crier.POLL { question = "q", answers = { "a", "b" } }, crier.STICKER "5" }))
+        assert(d.send("201", { "r", crier.REPLY { message = m.id, ping = true } }))
+        assert(d.react("201", m.id, "👍"))
+        assert(d.typing("201"))
+        assert(d.thread("201", m.id, { name = "t", archive = 60 }))
+        assert(d.messages("201", { limit = 3, after = "1" }))
+        assert(d.dm("301", "x"))
+        crier.log.info "done"
+      end)]] }
+    w:up()
+    wait_record(function(r) return r.text == "done" end)
+    proc.wait_for(function() return w:stats().edits > 1 and w:stats().creates > 7 end)
+    w:down()
+    local lines, paths = {}, {}
+    for _, r in ipairs(w:requests()) do
+      local path = r.path:gsub("^/api/v10", "")
+      local body = r.body ~= "" and r.body or nil
+      if body and not r.json then body = World.payload(body) end
+      lines[#lines + 1] = ('{"method":"%s","path":"%s","part":"request"%s}\n'):format(r.method, path,
+        body and ',"body":' .. body or "")
+      if r.status > 0 then
+        lines[#lines + 1] = ('{"method":"%s","path":"%s","part":"response","status":%d%s}\n'):format(r.method,
+          path, r.status, r.answer ~= "" and ',"body":' .. r.answer or "")
+      end
+      paths[r.method .. " " .. path:gsub("%?.*", ""):gsub("%d%d+", "N")] = true
+    end
+    for _, path in ipairs { "POST /channels/N/threads", "DELETE /channels/N", "POST /channels/N/messages/N/crosspost",
+      "POST /channels/N/messages/N/threads", "GET /channels/N/messages", "GET /guilds/N/members/N" } do
+      assert(paths[path], path)
+    end
+    local r = proc.run({ "python3", "spec/support/validate_openapi.py" }, { stdin = table.concat(lines) })
+    assert(r.code == 0, r.out .. r.err)
+  end)
+
   it("is counted for Prometheus", function()
     world { script = script(C1 .. [[, name = "a\"b", period = "200ms", data = "x"]]) }
     w:fault { match = "POST /channels/*/messages", ["do"] = "status", status = 502 }
