@@ -950,12 +950,6 @@ void sim_threads_create(struct sim_call *call)
         store(call->sim, thread, m);
         call->sim->stats.creates++;
         thread_json(call, thread);
-        /* With the first message beside the thread. */
-        struct crier_buf *b = &call->ans->body;
-        b->data[--b->len] = '\0';
-        crier_buf_puts(b, ",\"message\":");
-        sim_message_json(call->sim, b, thread, m, 0, call->bot->user);
-        crier_buf_puts(b, "}");
     }
     call->form = form;
 }

@@ -12,7 +12,9 @@ import json
 import sys
 
 ENDPOINTS = {
-    "/channels/{channel_id}": ["get"],
+    "/channels/{channel_id}": ["get", "delete"],
+    "/channels/{channel_id}/threads": ["post"],
+    "/channels/{channel_id}/messages/{message_id}/threads": ["post"],
     "/channels/{channel_id}/messages": ["get", "post"],
     "/channels/{channel_id}/messages/{message_id}": ["get", "patch", "delete"],
     "/channels/{channel_id}/messages/{message_id}/crosspost": ["post"],
