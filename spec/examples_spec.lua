@@ -105,6 +105,16 @@ examples["alerts.lua"] = {
     assert.truthy(seen.out:find("the disk is full", 1, true))
     assert.truthy(seen.out:find("] stuck resolved: finished: move the stock", 1, true))
     assert.is_nil(seen.err:find("does not arrive", 1, true))
+examples["tasks.lua"] = {
+  args = { "--for", "3s" },
+  check = function(seen)
+    local function did(task, action)
+      return count(seen.records, function(r) return r.task_name == task and r.action == action end)
+    end
+    assert.equal(2, did("fetch", "success"))
+    assert.equal(2, did("report", "success"))
+    assert.equal(1, did("goodbye", "success"))
+    assert.equal(1, count(seen.records, function(r) return r.text == "runs of fetch so far: 2" end))
   end,
 }
 

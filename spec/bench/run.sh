@@ -6,7 +6,7 @@
 # `-`, and said on stderr; so is a target that was missed. README.md here says what is measured.
 set -euo pipefail
 
-groups=(dayfile start memory idle scheduled reload timers sched record_encode lua_call sink_push sink_module sink_lines sink_redis query embed sql log_lua transform)
+groups=(dayfile start memory idle scheduled reload timers tasks sched record_encode lua_call sink_push sink_module sink_lines sink_redis query embed sql log_lua transform)
 
 usage() {
     cat <<END
@@ -57,7 +57,8 @@ done
 declare -A target=(
     [dayfile_record_10000_to_100]='<1.3' [dayfile_batched]='>150000' [start_first_request]='<25'
     [quickstart_peak_memory]='<20' [idle_wake_ups]='<0' [scheduled_load]='<3'
-    [scheduled_peak_memory]='<150' [scheduled_late_median]='<5' [reload_blocked]='<100'
+    [scheduled_peak_memory]='<150' [scheduled_late_median]='<5' [tasks_late_median]='<5' [tasks_runs]='>99000' [timer_insert_live]='<1'
+    [timer_fire_live]='<1' [restore_board]='<300' [reload_blocked]='<100'
     [reload_all_changed_blocked]='<100'
     [query_memory_text]='<15' [query_memory_number]='<15' [query_memory_time]='<15'
     [query_jsonl_text]='<150' [query_jsonl_number]='<150' [query_jsonl_time]='<150'
@@ -85,6 +86,9 @@ measure() {
         python3 "$here/bot.py" "$build/crier" "$1" >"$tmp/all"
         awk -F'\t' -v OFS='\t' '$3 == "peer" { print $1, $2, $4 }' "$tmp/all" >"$tmp/peers"
         awk -F'\t' '$3 != "peer"' "$tmp/all" >"$tmp/ours"
+        ;;
+    tasks)
+        "$build/bench/tasks" >"$tmp/ours"
         ;;
     embed)
         "$build/bench/embed" >"$tmp/ours"
