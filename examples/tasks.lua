@@ -20,7 +20,7 @@ crier.sink.jsonl { name = "history", path = "tasks.jsonl", kinds = { "task", "lo
 local n = 0
 
 crier.task { name = "fetch", start = crier.every "2s" | crier.retry { 3, delay = "200ms" }, timeout = "10s",
-  run = function(ctx, params)
+  run = function(_, params)
     n = n + 1
     if params.fail or n % 4 == 0 then error "the server does not answer" end
     if n % 5 == 0 then return crier.inaction "nothing new" end

@@ -105,6 +105,9 @@ examples["alerts.lua"] = {
     assert.truthy(seen.out:find("the disk is full", 1, true))
     assert.truthy(seen.out:find("] stuck resolved: finished: move the stock", 1, true))
     assert.is_nil(seen.err:find("does not arrive", 1, true))
+  end,
+}
+
 examples["tasks.lua"] = {
   args = { "--for", "3s" },
   check = function(seen)
