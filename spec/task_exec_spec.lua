@@ -307,3 +307,39 @@ describe("a task's module", function()
     other:close()
   end)
 end)
+
+describe("in virtual time", function()
+  it("modules run in line, commands do not, and every run is the same", function()
+    local bot = new(head .. [[
+crier.task { name = "sum", module = "tasks.sum", start = "every 10 min" }
+crier.task { name = "poor", module = "tasks.poor", budget = "100ms", start = "every 30 min" }
+crier.task { name = "long", module = "tasks.long", timeout = "5m", start = "every 30 min" }
+crier.task { name = "cmd", command = { "touch", "ran" }, start = "every 30 min" }
+]], {
+      ["tasks/sum.lua"] = [[
+        local crier = require "crier"
+        return function(ctx)
+          crier.sleep "2m"
+          crier.log.info("slept", { b = 1, a = 2, run = ctx.run_id, d = { z = 1, y = 2, x = 3 }, c = math.random() })
+        end]],
+      ["tasks/poor.lua"] = "return function() while true do end end",
+      ["tasks/long.lua"] = "return function() require 'crier'.sleep '1h' end",
+    })
+    local function simulate() return bot:crier { "simulate", "bot.lua", "--for", "25m", "--json" } end
+    local r = simulate()
+    assert.equal(0, r.code, r.err)
+    local ended = {}
+    for _, record in ipairs(Bot.parse(r.out)) do
+      if record.kind == "task" and record.action ~= "run" then
+        ended[#ended + 1] = ("%s %s %g"):format(record.task_name, record.action, record.runtime)
+      end
+    end
+    table.sort(ended)
+    assert.same({ "cmd success 0", "long terminate 300", "poor fail 0", "sum success 120", "sum success 120",
+      "sum success 120" }, ended)
+    assert.match('"a":2,"b":1,"c":[%d.]+,"d":{"x":3,"y":2,"z":1},"run":', r.out)
+    assert.equal(r.out, simulate().out)
+    assert.is_nil(io.open(bot:path "ran"))
+    bot:close()
+  end)
+end)

@@ -10,6 +10,7 @@
 #include "base/duration.h"
 #include "host/host.h"
 #include "script/declare.h"
+#include "script/vm_private.h"
 
 /* --- records in Lua ---------------------------------------------------------------------- */
 
@@ -153,7 +154,7 @@ static struct box *to_box(lua_State *L, int idx)
 static struct crier_record *record_of(lua_State *L, const struct box *box)
 {
     return box && (box->epoch == 0 || box->epoch == crier_vm_of(L)->passing.epoch) ? box->record
-                                                                                    : NULL;
+                                                                                   : NULL;
 }
 
 struct crier_record *crier_to_record(lua_State *L, int idx)
@@ -380,24 +381,47 @@ static const char *odd_key(lua_State *L, char number[40], size_t *klen)
     return number;
 }
 
+/* The key and, on top, the value of one member. */
+static void build_pair(struct walk *w)
+{
+    lua_State *L = w->L;
+    int value = lua_gettop(L);
+    size_t klen;
+    char number[40];
+    /* Not of a number: it would become a string under lua_next's eyes. */
+    const char *key = lua_type(L, value - 1) == LUA_TSTRING ? lua_tolstring(L, value - 1, &klen)
+                                                            : odd_key(L, number, &klen);
+    build_value(w, value, key, klen);
+    lua_settop(L, value - 1);
+}
+
+static void build_ordered(struct walk *w, int idx)
+{
+    lua_State *L = w->L;
+    int keys = lua_gettop(L) + 1;
+    luaL_checkstack(L, 8, "too many values");
+    crier_push_keys(L, idx);
+    for (lua_Integer i = 1; w->left > 0 && lua_rawgeti(L, keys, i) != LUA_TNIL; i++) {
+        lua_pushvalue(L, -1);
+        lua_rawget(L, idx);
+        build_pair(w);
+        lua_settop(L, keys);
+    }
+    lua_settop(L, keys - 1);
+}
+
 static void build_table(struct walk *w, int idx)
 {
     lua_State *L = w->L;
-    int value = lua_gettop(L) + 2;
-    lua_pushnil(L);
-    while (lua_next(L, idx)) {
-        size_t klen;
-        char number[40];
-        if (w->left <= 0) {
-            lua_settop(L, value - 2);
-            return;
-        }
-        /* Not of a number: it would become a string under lua_next's eyes. */
-        const char *key = lua_type(L, value - 1) == LUA_TSTRING ? lua_tolstring(L, value - 1, &klen)
-                                                                : odd_key(L, number, &klen);
-        build_value(w, value, key, klen);
-        lua_settop(L, value - 1);
+    int top = lua_gettop(L);
+    if (crier_vm_of(L)->config.virtual_time) {
+        build_ordered(w, idx);
+        return;
     }
+    lua_pushnil(L);
+    while (w->left > 0 && lua_next(L, idx))
+        build_pair(w);
+    lua_settop(L, top);
 }
 
 void crier_build_lua_fields(struct crier_builder *b, lua_State *L, int idx)
@@ -518,8 +542,10 @@ static int l_record_with(lua_State *L)
     struct crier_record *record = check_record(L);
     struct crier_err err = {0};
     if (lua_type(L, 2) != LUA_TTABLE)
-        return luaL_error(L, "record:with expects a table of fields, got %s: r:with { region = "
-                             "\"eu\" }", luaL_typename(L, 2));
+        return luaL_error(L,
+                          "record:with expects a table of fields, got %s: r:with { region = "
+                          "\"eu\" }",
+                          luaL_typename(L, 2));
     struct crier_record *copy;
     struct box *box = push_box(L);
     if (crier_record_with(L, 2, record, &copy, &err) != 0)
@@ -537,8 +563,10 @@ static int l_record_without(lua_State *L)
     for (int i = 2; i <= n; i++) {
         size_t len;
         if (lua_type(L, i) != LUA_TSTRING)
-            return luaL_error(L, "record:without expects names of fields, got %s: "
-                                 "r:without(\"password\")", luaL_typename(L, i));
+            return luaL_error(L,
+                              "record:without expects names of fields, got %s: "
+                              "r:without(\"password\")",
+                              luaL_typename(L, i));
         const char *key = lua_tolstring(L, i, &len);
         if (crier_field_of(key, len) != CRIER_FIELD_OTHER)
             return luaL_error(L, "record:without: '%s' of a record cannot be removed", key);

@@ -112,8 +112,7 @@ static int compare(const void *a, const void *b)
     return c ? c : (x->len > y->len) - (x->len < y->len);
 }
 
-/* A list of the keys of the table at idx, in order, is pushed. */
-static void push_keys(lua_State *L, int idx)
+void crier_push_keys(lua_State *L, int idx)
 {
     lua_Integer n = 0, next = 1;
     bool sequence = true;
@@ -182,7 +181,7 @@ static int l_pairs(lua_State *L)
         return 3;
     }
     luaL_checktype(L, 1, LUA_TTABLE);
-    push_keys(L, 1);
+    crier_push_keys(L, 1);
     lua_pushinteger(L, 0);
     lua_pushcclosure(L, l_step, 2);
     lua_pushvalue(L, 1);
@@ -202,7 +201,7 @@ static void push_traversal(lua_State *L, bool anew)
     int state = lua_gettop(L);
     lua_rawgeti(L, state, 1);
     if (anew || !lua_rawequal(L, -1, 1)) {
-        push_keys(L, 1);
+        crier_push_keys(L, 1);
         lua_rawseti(L, state, 2);
         lua_pushvalue(L, 1);
         lua_rawseti(L, state, 1);

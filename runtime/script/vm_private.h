@@ -24,6 +24,9 @@
 void crier_stdlib_open(struct crier_vm *vm);
 /* The globals `coroutine`, setmetatable and xpcall. */
 void crier_open_coroutine(lua_State *L);
+/* In virtual time: a list of the keys of the table at idx, in an order that is the same in every run,
+ * is pushed. */
+void crier_push_keys(lua_State *L, int idx);
 /* string.find, match, gmatch and gsub, which the budget can stop. */
 void crier_open_pattern(lua_State *L);
 
