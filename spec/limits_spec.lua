@@ -205,7 +205,8 @@ crier.GUILD { snowflake = "1", logging = true, messages = {
 
   it("that fails is recorded, and the bot goes on", function()
     assert.equal(0, result.code)
-    assert.is_true(#sent "well" >= 4, #sent "well")
+    local well, looped = sent "well", skipped "loop"
+    assert.is_true(well[#well].seq > looped[1].seq)
   end)
 
   for name, line in pairs { loop = 11, pcalls = 12, wrap = 13, sort = 14 } do
@@ -322,6 +323,12 @@ crier.GUILD { snowflake = "1", logging = true, messages = {
   end)
 end)
 
+-- Since the hour began.
+local function seconds(record)
+  local m, s = record.time:match ":(%d+):([%d.]+)Z$"
+  return m * 60 + tonumber(s)
+end
+
 describe("the match function of a route", function()
   it("that fails loses nothing: default route, and one record a second tells it", function()
     local bot = Bot.new([[
@@ -348,7 +355,10 @@ end)
     for i, line in ipairs(lines) do assert.equal("line " .. i, line.text) end
     assert.equal(1, #Bot.select(r.records, function(x) return x.text == "slow" end))
     local told = Bot.select(r.records, function(x) return x.what == "route.error" end)
-    assert.equal(2, #told)
+    assert.is_true(#told >= 2 and #told < 201, #told)
+    for i = 2, #told do -- a slow machine needs more seconds for the lines
+      assert.is_true((seconds(told[i]) - seconds(told[i - 1])) % 3600 >= 0.999, told[i].time)
+    end
     assert.matches("^the route at bot%.lua:4 failed, its records take the default route: " ..
       ".*used more than 250ms of CPU time %(limits%.callback%)", told[1].text)
     assert.matches("^the route at bot%.lua:4 failed, its records take the default route: " ..
