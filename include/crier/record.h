@@ -31,6 +31,7 @@ enum crier_kind {
     CRIER_KIND_TASK,
     CRIER_KIND_EVENT,
     CRIER_KIND_SYSTEM,
+    CRIER_KIND_INVITE,
     CRIER_KIND_COUNT
 };
 

@@ -123,6 +123,42 @@ static void print_tasks(const json_t *s)
            num(counts, "running"));
 }
 
+static const char *age_text(const json_t *o, const char *key, char out[48])
+{
+    const json_t *v = json_object_get(o, key);
+    return v ? short_duration(json_real_value(v), out) : "-";
+}
+
+static void print_gateways(const json_t *bots)
+{
+    char latency[48], age[48], shard[64];
+    size_t i, j;
+    json_t *bot, *o;
+    bool head = false;
+    json_array_foreach (bots, i, bot) {
+        const json_t *g = json_object_get(bot, "gateway");
+        const json_t *shards = json_object_get(g, "shards");
+        if (g && !head)
+            printf("\n%-14s %-11s %8s %10s %8s %8s %9s %s\n", "GATEWAY", "STATE", "LATENCY",
+                   "SESSION", "RESUMES", "EVENTS", "EVENTS/S", "LAST LOST");
+        head = head || g;
+        json_array_foreach (shards, j, o) {
+            snprintf(shard, sizeof shard, "%.40s/%" PRId64, str(bot, "name"), num(o, "shard"));
+            printf("%-14s %-11s %8s %10s %8" PRId64 " %8" PRId64 " %9.1f %s\n", shard,
+                   str(o, "state"), age_text(o, "latency", latency), age_text(o, "session_age", age),
+                   num(o, "resumes"), num(o, "events"),
+                   json_real_value(json_object_get(o, "events_per_second")), str(o, "why"));
+        }
+        if (g && !json_array_size(shards))
+            printf("%-14s %-11s\n", str(bot, "name"), "connecting");
+        if (json_is_true(json_object_get(g, "held")))
+            printf("  waits: %" PRId64 " of %" PRId64 " identifies a day are left\n",
+                   num(g, "identifies_left"), num(g, "identifies_total"));
+        if (num(g, "events_dropped"))
+            printf("  %" PRId64 " events dropped\n", num(g, "events_dropped"));
+    }
+}
+
 static void print_status(const json_t *s)
 {
     char text[48];
@@ -154,6 +190,7 @@ static void print_status(const json_t *s)
             printf("%s opens no direct messages for %s: Discord has quarantined it\n",
                    str(o, "name"), short_duration(json_real_value(q), text));
     }
+    print_gateways(json_object_get(s, "bots"));
     putchar('\n');
     crier_print_sinks(json_object_get(s, "sinks"));
     if (json_array_size(json_object_get(s, "alerts")))

@@ -466,7 +466,8 @@ static void do_dispatch(void *arg, const struct crier_gateway_frame *frame)
                   (!shard->cold || joined_lately(g, frame->data));
     if (news == CRIER_NEWS_GUILD_GONE)
         g_hash_table_remove(g->expected, &guild);
-    g->events->event(g->arg, frame->name, frame->data, joined);
+    int change = joined ? 1 : news == CRIER_NEWS_GUILD_GONE ? -1 : 0;
+    g->events->event(g->arg, frame->name, frame->data, change);
 }
 
 static void do_changed(void *arg, const char *why)

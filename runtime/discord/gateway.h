@@ -32,9 +32,10 @@ struct crier_gateway; /* opaque */
 
 /** What the owner is told. None may free the gateway. */
 struct crier_gateway_events {
-    /** An event, after the cache has learnt from it. joined: a GUILD_CREATE by which the bot has
-     *  come into a guild. Borrowed for the call. */
-    void (*event)(void *arg, const char *name, struct crier_str data, bool joined);
+    /** An event, after the cache has learnt from it. change: 1 a GUILD_CREATE by which the bot has
+     *  come into a guild, -1 a GUILD_DELETE by which it has left one (outages are neither), else 0.
+     *  Borrowed for the call. */
+    void (*event)(void *arg, const char *name, struct crier_str data, int change);
     /** A shard's state has changed; text: for people. */
     void (*state)(void *arg, unsigned shard, enum crier_gateway_state state, const char *text);
     /** Something that an operator should know. what: "gateway.budget" (it waits, since identifies

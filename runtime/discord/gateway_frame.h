@@ -16,15 +16,15 @@
 #include "record/scan.h"
 
 enum crier_gateway_op {
-    CRIER_OP_DISPATCH = 0,
-    CRIER_OP_HEARTBEAT = 1,
-    CRIER_OP_IDENTIFY = 2,
-    CRIER_OP_PRESENCE = 3,
-    CRIER_OP_RESUME = 6,
-    CRIER_OP_RECONNECT = 7,
-    CRIER_OP_INVALID_SESSION = 9,
-    CRIER_OP_HELLO = 10,
-    CRIER_OP_ACK = 11,
+    CRIER_GW_OP_DISPATCH = 0,
+    CRIER_GW_OP_HEARTBEAT = 1,
+    CRIER_GW_OP_IDENTIFY = 2,
+    CRIER_GW_OP_PRESENCE = 3,
+    CRIER_GW_OP_RESUME = 6,
+    CRIER_GW_OP_RECONNECT = 7,
+    CRIER_GW_OP_INVALID_SESSION = 9,
+    CRIER_GW_OP_HELLO = 10,
+    CRIER_GW_OP_ACK = 11,
 };
 
 struct crier_gateway_frame {

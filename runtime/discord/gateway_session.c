@@ -91,7 +91,7 @@ static void open_op(struct crier_buf *b, int op)
 static void heartbeat(struct crier_gateway_session *s, int64_t now)
 {
     struct crier_buf b = {0};
-    open_op(&b, CRIER_OP_HEARTBEAT);
+    open_op(&b, CRIER_GW_OP_HEARTBEAT);
     if (s->seq >= 0)
         crier_json_int(&b, s->seq);
     else
@@ -112,7 +112,7 @@ static void send_identify(struct crier_gateway_session *s)
 {
     struct crier_buf b = {0};
     crier_buf_reserve(&b, 2048); /* so that the token leaves no copy behind as it grows */
-    open_op(&b, CRIER_OP_IDENTIFY);
+    open_op(&b, CRIER_GW_OP_IDENTIFY);
     crier_json_open(&b, '{');
     put_text(&b, "token", s->token);
     crier_json_key(&b, "intents");
@@ -143,7 +143,7 @@ static void send_resume(struct crier_gateway_session *s)
 {
     struct crier_buf b = {0};
     crier_buf_reserve(&b, 1024);
-    open_op(&b, CRIER_OP_RESUME);
+    open_op(&b, CRIER_GW_OP_RESUME);
     crier_json_open(&b, '{');
     put_text(&b, "token", s->token);
     put_text(&b, "session_id", s->session_id);
@@ -159,7 +159,7 @@ static void send_presence(struct crier_gateway_session *s, int64_t now)
     struct crier_buf b = {0};
     s->presence_due = false;
     s->presence_at = now + PRESENCE_S * CRIER_S;
-    open_op(&b, CRIER_OP_PRESENCE);
+    open_op(&b, CRIER_GW_OP_PRESENCE);
     crier_json_raw(&b, s->presence, strlen(s->presence));
     crier_json_close(&b, '}');
     send_buf(s, &b);
@@ -392,23 +392,23 @@ void crier_gateway_session_receive(struct crier_gateway_session *s, const char *
         return;
     }
     switch (frame.op) {
-    case CRIER_OP_DISPATCH:
+    case CRIER_GW_OP_DISPATCH:
         on_dispatch(s, &frame, now);
         break;
-    case CRIER_OP_HEARTBEAT:
+    case CRIER_GW_OP_HEARTBEAT:
         heartbeat(s, now);
         break;
-    case CRIER_OP_RECONNECT:
+    case CRIER_GW_OP_RECONNECT:
         drop_connection(s, KEEP_SESSION);
         back_off(s, now, 0, "the gateway asked to reconnect");
         break;
-    case CRIER_OP_INVALID_SESSION:
+    case CRIER_GW_OP_INVALID_SESSION:
         on_invalid(s, frame.type == CRIER_SCAN_TRUE, now);
         break;
-    case CRIER_OP_HELLO:
+    case CRIER_GW_OP_HELLO:
         on_hello(s, &frame, now);
         break;
-    case CRIER_OP_ACK:
+    case CRIER_GW_OP_ACK:
         if (!s->acked)
             s->latency = now - s->beaten;
         s->acked = true;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "host/private.h"
+#include "host/gateway.h"
 #include "script/alert.h"
 
 #include <stdlib.h>
@@ -44,6 +44,7 @@ bool crier_host_bot_unreachable(struct crier_host *host, const char *name)
 void crier_bot_free(void *p)
 {
     struct host_bot *bot = p;
+    crier_host_gateway_close(bot, false);
     if (bot->client)
         crier_discord_free(bot->client);
     if (bot->view)
@@ -68,10 +69,12 @@ bool crier_bot_is_declared(const struct crier_host *host, const struct host_bot 
     return false;
 }
 
-static void bot_refused(struct host_bot *bot, const char *why)
+void crier_bot_refused(struct host_bot *bot, const char *why)
 {
     struct crier_host *host = bot->host;
     struct crier_err err = {0};
+    if (bot->refused)
+        return; /* by the gateway and by REST */
     bot->refused = bot->ready = true;
     crier_err_set(&err, CRIER_EDENIED, "%s", why);
     crier_discord_stop(bot->client, &err);
@@ -153,11 +156,11 @@ static void on_me(void *arg, const struct crier_discord_result *r)
     if (r->outcome != CRIER_SENT) {
         char why[400];
         snprintf(why, sizeof why, "Discord does not accept its token: %s", r->err.text);
-        bot_refused(bot, why);
+        crier_bot_refused(bot, why);
         return;
     }
     if (crier_discord_is_user(r->body)) {
-        bot_refused(bot,
+        crier_bot_refused(bot,
                     "the token is that of a user account; automating those is against Discord's "
                     "terms: make a bot at https://discord.com/developers/applications");
         return;
@@ -203,6 +206,7 @@ void crier_bot_adopt(struct crier_host *host, const struct crier_bot *decl,
     }
     if (bot) {
         guint at;
+        crier_host_gateway_close(bot, true);
         if (g_ptr_array_find(host->bots, bot, &at))
             g_ptr_array_add(host->old_bots, g_ptr_array_steal_index(host->bots, at));
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "host/private.h"
+#include "host/gateway.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -39,6 +39,9 @@ static json_t *bot_status(struct crier_host *host)
         }
         if (st.quarantined)
             json_object_set_new(o, "quarantined", json_real((double)(st.quarantined - now) / 1e6));
+        json_t *gateway = crier_host_gateway_status(bot);
+        if (gateway)
+            json_object_set_new(o, "gateway", gateway);
         json_array_append_new(list, o);
     }
     return list;

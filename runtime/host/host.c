@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "host/private.h"
+#include "host/gateway.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -837,6 +837,7 @@ static void host_end(struct crier_host *host)
         crier_poster_stop_names(host->poster);
         for (guint i = 0; i < host->bots->len; i++) {
             struct host_bot *bot = host->bots->pdata[i];
+            crier_host_gateway_close(bot, false);
             crier_discord_free(bot->client);
             bot->client = NULL;
         }
@@ -862,6 +863,7 @@ static void host_end(struct crier_host *host)
         crier_discord_free(bot->client);
         bot->client = NULL;
     }
+    crier_host_gateways_end(host);
     struct crier_generation *gen = host->current;
     host->current = NULL;
     crier_generation_unref(gen);

@@ -40,6 +40,7 @@ struct host_bot {
     char *trouble; /* why it is not reached; NULL: it is, or has not been tried for long */
     int64_t complain_at, complaint; /* when to say so next, and after how long again */
     bool refused;
+    struct host_gateway *gateway; /* NULL: it needs none (host/gateway.h) */
     bool by_reload; /* not of the generation that the host started with */
 };
 
@@ -62,6 +63,8 @@ struct crier_host {
     bool from_sink;                 /* the record under way is what a sink's function has logged */
     uint64_t seq_reserved;
     struct crier_rng rng;
+    struct crier_gateway_sockets *sockets; /* NULL until a gateway is opened */
+    struct event_queue *events;            /* of the gateways; NULL until there is one */
     struct crier_poster *poster;
     struct crier_tasker *tasker;
     struct crier_alerts *alerts;
@@ -112,6 +115,8 @@ void crier_bot_adopt(struct crier_host *host, const struct crier_bot *decl,
                      const struct crier_generation *gen);
 /** For GPtrArray. */
 void crier_bot_free(void *bot);
+/** Discord does not accept the bot, and why; the last bot that was left ends the host. */
+void crier_bot_refused(struct host_bot *bot, const char *why);
 /** Whether the present generation has it; one that a reload removed only ends its requests. */
 bool crier_bot_is_declared(const struct crier_host *host, const struct host_bot *bot);
 /** The simulator gets what the script names and it does not have yet. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "host/private.h"
+#include "host/gateway.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -168,6 +168,7 @@ void crier_host_swap(struct crier_host *host, struct crier_generation *gen)
     crier_host_furnish_sim(host, gen);
     for (guint i = 0; i < gen->bots->len; i++)
         crier_bot_adopt(host, gen->bots->pdata[i], gen);
+    crier_host_gateways_adopt(host, gen);
     if (old) {
         crier_state_tables_move(old, gen);
         crier_timer_stop(host->loop, &old->route_timer);

@@ -664,7 +664,8 @@ int crier_record_from_bytes(const void *data, size_t len, struct crier_record **
 
 /* --- names --------------------------------------------------------------------------------- */
 
-static const char *const kinds[CRIER_KIND_COUNT] = {"log", "message", "task", "event", "system"};
+static const char *const kinds[CRIER_KIND_COUNT] = {"log",   "message", "task",
+                                                   "event", "system",  "invite"};
 static const char *const levels[] = {"debug", "info", "warning", "error", "critical"};
 
 const char *crier_kind_name(enum crier_kind kind)

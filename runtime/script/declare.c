@@ -10,6 +10,7 @@
 #include "script/budget.h"
 #include "script/parts.h"
 #include "script/pattern.h"
+#include "script/reply.h"
 
 #define SNOWFLAKE_TYPE "string|integer"
 #define PERIOD_TYPE "string|number|(string|number)[]|crier.Condition"
@@ -52,6 +53,10 @@ static const struct crier_option bot_options[] = {
      "base address of the REST API, for a proxy or a simulator"},
     {"requests_per_second", CRIER_OPT_INT, 0, "50", NULL, 1, 10000, NULL,
      "Discord's global limit of this bot; large bots have a higher one"},
+    {"gateway", CRIER_OPT_BOOL, 0, NULL, NULL, 0, 0, NULL,
+     "true: connect to the gateway even if nothing in the script needs it; false: never"},
+    {"presence", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "string|table",
+     "what people see: a text, or { status = \"dnd\", watching = \"the news\" }"},
 };
 
 static const struct crier_option guild_options[] = {
@@ -65,6 +70,8 @@ static const struct crier_option guild_options[] = {
      "the messages to send there"},
     {"bot", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "crier.Bot",
      "the bot that sends; needed when there are several"},
+    {"invite_track", CRIER_OPT_BOOL, 0, "false", NULL, 0, 0, NULL,
+     "GUILD: make a record of kind invite for each new member, with the invite that was used"},
 };
 
 #define MESSAGE_OPTIONS_HEAD                                                                       \
@@ -235,6 +242,8 @@ const struct crier_topic *crier_topics(size_t *count)
             {"REPLY", "makes the message a reply", crier_reply_options, crier_reply_count},
             {"THREAD", "makes the message a post of a forum channel", crier_thread_options,
              crier_thread_count},
+            {"reply", "an automatic reply to a message", crier_responder_options,
+             crier_responder_count},
             {"route", "a routing rule", crier_route_options, crier_route_count},
             {"task", "work that runs when a condition is true", crier_task_options,
              crier_task_count},
@@ -467,6 +476,11 @@ static int l_bot(lua_State *L)
     bot->per_second = (int)opt(&o, "requests_per_second")->i;
     bot->token = field_secret(&d, "token");
     bot->where = place_text(&d);
+    bot->file = d.file;
+    bot->line = d.line;
+    if (opt(&o, "gateway")->set)
+        bot->gateway = opt(&o, "gateway")->i ? 1 : -1;
+    bot->presence = crier_read_presence(&d);
     for (guint i = 0; i < d.gen->bots->len; i++) {
         const struct crier_bot *other = d.gen->bots->pdata[i];
         if (strcmp(other->name, bot->name) == 0)
@@ -478,6 +492,11 @@ static int l_bot(lua_State *L)
     crier_options_fini(&o);
     push_handle(L, bot, CRIER_MT_BOT);
     return 1;
+}
+
+struct crier_bot *crier_to_bot(lua_State *L, int idx)
+{
+    return test_handle(L, idx, CRIER_MT_BOT);
 }
 
 /* --- messages ---------------------------------------------------------------------------- */
@@ -889,6 +908,10 @@ static int declare_target(lua_State *L, enum crier_target_type type)
     t->id = (uint64_t)opt(&o, "snowflake")->i;
     t->name = crier_strdup(opt(&o, "name")->s);
     t->logging = opt(&o, "logging")->i;
+    t->invite_track = opt(&o, "invite_track")->i;
+    if (t->invite_track && type == CRIER_USER)
+        crier_decl_problem(&d, CRIER_ERROR, "invite_track", "it belongs to a GUILD",
+                           "a USER has no invites");
     t->messages = g_ptr_array_new();
     t->where = place_text(&d);
     g_ptr_array_add(d.gen->targets, t);
@@ -936,18 +959,23 @@ static int l_on(lua_State *L)
     bool known = false;
     for (size_t i = 0; i < CRIER_COUNT(hook_names); i++)
         known = known || strcmp(hook_names[i], name) == 0;
+    known = known || crier_gateway_hook(name);
     const char *file;
     int line;
     crier_lua_place(L, &file, &line);
     if (!known) {
         char help[700];
-        const char *near = crier_nearest(name, hook_names, CRIER_COUNT(hook_names));
-        size_t at = 0;
+        const char *names[64];
+        size_t at = 0, count = CRIER_COUNT(hook_names);
+        memcpy(names, hook_names, sizeof hook_names);
+        for (size_t i = 0; i < crier_gateway_hook_count && count < CRIER_COUNT(names); i++)
+            names[count++] = crier_gateway_hooks[i].name;
+        const char *near = crier_nearest(name, names, count);
         if (near)
             snprintf(help, sizeof help, "did you mean '%s'?", near);
-        for (size_t i = 0; !near && i < CRIER_COUNT(hook_names) && at < sizeof help; i++)
-            at += (size_t)snprintf(help + at, sizeof help - at, "%s%s",
-                                   i ? ", " : "known: ", hook_names[i]);
+        for (size_t i = 0; !near && i < count && at < sizeof help; i++)
+            at += (size_t)snprintf(help + at, sizeof help - at, "%s%s", i ? ", " : "known: ",
+                                   names[i]);
         char text[120];
         snprintf(text, sizeof text, "unknown event '%.60s'", name);
         crier_place_problem(gen, CRIER_ERROR, file, line, "on", NULL, "crier.on", text, help);

@@ -66,6 +66,8 @@ bool crier_is_data_maker(lua_State *L, int idx);
 /** The condition at idx (what crier.every and its like return), or NULL. Borrowed. */
 struct crier_cond *crier_to_cond(lua_State *L, int idx);
 
+/** The bot at idx (what crier.bot returned), or NULL. */
+struct crier_bot *crier_to_bot(lua_State *L, int idx);
 /** The declared sink at idx, or NULL. */
 struct crier_declared_sink *crier_to_sink(lua_State *L, int idx);
 /** By name, among those declared so far; NULL: none. */

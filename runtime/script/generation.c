@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "script/pattern.h"
+#include "script/reply.h"
 #include "script/generation.h"
 
 #include <lauxlib.h>
@@ -186,6 +187,7 @@ static void free_bot(void *p)
     free(bot->name);
     crier_secret_free(bot->token);
     free(bot->api);
+    free(bot->presence);
     free(bot->where);
     free(bot);
 }
@@ -306,6 +308,7 @@ static void destroy(void *arg)
     g_ptr_array_free(gen->hooks, TRUE);
     g_ptr_array_free(gen->states, TRUE);
     g_ptr_array_free(gen->alerts, TRUE);
+    g_ptr_array_free(gen->responders, TRUE);
     g_ptr_array_free(gen->logs, TRUE);
     g_hash_table_destroy(gen->log_levels);
     if (gen->secret_env)
@@ -937,6 +940,7 @@ static int l_open_all(lua_State *L)
     crier_open_task(L);
     crier_open_wait(L);
     crier_open_app(L);
+    crier_open_reply(L);
     if (luaL_loadbufferx(L, crier_sugar_init, crier_sugar_init_len, "=crier", "t") != LUA_OK)
         return lua_error(L);
     lua_pushvalue(L, -2);
@@ -1019,6 +1023,7 @@ static struct crier_generation *new_generation(const struct crier_build *build)
     gen->hooks = g_ptr_array_new_with_free_func(free_hook);
     gen->states = g_ptr_array_new_with_free_func(free_state_table);
     gen->alerts = g_ptr_array_new_with_free_func(crier_alert_free);
+    gen->responders = g_ptr_array_new_with_free_func(crier_responder_free);
     gen->logs = g_ptr_array_new_with_free_func(free_load_log);
     gen->log_levels = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
     for (size_t i = 0; i < CRIER_COUNT(gen->builders); i++)
@@ -1081,6 +1086,7 @@ struct crier_generation *crier_generation_build(const struct crier_build *build)
         default_sinks(gen);
         crier_judge_tasks(gen);
         crier_judge_severe(gen);
+        crier_judge_gateway(gen);
     }
     if (gen->diags.errors == 0 && build->open_sinks)
         crier_generation_open(gen, build);

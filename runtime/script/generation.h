@@ -74,7 +74,11 @@ struct crier_bot {
     struct crier_secret *token;
     char *api;
     int per_second; /**< requests a second over all routes */
+    int gateway;    /**< 1 and -1: as the script says; 0: as it is needed */
+    char *presence; /**< Discord's JSON; NULL: none */
     char *where;
+    const char *file; /**< interned */
+    int line;
 };
 
 enum crier_target_type { CRIER_GUILD, CRIER_USER };
@@ -86,6 +90,7 @@ struct crier_target {
     char *name; /**< overrides Discord's; may be NULL */
     bool logging;
     struct crier_bot *bot; /**< the only one, where the script names none */
+    bool invite_track;     /**< GUILD: which invite a new member has used */
     bool bot_wrong;        /**< what the script names is no bot, and that has been said */
     GPtrArray *messages;   /**< struct crier_message, borrowed from the generation's list */
     char *where;
@@ -178,6 +183,7 @@ struct crier_generation {
     struct crier_diags diags;
     GPtrArray *bots, *targets, *messages, *sinks, *rules, *transforms, *hooks, *states;
     GPtrArray *alerts; /**< struct crier_alert (script/alert.h) */
+    GPtrArray *responders; /**< struct crier_responder (script/reply.h) */
     GPtrArray *tasks; /**< struct crier_task (script/task.h) */
     GPtrArray *logs; /**< struct crier_record: crier.log while loading; they get their ids when the
                           generation runs */

@@ -188,6 +188,7 @@ static void put_details(const struct crier_record *record, bool color, struct cr
     case CRIER_KIND_EVENT:
         put_field(record, "descr_fin", out);
         break;
+    case CRIER_KIND_INVITE:
     case CRIER_KIND_COUNT:
         break;
     }

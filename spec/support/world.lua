@@ -100,6 +100,8 @@ local function call(self, method, path, body)
 end
 
 function World:fault(fault) return call(self, "POST", "/sim/faults", cjson.encode(fault)) end
+--- Something happens in the simulated world (runtime/sim/sim.h, crier_sim_event).
+function World:happen(event) return call(self, "POST", "/sim/events", cjson.encode(event)) end
 function World:clear_faults() return call(self, "DELETE", "/sim/faults") end
 function World:get(path) return call(self, "GET", path) end
 function World:stats() return cjson.decode(call(self, "GET", "/sim/stats")) end

@@ -32,13 +32,13 @@ struct world {
     int refused_code;
 };
 
-static void on_event(void *arg, const char *name, struct crier_str data, bool joined)
+static void on_event(void *arg, const char *name, struct crier_str data, int change)
 {
     struct world *w = arg;
     assert_true(data.len >= 2 && data.data[0] == '{' && data.data[data.len - 1] == '}');
     w->events++;
     w->messages += strcmp(name, "MESSAGE_CREATE") == 0;
-    crier_buf_printf(&w->log, "%s%s ", name, joined ? "(joined)" : "");
+    crier_buf_printf(&w->log, "%s%s ", name, change > 0 ? "(joined)" : change < 0 ? "(left)" : "");
 }
 
 static void on_state(void *arg, unsigned shard, enum crier_gateway_state state, const char *text)
@@ -221,7 +221,7 @@ static void test_ready(void **state)
     happen(&w, "{\"do\":\"guild_join\",\"guild\":\"100\"}");
     happen(&w, "{\"do\":\"guild_leave\",\"guild\":\"101\"}");
     run(&w, 1);
-    expect_log(&w, "GUILD_CREATE(joined) GUILD_DELETE GUILD_CREATE GUILD_DELETE ");
+    expect_log(&w, "GUILD_CREATE(joined) GUILD_DELETE GUILD_CREATE GUILD_DELETE(left) ");
     assert_false(crier_gateway_cache_guild(cache, 101, &g));
     assert_true(crier_gateway_cache_guild(cache, 100, &g));
     finish(&w);
