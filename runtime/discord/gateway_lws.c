@@ -14,6 +14,8 @@
 #include <uv.h>
 
 enum { CHUNK = 64 << 10 };
+/* The value between LWS_WRITE_HTTP and LWS_WRITE_PING, to which the header gives no name. */
+#define WRITE_CLOSE ((enum lws_write_protocol)4)
 
 struct lws_sockets {
     struct crier_gateway_sockets base;
@@ -30,7 +32,7 @@ struct crier_gateway_socket {
     void *arg;
     struct lws *wsi;
     uv_getaddrinfo_t lookup;
-    bool looking, connecting, established, closing, ended;
+    bool looking, connecting, established, closing, said, ended;
     bool tls;
     char *host, *path;
     int port, code;
@@ -103,8 +105,18 @@ static int on_writable(struct crier_gateway_socket *s)
     }
     if (!s->closing)
         return 0;
-    lws_close_reason(s->wsi, (enum lws_close_status)s->code, NULL, 0);
-    return -1;
+    if (s->said)
+        return -1;
+    /* By hand: libwebsockets 4.1 forgets lws_close_reason when the callback ends the connection.
+     * The gateway answers, or is given up after a while. */
+    unsigned char frame[LWS_PRE + 2];
+    frame[LWS_PRE] = (unsigned char)(s->code >> 8);
+    frame[LWS_PRE + 1] = (unsigned char)s->code;
+    s->said = true;
+    if (lws_write(s->wsi, frame + LWS_PRE, 2, WRITE_CLOSE) < 0)
+        return -1;
+    lws_set_timeout(s->wsi, PENDING_TIMEOUT_CLOSE_ACK, 3);
+    return 0;
 }
 
 static int callback(struct lws *wsi, enum lws_callback_reasons why, void *user, void *in,
