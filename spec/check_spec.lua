@@ -86,7 +86,7 @@ describe("crier check", function()
         [[bot.lua:4:90: FILE: unknown option 'pat' (did you mean 'path'?)]] },
       { "nothing near",
         'crier.GUILD { snowflake = "1", logging = true, xyzzy = true }',
-        [[bot.lua:3:48: GUILD '1': unknown option 'xyzzy' (known: snowflake, name, logging, messages, bot)]] },
+        [[bot.lua:3:48: GUILD '1': unknown option 'xyzzy' (known: snowflake, name, logging, messages, bot, invite_track)]] },
       { "an item without a name",
         'crier.bot { "abc", name = "b", token = crier.secret.env "TOKEN" }',
         [[bot.lua:3:7: bot 'b': crier.bot takes named options only, got an item without a name]] },
@@ -95,7 +95,7 @@ describe("crier check", function()
         [[bot.lua:3:7: crier.on: unknown event 'message.snet' (did you mean 'message.sent'?)]] },
       { "a hook with nothing near",
         'crier.on("xyzzy", function() end)',
-        [[bot.lua:3:7: crier.on: unknown event 'xyzzy' (known: start, stop, reload, reload.failed, message.sent, message.failed, message.skipped, sink.down, sink.up, task.run, task.success, task.fail, task.terminate, task.inaction, task.crash, alert)]] },
+        [[bot.lua:3:7: crier.on: unknown event 'xyzzy' (known: start, stop, reload, reload.failed, message.sent, message.failed, message.skipped, sink.down, sink.up, task.run, task.success, task.fail, task.terminate, task.inaction, task.crash, alert, gateway.ready, gateway.lost, guild.join, guild.leave, guild.update, channel.create, channel.update, channel.delete, thread.create, thread.update, thread.delete, role.create, role.update, role.delete, member.join, member.leave, member.update, invite.create, invite.delete, invite.used, message, message.edit, message.delete, reaction.add, reaction.remove)]] },
     } },
     { "wrong types", {
       { "a string",

@@ -268,7 +268,7 @@ describe("what the script says of the gateway", function()
       { [[crier.reply { when = "(", data = "x" }]], "option 'when'" },
       { [[crier.reply { when = "x" }]], "'data'" },
       { [[crier.reply { when = "x", data = {} , coldown = "1s" }]], "cooldown" },
-      { [[crier.USER { snowflake = "1", invite_track = true }]], "a USER has no invites" },
+      { [[crier.USER { snowflake = "1", invite_track = true }]], "unknown option 'invite_track'" },
     }
     for _, row in ipairs(rows) do
       local r = check(script(row[1]))

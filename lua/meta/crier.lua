@@ -23,7 +23,7 @@ local crier = {}
 ---@alias crier.Snowflake string|integer
 
 ---@alias crier.Level "debug"|"info"|"warning"|"error"|"critical"
----@alias crier.Kind "log"|"message"|"task"|"event"|"system"
+---@alias crier.Kind "log"|"message"|"task"|"event"|"system"|"invite"
 
 ---Where a secret is; made by crier.secret. Shown as *****.
 ---@class crier.Secret
@@ -87,11 +87,23 @@ local crier = {}
 ---@param options crier.options.config
 function crier.config(options) end
 
+---@class crier.Presence
+---@field status? "online"|"idle"|"dnd"|"invisible"
+---@field playing? string
+---@field streaming? string
+---@field listening? string
+---@field watching? string
+---@field competing? string
+---@field custom? string
+---@field url? string of a stream
+
 ---@class crier.options.bot
 ---@field name? string needed when there are several bots; default "bot"
 ---@field token crier.Secret|string a string is warned about
 ---@field api? string base address of the REST API; default "https://discord.com/api/v10"
 ---@field requests_per_second? integer Discord's global limit of this bot; default 50
+---@field gateway? boolean true: connect to the gateway even if nothing needs it; false: never
+---@field presence? string|crier.Presence what people see of the bot
 
 ---A bot account.
 ---@param options crier.options.bot
@@ -123,6 +135,7 @@ function crier.secret.credential(name) end
 ---@field logging? boolean make a record of every send; default false
 ---@field messages? crier.Message[]
 ---@field bot? crier.Bot needed when there are several
+---@field invite_track? boolean a record of kind invite for each new member; default false
 
 ---A guild (server) and its messages.
 ---@param options crier.options.GUILD
@@ -323,6 +336,31 @@ function crier.state(key, initial) end
 ---| "sink.down" a sink cannot write
 ---| "sink.up" it can again
 ---| "alert" an alert fires, again or no more
+---| "gateway.ready" the bot is connected to the gateway
+---| "gateway.lost" it is not any more, and tries again
+---| "guild.join" the bot has come into a guild
+---| "guild.leave" it is not in it any more
+---| "guild.update"
+---| "channel.create"
+---| "channel.update"
+---| "channel.delete"
+---| "thread.create"
+---| "thread.update"
+---| "thread.delete"
+---| "role.create"
+---| "role.update"
+---| "role.delete"
+---| "member.join"
+---| "member.leave"
+---| "member.update"
+---| "invite.create"
+---| "invite.delete"
+---| "invite.used" a new member has used an invite (GUILD: invite_track)
+---| "message" somebody else has written one
+---| "message.edit"
+---| "message.delete"
+---| "reaction.add"
+---| "reaction.remove"
 
 ---@class crier.ReloadEvent
 ---@field from string the old script's hash, as in `crier status`
@@ -344,9 +382,23 @@ function crier.state(key, initial) end
 ---@overload fun(event: "reload.failed", fn: fun(e: crier.ReloadFailedEvent))
 ---@overload fun(event: "sink.down"|"sink.up", fn: fun(e: crier.SinkEvent))
 ---@overload fun(event: "alert", fn: fun(e: crier.Alert))
+---@overload fun(event: "gateway.ready"|"gateway.lost", fn: fun(e: { bot: string, shard: string, text: string }))
+---@overload fun(event: "invite.used", fn: fun(e: { bot: string, guild: string, user: string, name: string, invite?: string }))
 ---@param event crier.Hook
 ---@param fn fun(e: table)
 function crier.on(event, fn) end
+
+---@class crier.options.reply
+---@field when string|table|fun(e: table): boolean a pattern (PCRE2), a match of the message, or a function
+---@field data crier.Data|fun(e: table): crier.Data? what is replied; nil: nothing
+---@field only_if? fun(e: table): boolean a further condition, which may wait
+---@field cooldown? crier.Duration least time between two replies to one person; default "0s"
+---@field to? "channel"|"dm" in the channel, or as a direct message; default "channel"
+---@field bot? crier.Bot the bot that replies; default every one
+
+---Reply to messages of people; never to bots, webhooks or itself.
+---@param options crier.options.reply
+function crier.reply(options) end
 
 -- Periods and conditions ---------------------------------------------------------------------------
 

@@ -259,11 +259,11 @@ char *crier_read_presence(struct crier_decl *d)
 /* --- crier.reply ---------------------------------------------------------------------------- */
 
 const struct crier_option crier_responder_options[] = {
-    {"when", CRIER_OPT_OBJECT, CRIER_OPT_REQUIRED, NULL, NULL, 0, 0, "string|table|function",
+    {"when", CRIER_OPT_OBJECT, CRIER_OPT_REQUIRED, NULL, NULL, 0, 0, "string|table|fun(e: table): boolean",
      "a pattern that the text fits (PCRE2), a match such as { content = crier.like \"hi%\" }, or "
      "function(e)"},
-    {"data", CRIER_OPT_OBJECT, CRIER_OPT_REQUIRED, NULL, NULL, 0, 0, "crier.Data",
-     "what is replied, or function(e) that returns it; nil: nothing"},
+    {"data", CRIER_OPT_OBJECT, CRIER_OPT_REQUIRED, NULL, NULL, 0, 0,
+     "crier.Data|fun(e: table): crier.Data?", "what is replied, or function(e) that returns it; nil: nothing"},
     {"only_if", CRIER_OPT_FUNCTION, 0, NULL, NULL, 0, 0, "fun(e: table): boolean",
      "a further condition, which may wait"},
     {"cooldown", CRIER_OPT_DURATION, 0, "0s", NULL, 0, 0, NULL,

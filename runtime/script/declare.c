@@ -55,7 +55,7 @@ static const struct crier_option bot_options[] = {
      "Discord's global limit of this bot; large bots have a higher one"},
     {"gateway", CRIER_OPT_BOOL, 0, NULL, NULL, 0, 0, NULL,
      "true: connect to the gateway even if nothing in the script needs it; false: never"},
-    {"presence", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "string|table",
+    {"presence", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "string|crier.Presence",
      "what people see: a text, or { status = \"dnd\", watching = \"the news\" }"},
 };
 
@@ -70,8 +70,9 @@ static const struct crier_option guild_options[] = {
      "the messages to send there"},
     {"bot", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "crier.Bot",
      "the bot that sends; needed when there are several"},
+    /* the last: a USER has all but this */
     {"invite_track", CRIER_OPT_BOOL, 0, "false", NULL, 0, 0, NULL,
-     "GUILD: make a record of kind invite for each new member, with the invite that was used"},
+     "make a record of kind invite for each new member, with the invite that was used"},
 };
 
 #define MESSAGE_OPTIONS_HEAD                                                                       \
@@ -230,7 +231,7 @@ const struct crier_topic *crier_topics(size_t *count)
             {"GUILD", "a guild (server) and its messages", guild_options,
              CRIER_COUNT(guild_options)},
             {"USER", "a user and the direct messages to them", guild_options,
-             CRIER_COUNT(guild_options)},
+             CRIER_COUNT(guild_options) - 1},
             {"TextMESSAGE", "a message to text channels of a guild", text_options,
              CRIER_COUNT(text_options)},
             {"DirectMESSAGE", "a direct message to a user", direct_options,
@@ -902,16 +903,13 @@ static int declare_target(lua_State *L, enum crier_target_type type)
             ? "crier.GUILD { snowflake = \"...\", messages = { crier.TextMESSAGE {...} } }"
             : "crier.USER { snowflake = \"...\", messages = { crier.DirectMESSAGE {...} } }");
     struct crier_options o;
-    crier_decl_read(&d, guild_options, CRIER_COUNT(guild_options), false, &o);
+    crier_decl_read(&d, guild_options, CRIER_COUNT(guild_options) - (type == CRIER_USER), false, &o);
     struct crier_target *t = crier_calloc(1, sizeof *t);
     t->type = type;
     t->id = (uint64_t)opt(&o, "snowflake")->i;
     t->name = crier_strdup(opt(&o, "name")->s);
     t->logging = opt(&o, "logging")->i;
-    t->invite_track = opt(&o, "invite_track")->i;
-    if (t->invite_track && type == CRIER_USER)
-        crier_decl_problem(&d, CRIER_ERROR, "invite_track", "it belongs to a GUILD",
-                           "a USER has no invites");
+    t->invite_track = type == CRIER_GUILD && opt(&o, "invite_track")->i;
     t->messages = g_ptr_array_new();
     t->where = place_text(&d);
     g_ptr_array_add(d.gen->targets, t);
