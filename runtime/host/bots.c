@@ -101,7 +101,7 @@ static void stopped_at_work(void *arg)
         if (bot->refused || !bot->ready || !crier_discord_stopped(bot->client, &why))
             continue;
         bot->by_reload = false; /* it was at work: the reload is not at fault */
-        bot_refused(bot, why.text);
+        crier_bot_refused(bot, why.text);
     }
 }
 
