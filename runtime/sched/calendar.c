@@ -12,15 +12,9 @@ const char *const crier_cycle_nouns[] = {"second", "minute", "hour", "day",
 #define LAST (253402300800LL * CRIER_S)
 enum { NO_DAY = INT32_MIN };
 
-struct crier_calendar *crier_calendar_ref(struct crier_calendar *c)
+void crier_calendar_free(struct crier_calendar *c)
 {
-    atomic_fetch_add(&c->refs, 1);
-    return c;
-}
-
-void crier_calendar_unref(struct crier_calendar *c)
-{
-    if (!c || atomic_fetch_sub(&c->refs, 1) != 1)
+    if (!c)
         return;
     crier_zone_unref(c->zone);
     free(c->text);

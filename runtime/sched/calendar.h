@@ -69,8 +69,7 @@ enum crier_cycle crier_calendar_cycle(const struct crier_calendar *c);
 const struct crier_zone *crier_calendar_zone(const struct crier_calendar *c);
 /** What follows the cycle in its text, such as "after 18:00 in Europe/Paris"; "" when nothing. */
 const char *crier_calendar_text(const struct crier_calendar *c);
-struct crier_calendar *crier_calendar_ref(struct crier_calendar *c);
-void crier_calendar_unref(struct crier_calendar *c); /**< NULL is allowed */
+void crier_calendar_free(struct crier_calendar *c); /**< NULL is allowed */
 
 /** What stands behind "daily" and its like: nothing, "after 18:00", "Mon, Fri at 09:00",
  *  "last Fri", "between 1st and 5th", ..., each with "in ZONE" behind it. */

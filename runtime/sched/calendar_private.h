@@ -5,8 +5,6 @@
 #ifndef CRIER_SCHED_CALENDAR_PRIVATE_H
 #define CRIER_SCHED_CALENDAR_PRIVATE_H
 
-#include <stdatomic.h>
-
 #include "sched/calendar.h"
 #include "sched/cron.h"
 
@@ -39,7 +37,6 @@ struct crier_window_rule {
 };
 
 struct crier_calendar {
-    atomic_int refs;
     enum crier_cycle cycle;
     struct crier_zone *zone;
     char *text;

@@ -684,7 +684,6 @@ static int expect_end(struct crier_words *s, const struct spec *spec)
 static struct crier_calendar *new_calendar(enum crier_cycle cycle)
 {
     struct crier_calendar *c = crier_calloc(1, sizeof *c);
-    atomic_init(&c->refs, 1);
     c->cycle = cycle;
     return c;
 }

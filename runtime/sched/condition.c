@@ -43,8 +43,8 @@ void crier_cond_unref(struct crier_cond *c)
         crier_cond_unref(c->items[i]);
     for (size_t i = 0; i < c->task_count; i++)
         free(c->tasks[i]);
-    crier_calendar_unref(c->calendar);
-    crier_calendar_unref(c->unit);
+    crier_calendar_free(c->calendar);
+    crier_calendar_free(c->unit);
     free(c->items);
     free(c->tasks);
     free(c->name);

@@ -199,8 +199,8 @@ static int read_since(struct crier_words *s, struct crier_cond *c)
         return 0;
     else if ((unit = read_unit(s)) < 0)
         return CRIER_EINVAL;
-    crier_calendar_unref(c->calendar); /* one too many is told by the caller */
-    crier_calendar_unref(c->unit);
+    crier_calendar_free(c->calendar); /* one too many is told by the caller */
+    crier_calendar_free(c->unit);
     c->calendar = c->unit = NULL;
     s->loose = true;
     int rc = crier_calendar_read(s, (enum crier_cycle)unit, &c->calendar);

@@ -102,16 +102,6 @@ void crier_dayfile_release(struct crier_dayfile *f)
     f->locked = false;
 }
 
-bool crier_dayfile_is_open(const struct crier_dayfile *f)
-{
-    return f->fd >= 0;
-}
-
-const char *crier_dayfile_path(const struct crier_dayfile *f)
-{
-    return f->path;
-}
-
 /* Files */
 
 static int write_all(int fd, const char *data, size_t len)

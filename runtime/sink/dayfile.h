@@ -81,8 +81,6 @@ CRIER_CHECK int crier_dayfile_end(struct crier_dayfile *file, size_t *stored,
 /** Close the descriptor; the next begin opens again, without reading the file when nobody has
  *  touched it meanwhile. */
 void crier_dayfile_release(struct crier_dayfile *file);
-bool crier_dayfile_is_open(const struct crier_dayfile *file);
-const char *crier_dayfile_path(const struct crier_dayfile *file);
 
 /** [worker] Close the gap, if this object has written to the file; sync: fdatasync too. After a
  *  failure the file stands as it was, which is valid too. The file is released. */

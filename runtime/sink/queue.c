@@ -742,14 +742,6 @@ static uint64_t uncopied(const struct crier_queue *q)
     return n + spooled(q) - (q->spool ? crier_spool_copied(q->spool) : 0);
 }
 
-bool crier_queue_has_uncopied(struct crier_queue *q)
-{
-    pthread_mutex_lock(&q->lock);
-    bool any = uncopied(q) > 0;
-    pthread_mutex_unlock(&q->lock);
-    return any;
-}
-
 /* The i-th of the records that are in memory alone. */
 static struct crier_record *memory_at(struct crier_queue *q, size_t i)
 {

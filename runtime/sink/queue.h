@@ -93,8 +93,6 @@ void crier_queue_down(struct crier_queue *queue, bool down);
 /** [worker] The next records that are to be copied to a fallback, in order, at most `max`; a
  *  reference each. They count as copied from now on. */
 size_t crier_queue_copy(struct crier_queue *queue, struct crier_record **records, size_t max);
-/** [any] Whether there are any. */
-bool crier_queue_has_uncopied(struct crier_queue *queue);
 
 /** [any] Whether nothing is left that has not been answered for. */
 bool crier_queue_is_empty(struct crier_queue *queue);

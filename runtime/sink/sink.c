@@ -609,12 +609,6 @@ void *crier_sink_self(const struct crier_sink *s)
     return s->self;
 }
 
-bool crier_sink_same_options(const struct crier_sink *s, const struct crier_options *common,
-                             const struct crier_options *options)
-{
-    return crier_options_equal(&s->common, common) && crier_options_equal(&s->options, options);
-}
-
 void crier_sink_stats(struct crier_sink *s, struct crier_sink_stats *out)
 {
     struct crier_queue_stats q;

@@ -267,8 +267,6 @@ const char *crier_sink_name(const struct crier_sink *sink);
 const struct crier_sink_driver *crier_sink_driver_of(const struct crier_sink *sink);
 /** [any, until the sink is stopped] What the driver's `open` has given. */
 void *crier_sink_self(const struct crier_sink *sink);
-bool crier_sink_same_options(const struct crier_sink *sink, const struct crier_options *common,
-                             const struct crier_options *options);
 
 struct crier_sink_stats {
     uint64_t accepted, written, rejected, dropped, retries;

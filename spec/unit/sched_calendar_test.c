@@ -246,7 +246,7 @@ static void check_rule(const struct rule *rule, const struct crier_zone *z, cons
         t = next;
     }
     assert_true(crier_calendar_next(c, z, t) >= to);
-    crier_calendar_unref(c);
+    crier_calendar_free(c);
     free(begins);
 }
 
@@ -379,7 +379,7 @@ static void windows(void **state)
         if (in && (w.from != at(cases[i].from, utc) || w.to != at(cases[i].to, utc)))
             fail_msg("%s at %s: %s to %s", cases[i].text, cases[i].at,
                      crier_time_rfc3339(w.from, a), crier_time_rfc3339(w.to, b));
-        crier_calendar_unref(c);
+        crier_calendar_free(c);
     }
     crier_zone_unref(utc);
 }
@@ -467,7 +467,7 @@ static void clocks(void **state)
                 fail_msg("%s, %s: %s, not %s", cases[i].zone, cases[i].text, text,
                          cases[i].next[k]);
         }
-        crier_calendar_unref(c);
+        crier_calendar_free(c);
         crier_zone_unref(z);
     }
 }
@@ -489,7 +489,7 @@ static void bounds(void **state)
         assert_true(next > end);
         crier_calendar_contains(c, z, INT64_MAX, NULL);
         crier_calendar_contains(c, z, INT64_MIN, NULL);
-        crier_calendar_unref(c);
+        crier_calendar_free(c);
     }
     crier_zone_unref(z);
 }
@@ -575,8 +575,8 @@ static void texts(void **state)
             t = next;
         }
         crier_zone_unref(z);
-        crier_calendar_unref(c);
-        crier_calendar_unref(d);
+        crier_calendar_free(c);
+        crier_calendar_free(d);
         free(again);
     }
 }
@@ -720,12 +720,12 @@ static void noise(void **state)
                 assert_true(crier_calendar_last(c, z, next, &w));
                 assert_int_equal(w.from, next);
             }
-            crier_calendar_unref(d);
+            crier_calendar_free(d);
             free(again);
         } else {
             assert_true(*err.text && column > 0 && (size_t)column <= b.len + 1);
         }
-        crier_calendar_unref(c);
+        crier_calendar_free(c);
         crier_buf_fini(&b);
     }
     assert_true(good > ROUNDS(3000));

@@ -238,18 +238,6 @@ static void the_kinds_of_this_build(void **state)
     }
     assert_true(n >= 3);
     assert_null(crier_sink_driver_find("consol"));
-    open_memory(0);
-    struct crier_options common, options;
-    crier_options_init(&common, crier_sink_common_options, crier_sink_common_count);
-    crier_options_init(&options, crier_sink_memory.options, crier_sink_memory.option_count);
-    assert_true(crier_sink_same_options(sink, &common, &options));
-    ((struct crier_option_value *)crier_options_get(&options, "max"))->i = 7;
-    assert_false(crier_sink_same_options(sink, &common, &options));
-    ((struct crier_option_value *)crier_options_get(&options, "max"))->i = 10000;
-    ((struct crier_option_value *)crier_options_get(&common, "batch"))->i = 7;
-    assert_false(crier_sink_same_options(sink, &common, &options));
-    crier_options_fini(&common);
-    crier_options_fini(&options);
 }
 
 int main(void)
