@@ -912,7 +912,7 @@ int crier_host_close(struct crier_host *host)
     int code = host->code;
     if (host->current && host->config->embed)
         host->config->embed->ending(host->config->embed->arg);
-    host->stopping = true; /* what is cut off now is taken up by the next start */
+    host->stopping = host->stopped = true; /* what is cut off now is taken up by the next start */
     host_end(host);
     if (host->sim && host->config->transcript && code == 0) {
         struct crier_buf text = {0};

@@ -7,6 +7,7 @@
 --   CRIER_TORTURE_SEEDS=100000 CRIER_TORTURE_FIRST=1 crier spec spec/torture/torture.lua
 --
 -- A seed that fails is named, with the line that replays it, and its script is kept.
+-- luacheck: std +busted
 local testing = require "crier.testing"
 
 local first = tonumber(os.getenv "CRIER_TORTURE_SEED" or os.getenv "CRIER_TORTURE_FIRST" or 1)
@@ -147,7 +148,8 @@ local function once_and_not_early(bot, o)
   for _, r in ipairs(bot:records { kind = "message" }) do
     local text = r.sent_data and r.sent_data.text
     if text then
-      must(not seen[text], "%s fired twice: records %s and %s", text, seen[text] or "", r.time)
+      -- (A clock that was set back makes the same times come again.)
+      must(o.clock or not seen[text], "%s fired twice: records %s and %s", text, seen[text] or "", r.time)
       seen[text] = r.time
       local due = tonumber(text:match "@([%d.]+)$")
       local y, mo, d, h, mi, s = r.time:match "(%d+)-(%d+)-(%d+)T(%d+):(%d+):([%d.]+)Z"
@@ -315,7 +317,7 @@ end
 
 describe("torture", function()
   setup(function()
-    local pipe = io.popen "mktemp -d"
+    local pipe = io.popen "mktemp -d -p /dev/shm 2>/dev/null || mktemp -d"
     folder = pipe:read "l"
     pipe:close()
   end)

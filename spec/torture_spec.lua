@@ -1,0 +1,13 @@
+-- SPDX-License-Identifier: MIT
+-- spec/torture/torture.lua: CRIER_TORTURE_SEEDS (100) bots; more by the option.
+local proc = require "spec.support.proc"
+
+describe("torture in virtual time", function()
+  it("finds nothing", function()
+    local seeds = os.getenv "CRIER_TORTURE_SEEDS" or "100"
+    local r = proc.run({ proc.crier, "spec", "-o", "TAP", "spec/torture/torture.lua" },
+                       { env = { CRIER_TORTURE_SEEDS = seeds }, timeout = 1200 })
+    assert.equal(0, r.code, r.out .. r.err)
+    assert.truthy(r.out:find("ok 1 - torture holds for " .. seeds, 1, true), r.out)
+  end)
+end)
