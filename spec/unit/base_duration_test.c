@@ -53,6 +53,7 @@ static void durations(void **state)
     }
     char text[48];
     assert_string_equal(crier_duration_text(-90 * CRIER_S, text), "-1m30s");
+    assert_string_equal(crier_duration_text(CRIER_S, text), "1s");
     crier_duration_text(INT64_MIN, text);
     crier_duration_text(INT64_MAX, text);
     assert_string_equal(text, "106751991d4h54.775807s");

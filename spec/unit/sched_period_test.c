@@ -273,8 +273,10 @@ static void test_removal(void **state)
     assert_int_equal(r.kind, CRIER_REMOVAL_AT);
     assert_int_equal(r.value, DAY);
     assert_int_equal(crier_removal_count(10, &r, &err), 0);
-    assert_int_equal(r.kind, CRIER_REMOVAL_COUNT);
     assert_int_equal(r.value, 10);
+    assert_int_equal(crier_removal_count(1, &r, &err), 0);
+    assert_int_equal(r.kind, CRIER_REMOVAL_COUNT);
+    assert_int_equal(r.value, 1);
     assert_int_equal(crier_removal_count(0, &r, &err), CRIER_EINVAL);
     assert_string_equal(err.text, "expected a count of sends of at least 1, got 0");
     assert_int_equal(crier_removal_parse("0s", utc, &r, &err), CRIER_EINVAL);
