@@ -308,8 +308,17 @@ describe("what fires", function()
     finally(function() bot:close() end)
     bot:start()
     bot:wait_record(function(r) return r.text == "TOLD" end)
-    bot:write("bot.lua", head)
-    assert.equal(0, bot:crier({ "reload", "bot.lua" }).code)
+    local function reload(alert)
+      bot:write("bot.lua", head .. alert)
+      local r = bot:crier { "reload", "bot.lua" }
+      assert.equal(0, r.code, r.err)
+      return r.out:match "([^\n]* alert [^\n]*)\n" or ""
+    end
+    assert.match("^~ alert m +to, limits$",
+      reload [[ crier.alert { name = "m", when = { match = { text = "x" } }, to = { tell, tell }, dedupe = "1h" } ]])
+    assert.match("^~ alert m +when", reload [[ crier.alert { name = "m", when = "severe", to = tell, dedupe = "1h" } ]])
+    assert.is_nil((bot:crier { "alerts", "bot.lua" }).out:find "firing")
+    assert.match("^%- alert m", reload "")
     assert.match("declares none", bot:crier({ "alerts", "bot.lua" }).err)
   end)
 

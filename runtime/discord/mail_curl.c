@@ -11,7 +11,6 @@
 #include "discord/mail.h"
 
 #define AT_ONCE 2
-#define CONNECT_TIMEOUT (10 * CRIER_S)
 #define QUIT_TIMEOUT 2000L /* milliseconds */
 
 struct crier_mailer {
@@ -152,14 +151,14 @@ static void set_up(struct crier_mail_call *call, CURL *easy, struct curl_slist *
     static const long tls[] = {[CRIER_STARTTLS_REQUIRED] = CURLUSESSL_ALL,
                                [CRIER_STARTTLS_TRY] = CURLUSESSL_TRY,
                                [CRIER_STARTTLS_OFF] = CURLUSESSL_NONE};
-    int64_t connect = m->timeout < CONNECT_TIMEOUT ? m->timeout : CONNECT_TIMEOUT;
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, message);
     curl_easy_setopt(easy, CURLOPT_URL, m->server);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)((m->timeout + 999) / CRIER_MS));
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)((connect + 999) / CRIER_MS));
+    /* To curl the greeting and the login are part of connecting, and some servers keep one waiting. */
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)((m->timeout + 999) / CRIER_MS));
     curl_easy_setopt(easy, CURLOPT_USE_SSL, tls[m->starttls]);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);

@@ -84,6 +84,10 @@ void crier_open_alert(lua_State *L); /**< alert, for the `crier` table on top of
 /** When all is declared: bots, secrets, and what can never happen. */
 void crier_judge_alerts(struct crier_generation *gen, bool whole);
 
+/** The alerts' share of crier_generation_diff. */
+void crier_alert_diff(const struct crier_generation *old, const struct crier_generation *new_,
+                      struct crier_buf *out, struct crier_diff_counts *counts);
+
 struct crier_alerts; /* opaque; one a host */
 
 struct crier_alerts *crier_alerts_new(struct crier_host *host);

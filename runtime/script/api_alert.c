@@ -650,3 +650,56 @@ void crier_judge_alerts(struct crier_generation *gen, bool whole)
                     "it is about messages, and the script declares none", "it never fires");
     }
 }
+
+/* --- diff -------------------------------------------------------------------------------- */
+
+static const struct crier_alert *named(const struct crier_generation *gen, const char *name)
+{
+    for (guint i = 0; i < gen->alerts->len; i++) {
+        const struct crier_alert *a = gen->alerts->pdata[i];
+        if (strcmp(a->name, name) == 0)
+            return a;
+    }
+    return NULL;
+}
+
+static bool same_targets(const struct crier_alert *a, const struct crier_alert *b)
+{
+    bool same = a->targets->len == b->targets->len;
+    for (guint i = 0; same && i < a->targets->len; i++) {
+        const struct crier_alert_target *t = a->targets->pdata[i], *u = b->targets->pdata[i];
+        same = strcmp(t->key, u->key) == 0;
+    }
+    return same;
+}
+
+void crier_alert_diff(const struct crier_generation *old, const struct crier_generation *new_,
+                      struct crier_buf *out, struct crier_diff_counts *counts)
+{
+    for (guint i = 0; i < new_->alerts->len; i++) {
+        const struct crier_alert *a = new_->alerts->pdata[i], *was = named(old, a->name);
+        bool when = was && strcmp(was->identity, a->identity) != 0;
+        bool to = was && !same_targets(was, a);
+        bool limits = was && (was->dedupe != a->dedupe || was->rate != a->rate ||
+                              was->per != a->per || was->resolved != a->resolved);
+        if (!was) {
+            counts->added++;
+            crier_buf_printf(out, "+ alert %-20s (%s:%d)\n", a->name, a->file ? a->file : "?",
+                             a->line);
+        } else if (when || to || limits) {
+            counts->changed++;
+            crier_buf_printf(out, "~ alert %-20s %s%s%s%s%s\n", a->name, when ? "when" : "",
+                             when && (to || limits) ? ", " : "", to ? "to" : "",
+                             to && limits ? ", " : "", limits ? "limits" : "");
+        } else {
+            counts->kept++;
+        }
+    }
+    for (guint i = 0; i < old->alerts->len; i++) {
+        const struct crier_alert *a = old->alerts->pdata[i];
+        if (named(new_, a->name))
+            continue;
+        counts->removed++;
+        crier_buf_printf(out, "- alert %-20s\n", a->name);
+    }
+}

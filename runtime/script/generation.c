@@ -1212,6 +1212,7 @@ void crier_generation_diff(const struct crier_generation *old, const struct crie
     *counts = (struct crier_diff_counts){0};
     diff_messages(old, new_, out, counts);
     crier_task_diff(old, new_, out, counts);
+    crier_alert_diff(old, new_, out, counts);
     for (guint i = 0; i < new_->sinks->len; i++) {
         const struct crier_declared_sink *s = new_->sinks->pdata[i];
         if (s->kept) {
