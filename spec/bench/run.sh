@@ -6,7 +6,7 @@
 # `-`, and said on stderr; so is a target that was missed. README.md here says what is measured.
 set -euo pipefail
 
-groups=(dayfile start memory idle scheduled reload timers tasks sched record_encode lua_call sink_push sink_module sink_lines sink_redis query embed sql log_lua transform)
+groups=(dayfile start memory idle scheduled reload timers tasks sched record_encode lua_call sink_push sink_module sink_lines sink_redis query embed sql log_lua transform gateway)
 
 usage() {
     cat <<END
@@ -68,6 +68,7 @@ declare -A target=(
     [sink_module_counting]='>700000' [redis.write]='>400000'
     [calendar_daily]='<2000' [cron_workdays]='<2000'
     [reload_lost]='<0' [reload_doubled]='<0' [log_lua]='>1000000' [transform]='>600000'
+    [gateway_absorb]='<3' [gateway_memory]='<80'
 )
 
 # Runs benchmark and peer of one name. $tmp/ours: name value unit; $tmp/peers: name value what.
@@ -87,8 +88,8 @@ measure() {
         awk -F'\t' -v OFS='\t' '$3 == "peer" { print $1, $2, $4 }' "$tmp/all" >"$tmp/peers"
         awk -F'\t' '$3 != "peer"' "$tmp/all" >"$tmp/ours"
         ;;
-    tasks)
-        "$build/bench/tasks" >"$tmp/ours"
+    tasks | gateway)
+        "$build/bench/$1" >"$tmp/ours"
         ;;
     embed)
         "$build/bench/embed" >"$tmp/ours"
