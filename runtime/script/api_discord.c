@@ -47,8 +47,7 @@ static void record(const struct action *a, const struct crier_discord_result *r)
         crier_id_text(a->target, id);
     char *text = crier_asprintf("%s%s%s%s%s", a->what, *id ? " " : "", id,
                                 ok ? "" : " failed: ", ok ? "" : r->err.text);
-    crier_build_text(b, text, strlen(text));
-    free(text);
+    crier_build_text(b, text, strlen(text)); /* borrowed until the end */
     CRIER_B_STR(b, "what", a->what);
     CRIER_B_STR(b, "bot", a->bot);
     if (a->target)
@@ -70,6 +69,7 @@ static void record(const struct action *a, const struct crier_discord_result *r)
     CRIER_B_NUM(b, "wait", (double)(r->waited + r->retry_wait) / 1e6);
     CRIER_B_NUM(b, "latency", (double)r->latency / 1e6);
     crier_host_emit(a->host, crier_build_end(b));
+    free(text);
 }
 
 static int push_answer(lua_State *L, const struct crier_discord_result *r)

@@ -6,7 +6,7 @@
 # `-`, and said on stderr; so is a target that was missed. README.md here says what is measured.
 set -euo pipefail
 
-groups=(dayfile start memory idle scheduled reload timers tasks sched record_encode lua_call sink_push sink_module sink_lines sink_redis query embed sql log_lua transform gateway)
+groups=(dayfile start memory idle scheduled reload timers tasks sched record_encode lua_call sink_push sink_module sink_lines sink_redis query embed sql discord log_lua transform gateway)
 
 usage() {
     cat <<END
@@ -69,6 +69,7 @@ declare -A target=(
     [calendar_daily]='<2000' [cron_workdays]='<2000'
     [reload_lost]='<0' [reload_doubled]='<0' [log_lua]='>1000000' [transform]='>600000'
     [gateway_absorb]='<3' [gateway_memory]='<80'
+    [discord_create_cpu]='<70'
 )
 
 # Runs benchmark and peer of one name. $tmp/ours: name value unit; $tmp/peers: name value what.
@@ -112,6 +113,28 @@ measure() {
         else
             echo "redis-py's figures need python3-redis: they are -" >&2
         fi
+        ;;
+    discord)
+        # The simulator in a process of its own, on any port; discord.js where spec/discordjs_spec.lua has put it.
+        awk 'BEGIN { printf "{\"bots\":[{\"token\":\"good.bot.token\"}],\"guilds\":[{\"id\":\"100\",\"name\":\"g\",\"channels\":["
+            for (i = 1000; i < 1064; i++) printf("%s{\"id\":\"%d\",\"name\":\"c%d\",\"type\":0}", (i > 1000 ? "," : ""), i, i)
+            print "]}]}" }' >"$tmp/world.json"
+        "$build/crier" discord-sim --no-limits --world "$tmp/world.json" >"$tmp/sim" 2>&1 &
+        local sim=$! url="" modules
+        for _ in $(seq 100); do
+            url=$(grep -o 'http://[^ ]*' "$tmp/sim" || true)
+            [ -n "$url" ] && break
+            sleep 0.05
+        done
+        "$build/bench/discord" "$url" 20000 >"$tmp/ours" || true
+        modules=$(find "${XDG_CACHE_HOME:-$HOME/.cache}/crier-spec" -maxdepth 2 -name node_modules 2>/dev/null | head -n 1)
+        if has node && [ -n "$modules" ]; then
+            node "$here/discord_peer.mjs" "$url" 5000 "${modules%/node_modules}" >"$tmp/peers" || true
+        else
+            echo "discord.js is installed by busted spec/discordjs_spec.lua: its figures are -" >&2
+        fi
+        kill "$sim"
+        wait "$sim" 2>/dev/null || true
         ;;
     log_lua | transform)
         has python3 || { echo "$1 is measured from outside, with python3" >&2; return 0; }

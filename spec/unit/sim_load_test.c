@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Many channels due at once, with the simulator's real limits, in virtual time: the limits are used,
- * none is overrun, and no guild is served before another.
+ * Many channels due at once, with the simulator's real limits, in virtual time: the limits are
+ * used, none is overrun, and no guild is served before another.
  */
 #include <setjmp.h>
 #include <stdarg.h>
