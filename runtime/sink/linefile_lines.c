@@ -127,8 +127,9 @@ int crier_lines_next(struct crier_lines *l, struct crier_str *line, struct crier
     l->begin = l->behind;
     seen = 0;
     for (;;) {
-        const char *from = l->buf.data + l->begin + seen;
         size_t left = l->buf.len - l->begin - seen;
+        /* Of an empty file there is no buffer. */
+        const char *from = left ? l->buf.data + l->begin + seen : "";
         const char *end = left ? memchr(from, '\n', left) : NULL;
         if (l->quoted)
             open ^= odd_quotes(from, end ? (size_t)(end - from) : left);

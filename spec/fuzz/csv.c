@@ -44,7 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     v->s = crier_strdup("log.csv");
     v->set = true;
     if (crier_sink_csv.open(&env, &options, "log", &self, &err) == 0) {
-        struct crier_query *query = crier_query_new();
+        struct crier_query *query = crier_query_new(zone);
         if (crier_sink_csv.query(self, query, &hits, &count, &err) == 0) {
             for (size_t i = 0; i < count; i++) {
                 crier_record_json(hits[i]);
