@@ -26,7 +26,7 @@ static void measure(const char *name, const char *body)
     struct crier_sink *sink;
     struct crier_err err = {0};
     int64_t best = INT64_MAX;
-    char *path = crier_asprintf("%s/m.lua", env.folder);
+    char *path = crier_asprintf("%s/m.lua", bench_env.folder);
     FILE *f = fopen(path, "w");
     if (!f)
         exit(1);
@@ -37,18 +37,18 @@ static void measure(const char *name, const char *body)
     crier_options_init(&options, crier_lua_sink_options, crier_lua_sink_option_count);
     ((struct crier_option_value *)crier_options_get(&common, "queue"))->i = 1 << 20;
     ((struct crier_option_value *)crier_options_get(&options, "module"))->s = crier_strdup("m");
-    if (crier_sink_open(&crier_sink_module, "m", &common, &options, &env, &sink, &err)) {
+    if (crier_sink_open(&crier_sink_module, "m", &common, &options, &bench_env, &sink, &err)) {
         fprintf(stderr, "%s\n", err.text);
         exit(1);
     }
     crier_sink_start(sink, loop);
     for (int round = 0; round < ROUNDS; round++) {
-        int64_t start = crier_clock_mono(env.clock);
+        int64_t start = crier_clock_mono(bench_env.clock);
         for (int i = 0; i < COUNT; i++)
-            crier_sink_push(sink, records[i % RECORDS]);
+            crier_sink_push(sink, made[i % RECORDS]);
         crier_sink_flush(sink, stop_loop, loop);
         crier_loop_run(loop, CRIER_NEVER);
-        int64_t took = crier_clock_mono(env.clock) - start;
+        int64_t took = crier_clock_mono(bench_env.clock) - start;
         best = took < best ? took : best;
     }
     printf("%s\t%.0f\trecords/s\n", name, COUNT * 1e6 / (double)best);
@@ -61,14 +61,14 @@ int main(void)
     char folder[] = "/tmp/crier-bench-XXXXXX", command[64];
     if (!mkdtemp(folder))
         return 1;
-    env = (struct crier_sink_env){
+    bench_env = (struct crier_sink_env){
         .clock = crier_clock_real(), .folder = folder, .state_folder = folder};
-    loop = crier_loop_new(env.clock);
+    loop = crier_loop_new(bench_env.clock);
     make_records();
     measure("sink_module_counting", "for _ in ipairs(records) do n = n + 1 end");
     measure("sink_module_reading", "for _, r in ipairs(records) do n = n + #r.text + r.count end");
     for (int i = 0; i < RECORDS; i++)
-        crier_record_unref(records[i]);
+        crier_record_unref(made[i]);
     crier_loop_free(loop);
     snprintf(command, sizeof command, "rm -rf %s", folder);
     return system(command) != 0;

@@ -63,7 +63,7 @@ static struct crier_sink *open_sink(int64_t queue, bool durable)
     struct crier_option_value *v = (void *)crier_options_get(&common, "durable");
     v->set = true;
     v->i = durable;
-    if (crier_sink_open(&counting, "counting", &common, &options, &env, &sink, &err)) {
+    if (crier_sink_open(&counting, "counting", &common, &options, &bench_env, &sink, &err)) {
         fprintf(stderr, "%s\n", err.text);
         exit(1);
     }
@@ -85,7 +85,7 @@ static void wait_all(struct crier_sink *sink)
 static void push_all(struct crier_sink *sink, int n)
 {
     for (int i = 0; i < n; i++)
-        crier_sink_push(sink, records[i % RECORDS]);
+        crier_sink_push(sink, made[i % RECORDS]);
 }
 
 static int64_t least(int64_t a, int64_t b)
@@ -98,11 +98,11 @@ static void memory_way(void)
     int64_t push = INT64_MAX, all = INT64_MAX;
     struct crier_sink *sink = open_sink(1 << 20, false);
     for (int round = 0; round < ROUNDS; round++) {
-        int64_t start = crier_clock_mono(env.clock);
+        int64_t start = crier_clock_mono(bench_env.clock);
         push_all(sink, COUNT);
-        push = least(push, crier_clock_mono(env.clock) - start);
+        push = least(push, crier_clock_mono(bench_env.clock) - start);
         wait_all(sink);
-        all = least(all, crier_clock_mono(env.clock) - start);
+        all = least(all, crier_clock_mono(bench_env.clock) - start);
     }
     printf("sink.push\t%.1f\tns\n", (double)push * 1000 / COUNT);
     printf("sink.end_to_end\t%.3g\trecords/s\n", COUNT * 1e6 / (double)all);
@@ -114,9 +114,9 @@ static int64_t longest_push(struct crier_sink *sink)
 {
     int64_t worst = 0;
     for (int i = 0; i < COUNT; i++) {
-        int64_t start = crier_clock_mono(env.clock);
-        crier_sink_push(sink, records[i % RECORDS]);
-        int64_t took = crier_clock_mono(env.clock) - start;
+        int64_t start = crier_clock_mono(bench_env.clock);
+        crier_sink_push(sink, made[i % RECORDS]);
+        int64_t took = crier_clock_mono(bench_env.clock) - start;
         worst = took > worst ? took : worst;
     }
     return worst;
@@ -139,13 +139,13 @@ static void spool_way(void)
     struct crier_sink *sink = open_sink(1, false);
     for (int round = 0; round < ROUNDS; round++) {
         atomic_store(&held, true);
-        int64_t start = crier_clock_mono(env.clock);
+        int64_t start = crier_clock_mono(bench_env.clock);
         push_all(sink, COUNT);
-        spill = least(spill, crier_clock_mono(env.clock) - start);
+        spill = least(spill, crier_clock_mono(bench_env.clock) - start);
         atomic_store(&held, false);
-        start = crier_clock_mono(env.clock);
+        start = crier_clock_mono(bench_env.clock);
         wait_all(sink);
-        drain = least(drain, crier_clock_mono(env.clock) - start);
+        drain = least(drain, crier_clock_mono(bench_env.clock) - start);
     }
     printf("sink.spill\t%.1f\tns\n", (double)spill * 1000 / COUNT);
     printf("sink.from_spool\t%.3g\trecords/s\n", COUNT * 1e6 / (double)drain);
@@ -159,19 +159,19 @@ static void durable_way(void)
     int64_t best = INT64_MAX, blocked = INT64_MAX, worst, all = INT64_MAX;
     struct crier_sink *sink = open_sink(8192, true);
     for (int round = 0; round < ROUNDS; round++) {
-        int64_t start = crier_clock_mono(env.clock);
+        int64_t start = crier_clock_mono(bench_env.clock);
         push_all(sink, COUNT);
-        best = least(best, crier_clock_mono(env.clock) - start);
+        best = least(best, crier_clock_mono(bench_env.clock) - start);
         wait_all(sink);
-        all = least(all, crier_clock_mono(env.clock) - start);
+        all = least(all, crier_clock_mono(bench_env.clock) - start);
     }
     worst = longest_push(sink);
     wait_all(sink);
     for (int round = 0; round < ROUNDS; round++) {
         atomic_store(&held, true);
-        int64_t start = crier_clock_mono(env.clock);
+        int64_t start = crier_clock_mono(bench_env.clock);
         push_all(sink, COUNT);
-        blocked = least(blocked, crier_clock_mono(env.clock) - start);
+        blocked = least(blocked, crier_clock_mono(bench_env.clock) - start);
         atomic_store(&held, false);
         wait_all(sink);
     }
@@ -188,15 +188,15 @@ int main(void)
     char command[64];
     if (!mkdtemp(folder))
         return 1;
-    env = (struct crier_sink_env){.clock = crier_clock_real(), .state_folder = folder};
-    loop = crier_loop_new(env.clock);
+    bench_env = (struct crier_sink_env){.clock = crier_clock_real(), .state_folder = folder};
+    loop = crier_loop_new(bench_env.clock);
     make_records();
     memory_way();
     spool_way();
     blocked_way();
     durable_way();
     for (int i = 0; i < RECORDS; i++)
-        crier_record_unref(records[i]);
+        crier_record_unref(made[i]);
     crier_loop_free(loop);
     snprintf(command, sizeof command, "rm -rf %s", folder);
     return system(command) != 0;
