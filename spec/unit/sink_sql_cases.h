@@ -1180,7 +1180,7 @@ static void test_plain_table(void **state)
     size_t done, hits;
     maker_init(&m, 8);
     for (int i = 0; i < 3; i++)
-        runs[i] = mixed_record(&m, i * CRIER_KIND_COUNT + CRIER_KIND_TASK);
+        runs[i] = mixed_record(&m, i * MIXED_KINDS + CRIER_KIND_TASK);
     struct crier_record *other = make_log(&m, START, "x");
     for (int i = 0; i < 3; i++) {
         for (int own = 0; own < 2; own++) {
