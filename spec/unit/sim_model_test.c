@@ -732,7 +732,7 @@ static void test_memory_is_bounded(void **state)
     (void)state;
     struct crier_sim_config config = {.keep = 10};
     struct world *w = open_world(&config);
-    char body[40];
+    char body[64];
     for (int i = 0; i < 100; i++) {
         snprintf(body, sizeof body, "{\"content\":\"%d\",\"nonce\":%d}", i, i);
         assert_int_equal(ask(w, "POST", MESSAGES, body), 200);
