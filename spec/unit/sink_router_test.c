@@ -612,7 +612,7 @@ static void many_sinks(void **state)
 {
     (void)state;
     struct crier_sink *many[300];
-    char name[8];
+    char name[16];
     for (int i = 0; i < 300; i++) {
         snprintf(name, sizeof name, "s%d", i);
         many[i] = open_sink(&everything, name);
