@@ -497,6 +497,20 @@ describe("an alert by webhook", function()
     end
   end)
 
+  it("tells what a sink says in no UTF-8 as well", function()
+    local port, take = http_server {}
+    local bot = Bot.new(head .. ([[
+      local down = crier.sink.custom { name = "dn", retry = { times = 1, delay = "10ms" },
+        write = function() return nil, "caf\xe9 " end }
+      crier.route { match = { text = "x" }, to = down }
+      crier.alert { name = "down", when = { sink = "dn" }, to = { webhook = "http://127.0.0.1:%d/" } }
+    ]]):format(port) .. on_start [[ crier.log.error "x" ]])
+    finally(function() bot:close() end)
+    bot:start()
+    local _, requests = take(1)
+    assert.match("^sink 'dn' is down: caf\239\191\189", cjson.decode(requests[1].body).text)
+  end)
+
   it("is tried again when it does not arrive, and given up when it is refused", function()
     local port, take = http_server { 500, 204, 400 }
     local bot = Bot.new(head .. ([[

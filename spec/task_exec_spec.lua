@@ -49,11 +49,12 @@ describe("a task's command", function()
       command("folder", [[command = { "true" }, cwd = "nowhere" ]]) ..
       command("cwd", [[command = { "pwd" }, cwd = "sub"]]) ..
       command("big", [[command = "yes abcdefghi | head -c 1000000; echo END", shell = true]]) ..
+      command("cut", [[command = "printf %s $PW; head -c 65530 /dev/zero | tr '\\0' a", shell = true, env = { PW = token }]]) ..
       command("bytes", [[command = { "printf", "a\\377b\\0c" }]]) ..
       command("quiet", [[command = { "true" }]]) ..
       command("left", [[command = "sleep 4 & echo started", shell = true]]) ..
       [[crier.task { name = "after", start = "after task 'args'", run = function(ctx) return ctx.result "args" .. "!" end }]],
-      { "env", "args", "fds", "group", "fail", "signal", "none", "folder", "cwd", "big", "bytes", "quiet", "left", "after" },
+      { "env", "args", "fds", "group", "fail", "signal", "none", "folder", "cwd", "big", "cut", "bytes", "quiet", "left", "after" },
       { files = { ["sub/x"] = "" } })
   end)
   teardown(function() bot:close() end)
@@ -68,6 +69,10 @@ describe("a task's command", function()
     assert.match('\nCRIER_PARAMS={"a%-b":3,', e.env.output)
     assert.is_nil(e.env.output:find("SPEC_TOKEN", 1, true))
     assert.is_nil(bot.process:out():find("s3cret", 1, true))
+  end)
+
+  it("shows no end of a secret either, where what it prints is cut in one", function()
+    assert.equal(("a"):rep(65530), e.cut.output)
   end)
 
   it("is run as it is, without a shell", function()

@@ -43,6 +43,8 @@ describe("tasks", function()
       ["an unknown option"] = { 'crier.task { name = "a", sart = crier.daily, run = print }',
         [[bot.lua:4:26: task 'a': unknown option 'sart' (did you mean 'start'?)]] },
       ["no name"] = { 'crier.task { run = print }', [[bot.lua:4:7: task: option 'name' is missing]] },
+      ["a name that is no text"] = { 'crier.task { name = "a\\xff", run = print, start = crier.daily }',
+        "bot.lua:4:14: task 'a\xff': option 'name' must be text in UTF-8, without NUL bytes (save the script as UTF-8)" },
       ["nothing to do"] = { 'crier.task { name = "a", start = crier.daily }',
         [[bot.lua:4:7: task 'a': one of 'run', 'command' and 'module' must say what to do (run = function(ctx) ... end)]] },
       ["too much to do"] = { 'crier.task { name = "a", run = print, command = { "ls" }, start = crier.daily }',
@@ -247,6 +249,57 @@ describe("tasks", function()
     bot.process:stop()
     local _, crashes = bot:read("log.jsonl"):gsub('"action":"crash"', "")
     assert.equal(1, crashes)
+  end)
+
+  it("of the start are before all others and begin once, also behind a kill", function()
+    new [[
+      crier.task { name = "other", start = crier.every "1m" | crier.time_of_year, priority = 9, run = function() crier.sleep "1h" end }
+      crier.task { name = "first", start = crier.time_of_year, on_startup = true, run = function() crier.sleep "1h" end }
+    ]]
+    bot:start()
+    bot:wait_record(of("other", "run"))
+    bot.process:signal "KILL"
+    proc.wait_for(function() return bot.process:code() end)
+    bot:start()
+    bot:wait_record(of("other", "run"))
+    local order = {}
+    for line in bot.process:out():gmatch "[^\n]+" do
+      local name = line:match '"task_name":"(%w+)","action":"run"'
+      order[#order + 1] = name
+    end
+    assert.same({ "first", "other" }, order)
+  end)
+
+  it("of the end that still run do so once more behind that", function()
+    new [[
+      crier.task { name = "flush", on_startup = true, on_shutdown = true, run = function() crier.sleep(0.4) end }
+      crier.task { name = "twice", on_startup = true, on_shutdown = true, multilaunch = true, run = function() crier.sleep(0.4) end }
+    ]]
+    bot:start()
+    bot:wait_record(of("twice", "run"))
+    bot.process:stop()
+    local actions = { flush = {}, twice = {} }
+    for line in bot:read("log.jsonl"):gmatch "[^\n]+" do
+      local name, action = line:match '"task_name":"(%w+)","action":"(%w+)"'
+      if name then table.insert(actions[name], action) end
+    end
+    assert.same({ flush = { "run", "success", "run", "success" }, twice = { "run", "run", "success", "success" } }, actions)
+  end)
+
+  it("by hand get their own params below those given, NUL bytes too", function()
+    new [[
+      crier.task { name = "p", params = { a = "x\0y", b = 2 }, run = function(ctx, p)
+        crier.log.info("got", { a = #p.a, b = p.b, c = p.c and #p.c }) end }
+      crier.task { name = "go", on_startup = true, run = function()
+        assert(crier.tasks.p:run { c = "1" })
+        assert(crier.tasks.p:run { a = "123\0" })
+      end }
+    ]]
+    bot:start()
+    local first = bot:wait_record(function(r) return r.text == "got" and r.c end)
+    assert.same({ 3, 2, 1 }, { first.a, first.b, first.c })
+    local second = bot:wait_record(function(r) return r.text == "got" and not r.c end)
+    assert.same({ 4, 2 }, { second.a, second.b })
   end)
 
   it("are in a plan, at the earliest where others have to do something first", function()

@@ -251,7 +251,7 @@ static struct crier_notice *new_notice(struct watch *w, const char *state, const
     n->key = crier_strdup("");
     n->node = crier_strdup(crier_host_builder(w->alerts->host)->source->node);
     n->state = state;
-    n->text = crier_strdup(text);
+    n->text = crier_text_cut(text, TEXT_UNITS);
     n->level = CRIER_LEVEL_ERROR;
     return n;
 }

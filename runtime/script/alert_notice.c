@@ -117,21 +117,23 @@ static size_t character(const char *p, size_t *units)
     return n;
 }
 
-char *crier_text_cut(const char *text, size_t units)
+char *crier_text_cut(const char *given, size_t units)
 {
     size_t used = 0, kept = 0, at = 0, n;
-    while (text[at]) {
+    char *text = g_utf8_make_valid(given, -1), *cut = NULL;
+    while (text[at] && !cut) {
         size_t len = character(text + at, &n);
-        if (used + n > units) {
-            char *cut = crier_asprintf("%.*s%s", (int)kept, text, units >= 3 ? "..." : "");
-            return cut;
-        }
+        if (used + n > units)
+            cut = crier_asprintf("%.*s%s", (int)kept, text, units >= 3 ? "..." : "");
         used += n;
         at += len;
         if (used + 3 <= units)
             kept = at;
     }
-    return crier_strdup(text);
+    if (!cut)
+        cut = crier_strdup(text);
+    g_free(text);
+    return cut;
 }
 
 static char *count_text(const struct crier_notice *n)

@@ -90,7 +90,7 @@ struct instance {
 
 /* alert.c */
 
-/** The instance, made where there is none; NULL: there are too many. */
+/** The instance, made where there is none; of too many the rest share one. */
 struct instance *crier_alert_instance(struct watch *w, const char *key);
 struct instance *crier_alert_find(struct watch *w, const char *key);
 /** A state holds (text: consumed) or does not any more. */

@@ -500,6 +500,19 @@ static bool same_words(char **a, char **b)
     return (a && *a) == (b && *b);
 }
 
+static bool same_env(const struct crier_task *a, const struct crier_task *b)
+{
+    GHashTable *values = g_hash_table_new(g_str_hash, g_str_equal);
+    bool same = a->env_count == b->env_count;
+    for (size_t i = 0; i < a->env_count; i++)
+        g_hash_table_insert(values, a->env[i].name, a->env[i].value);
+    for (size_t i = 0; i < b->env_count; i++)
+        same = same && g_strcmp0(g_hash_table_lookup(values, b->env[i].name),
+                                 b->env[i].value) == 0;
+    g_hash_table_destroy(values);
+    return same;
+}
+
 static void describe_changes(const struct crier_task *a, const struct crier_task *b,
                              struct crier_buf *out)
 {
@@ -520,6 +533,8 @@ static void describe_changes(const struct crier_task *a, const struct crier_task
         {"grace", a->misfire.grace == b->misfire.grace},
         {"tz", strcmp(crier_zone_name(a->zone), crier_zone_name(b->zone)) == 0},
         {"command", same_words(a->argv, b->argv) && a->shell == b->shell},
+        {"cwd", g_strcmp0(a->cwd, b->cwd) == 0},
+        {"env", same_env(a, b)},
         {"module", g_strcmp0(a->module, b->module) == 0},
         {"how", a->how == b->how},
     };

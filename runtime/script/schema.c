@@ -474,6 +474,14 @@ static bool read_secret(struct crier_decl *d, int idx, const struct crier_option
     return true;
 }
 
+/* What is in JSON and in C strings alike. */
+static bool is_text(lua_State *L, int idx)
+{
+    size_t len;
+    const char *s = lua_tolstring(L, idx, &len);
+    return g_utf8_validate(s, (gssize)len, NULL); /* which takes no NUL */
+}
+
 static bool read_value(struct crier_decl *d, int idx, const struct crier_option *opt,
                        struct crier_option_value *v)
 {
@@ -483,6 +491,11 @@ static bool read_value(struct crier_decl *d, int idx, const struct crier_option 
     case CRIER_OPT_STRING:
         if (lua_type(L, idx) != LUA_TSTRING)
             return wrong_type(d, idx, opt->name, "a string");
+        if (strcmp(opt->name, "name") == 0 && !is_text(L, idx)) {
+            crier_decl_problem(d, CRIER_ERROR, opt->name, "save the script as UTF-8",
+                               "option 'name' must be text in UTF-8, without NUL bytes");
+            return false;
+        }
         free(v->s);
         v->s = crier_strdup(lua_tostring(L, idx));
         return true;

@@ -241,7 +241,7 @@ int crier_tasker_load(struct crier_tasker *p, const char *state_folder, bool cop
 
 size_t crier_tasker_pending(const struct crier_tasker *p)
 {
-    return p->runs->len + p->shutdown_posted;
+    return p->runs->len + p->last + p->shutdown_posted;
 }
 
 void crier_tasker_on_idle(struct crier_tasker *p, void (*fn)(void *arg), void *arg)
@@ -796,6 +796,7 @@ static void start_ready(struct crier_tasker *p, struct crier_task *t)
         q = st->queue;
         st->queue = q->next;
         st->queued--;
+        p->last -= q->last;
     }
     begin_run(p, t, t->due, q);
     if (q) {
@@ -863,8 +864,8 @@ static void on_turn(struct crier_timer *timer)
  * of the loop is put in order together. */
 static void soon(struct crier_tasker *p)
 {
-    if (p->restore || crier_timer_armed(&p->turn))
-        return;
+    if (p->restore || p->startup || crier_timer_armed(&p->turn))
+        return; /* else on_go looks at all of them */
     p->turn.fire = on_turn;
     crier_timer_at(p->loop, &p->turn, crier_loop_now(p->loop));
 }
@@ -1047,11 +1048,12 @@ static void tell_crashes(struct crier_tasker *p)
         tell_crash(p, st);
 }
 
-static void drop_queue(struct crier_taskstate *st, const char *why)
+static void drop_queue(struct crier_tasker *p, struct crier_taskstate *st, const char *why)
 {
     while (st->queue) {
         struct crier_task_queued *q = st->queue;
         st->queue = q->next;
+        p->last -= q->last;
         free_queued(q, why);
     }
     st->queued = 0;
@@ -1065,7 +1067,7 @@ static void drop_orphans(struct crier_tasker *p)
     while (g_hash_table_iter_next(&it, NULL, &value)) {
         struct crier_taskstate *st = value;
         if (!st->task)
-            drop_queue(st, "the task is not declared any more");
+            drop_queue(p, st, "the task is not declared any more");
     }
 }
 
@@ -1179,17 +1181,36 @@ void crier_tasker_retire(struct crier_tasker *p, struct crier_generation *gen)
 
 /* --- the end ------------------------------------------------------------------------------ */
 
+static void drop_queues(struct crier_tasker *p)
+{
+    GHashTableIter it;
+    void *st;
+    g_hash_table_iter_init(&it, p->states);
+    while (g_hash_table_iter_next(&it, NULL, &st))
+        drop_queue(p, st, "the host stops");
+}
+
+/* One that still runs, and may not twice at a time, does so once more behind that. */
+static void begin_last(struct crier_tasker *p, struct crier_task *t)
+{
+    if (!t->state->live || t->multilaunch) {
+        begin_run(p, t, crier_loop_wall(p->loop), NULL);
+        return;
+    }
+    struct crier_task_queued *q = crier_calloc(1, sizeof *q);
+    q->due = crier_loop_wall(p->loop);
+    q->last = true;
+    queue_run(t->state, q);
+    p->last++;
+}
+
 static void shut_down(void *arg)
 {
     struct crier_tasker *p = arg;
     if (!p->current) /* the loop has been cut off */
         return;
     GPtrArray *list = g_ptr_array_new();
-    GHashTableIter it;
-    void *st;
-    g_hash_table_iter_init(&it, p->states);
-    while (g_hash_table_iter_next(&it, NULL, &st))
-        drop_queue(st, "the host stops");
+    drop_queues(p);
     for (guint i = p->runs->len; i > 0; i--) {
         struct crier_run *run = i <= p->runs->len ? p->runs->pdata[i - 1] : NULL;
         if (run && run->task->permanent)
@@ -1211,7 +1232,7 @@ static void shut_down(void *arg)
     if (list->len)
         qsort(list->pdata, list->len, sizeof *list->pdata, by_priority);
     for (guint i = 0; i < list->len; i++)
-        begin_run(p, list->pdata[i], crier_loop_wall(p->loop), NULL);
+        begin_last(p, list->pdata[i]);
     g_ptr_array_free(list, TRUE);
     p->shutdown_posted = false;
     if (p->on_idle)
@@ -1223,6 +1244,7 @@ void crier_tasker_stop(struct crier_tasker *p)
     if (p->stopping)
         return;
     p->stopping = p->shutdown_posted = true;
+    p->startup = false;
     crier_timer_stop(p->loop, &p->go);
     crier_task_restore_drop(p);
     crier_loop_post(p->loop, shut_down, p);
@@ -1231,6 +1253,8 @@ void crier_tasker_stop(struct crier_tasker *p)
 void crier_tasker_cancel(struct crier_tasker *p, const struct crier_generation *gen,
                          const char *reason)
 {
+    if (p->stopping && !gen)
+        drop_queues(p);
     for (guint i = p->runs->len; i > 0; i--) {
         struct crier_run *run = i <= p->runs->len ? p->runs->pdata[i - 1] : NULL;
         if (run && (!gen || run->task->gen == gen))
@@ -1240,6 +1264,7 @@ void crier_tasker_cancel(struct crier_tasker *p, const struct crier_generation *
 
 void crier_tasker_kill(struct crier_tasker *p)
 {
+    drop_queues(p);
     for (guint i = p->runs->len; i > 0; i--) {
         struct crier_run *run = i <= p->runs->len ? p->runs->pdata[i - 1] : NULL;
         if (run && !run->cancelled && !run->executor->kill) {
@@ -1297,7 +1322,8 @@ static int find_task(struct crier_tasker *p, const char *name, struct crier_task
 /* The task's params with these over them. */
 static char *merge(const char *base, const char *over)
 {
-    json_t *a = base ? json_loads(base, 0, NULL) : NULL, *b = over ? json_loads(over, 0, NULL) : NULL;
+    json_t *a = base ? json_loads(base, JSON_ALLOW_NUL, NULL) : NULL;
+    json_t *b = over ? json_loads(over, JSON_ALLOW_NUL, NULL) : NULL;
     if (a && b)
         json_object_update(a, b);
     char *text = a || b ? json_dumps(a ? a : b, JSON_COMPACT) : NULL;
@@ -1356,7 +1382,7 @@ int crier_task_stop(struct crier_tasker *p, const char *name, const char *reason
     if (rc != 0)
         return rc;
     *count = st->queued;
-    drop_queue(st, reason);
+    drop_queue(p, st, reason);
     *count += cancel_live(st, reason);
     return 0;
 }

@@ -71,7 +71,7 @@ static void put_inherited(GPtrArray *env, const struct crier_generation *gen)
 
 static void put_params(GPtrArray *env, const char *params)
 {
-    json_t *o = params ? json_loads(params, 0, NULL) : NULL, *v;
+    json_t *o = params ? json_loads(params, JSON_ALLOW_NUL, NULL) : NULL, *v;
     const char *key;
     put_variable(env, "CRIER_PARAMS", params ? params : "{}");
     json_object_foreach(o, key, v)
@@ -114,12 +114,28 @@ static void wipe(void *p)
     free(p);
 }
 
+/* The cut may have left the end of a secret at the start: how much of it. */
+static size_t rest_of_secret(const struct job *j, const char *text, size_t len)
+{
+    size_t most = 0;
+    for (guint i = 0; i < j->secrets->len; i++) {
+        const char *secret = j->secrets->pdata[i];
+        for (const char *end = secret; *end && strlen(secret) >= 4; end++) {
+            size_t n = strlen(end);
+            if (n > most && n <= len && memcmp(text, end, n) == 0)
+                most = n;
+        }
+    }
+    return most;
+}
+
 /* Secrets out, bytes that are no UTF-8 replaced, no more than is kept; the caller frees. */
 static char *output_of(struct job *j)
 {
-    size_t over = j->out.len > KEPT ? j->out.len - KEPT : 0;
-    char *text = g_utf8_make_valid(j->out.len ? j->out.data + over : "",
-                                   (gssize)(j->out.len ? j->out.len - over : 0));
+    size_t over = j->out.len > KEPT ? j->out.len - KEPT : 0, len = j->out.len - over;
+    const char *from = len ? j->out.data + over : "";
+    size_t rest = over || j->cut ? rest_of_secret(j, from, len) : 0;
+    char *text = g_utf8_make_valid(from + rest, (gssize)(len - rest));
     char *kept = crier_strdup(text);
     g_free(text);
     for (guint i = 0; i < j->secrets->len; i++) {

@@ -39,6 +39,7 @@ struct crier_task_ring {
 struct crier_task_queued {
     struct crier_task_queued *next;
     int64_t due;  /* 0: now, by hand */
+    bool last;    /* on_shutdown, behind a run under way */
     char *params; /* JSON object, NULL: the task's */
     crier_task_told *told;
     void *told_arg;
@@ -88,7 +89,8 @@ struct crier_tasker {
     bool stopping, shutdown_posted, board_told;
     void *restore; /* a question to a sink under way: nothing is judged meanwhile */
     int64_t missed_from; /* what was missed since is to be made up for; 0: nothing */
-    bool startup;        /* on_startup tasks are to run */
+    bool startup;        /* on_startup tasks are to run; nothing starts before them */
+    size_t last;         /* on_shutdown tasks that wait for a run of theirs under way */
     struct crier_run *spare; /* memory of ended runs, by `next` */
     unsigned spares;
     struct crier_buf text; /* of the record that is being made */

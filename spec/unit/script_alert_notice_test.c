@@ -39,6 +39,7 @@ static void texts_are_cut_by_utf16_units(void **state)
     } cases[] = {
         {"", 5, ""},
         {"abcde", 5, "abcde"},
+        {"a\xff" "b\xe2", 9, "a\xef\xbf\xbd" "b\xef\xbf\xbd"},
         {"abcdef", 5, "ab..."},
         {"äöüß", 4, "äöüß"},
         {"äöüßa", 4, "ä..."},
