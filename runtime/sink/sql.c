@@ -5,8 +5,10 @@
 #include "sink/sql.h"
 #include "sink/task_model.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "sink/registry.h"
@@ -165,6 +167,11 @@ static int sql_query(void *self, const struct crier_query *query, struct crier_r
                      size_t *count, struct crier_err *err)
 {
     struct crier_sql *s = self;
+    const char *file = s->conn.dsn.file;
+    *hits = NULL;
+    *count = 0;
+    if (s->read_only && file && access(file, F_OK) != 0 && errno == ENOENT)
+        return CRIER_OK; /* nothing has ever been written */
     return s->model ? crier_sql_table_query(s, query, hits, count, err)
                     : crier_sql_query(s, query, hits, count, err);
 }

@@ -1272,6 +1272,65 @@ static void test_full_disk(void **state)
     maker_fini(&m);
 }
 
+/* A file system of a few MiB that fills up, and gets more room. Only root may make one. */
+static void test_no_room(void **state)
+{
+    (void)state;
+    enum { COUNT = 40, TEXT = 128 * 1024 };
+    struct rig rig;
+    struct maker m;
+    struct crier_record *batch[COUNT] = {0};
+    struct crier_err err;
+    size_t done = 0;
+    char at[128], *text = crier_malloc(TEXT + 1);
+    if (server == SQLITE)
+        snprintf(at, sizeof at, "%s", folder);
+    else
+        snprintf(at, sizeof at, "%s/data/bot", server_dir);
+    if ((server != SQLITE && server != MARIADB) || geteuid() != 0 ||
+        shell("mount -t tmpfs -o size=4m,mode=0777 crier %s 2>/dev/null", at) != 0) {
+        if (server == SQLITE || server == MARIADB)
+            print_message("no file system may be mounted here: not tried\n");
+        free(text);
+        return;
+    }
+    maker_init(&m, 8);
+    sql_open(&rig);
+    write_posts(&rig, &m, 0, 10);
+    memset(text, 'x', TEXT);
+    text[TEXT] = '\0';
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(text, 16, "%015d", i); /* each content is one of its own */
+        text[15] = 'x';
+        batch[i] =
+            make_post(&m, START + 100 * CRIER_S + i,
+                      (struct post){"TextMESSAGE", "send", text, "Chat", NULL, GUILD, 1, false});
+    }
+    enum crier_verdict v[3];
+    v[0] = try_write(&rig, batch, COUNT, &done, &err);
+    size_t first = done;
+    v[1] = try_write(&rig, batch, COUNT, &done, &err); /* and it stays so */
+    int more = shell("mount -o remount,size=64m %s", at);
+    v[2] = try_write(&rig, batch, COUNT, &done, &err);
+    size_t count = v[2] == CRIER_WRITTEN ? count_all(&rig) : 0;
+    rig_close(&rig);
+    if (server == MARIADB)
+        shell("mariadb --no-defaults -uroot -S %s/s -e 'DROP DATABASE bot' 2>/dev/null",
+              server_dir);
+    shell("umount -l %s", at);
+    for (int i = 0; i < COUNT; i++)
+        crier_record_unref(batch[i]);
+    maker_fini(&m);
+    free(text);
+    assert_int_equal(more, 0);
+    assert_int_equal(v[0], CRIER_RETRY_LATER);
+    assert_int_equal(first, 0);
+    assert_int_equal(v[1], CRIER_RETRY_LATER);
+    if (v[2] != CRIER_WRITTEN)
+        fail_msg("verdict %d: %s", (int)v[2], err.text);
+    assert_int_equal(count, 10 + COUNT);
+}
+
 /* Another crier has made these tables, and a newer one. */
 static void test_newer_schema(void **state)
 {
@@ -1475,9 +1534,9 @@ static void test_original(void **state)
         SQL_CASE(test_trigger), SQL_CASE(test_procedure), SQL_CASE(test_exec),                     \
         SQL_CASE(test_keep), SQL_CASE(test_two_processes), SQL_CASE(test_read_only),               \
         SQL_CASE(test_one_bad_record), SQL_CASE(test_denied), SQL_CASE(test_plain_table),          \
-        SQL_CASE(test_full_disk), SQL_CASE(test_newer_schema), SQL_CASE(test_older_schema),        \
-        SQL_CASE(test_original), SQL_CASE(test_password_changed), SQL_CASE(test_deadlock),         \
-        SQL_CASE(test_latin1), SQL_CASE(test_kills)
+        SQL_CASE(test_full_disk), SQL_CASE(test_no_room), SQL_CASE(test_newer_schema),             \
+        SQL_CASE(test_older_schema), SQL_CASE(test_original), SQL_CASE(test_password_changed),     \
+        SQL_CASE(test_deadlock), SQL_CASE(test_latin1), SQL_CASE(test_kills)
 
 /* psqlodbc loses some of its own memory with a connection that breaks. Visible: the sanitizer's
  * library looks for it by name. */
