@@ -32,7 +32,12 @@ local function outcomes(script, names, opt)
   return ends, bot
 end
 
-local function command(name, rest) return ('crier.task { name = "%s", on_startup = true, %s }\n'):format(name, rest) end
+-- NAPS1 is a number of seconds that no other process sleeps.
+local naps = math.random(10000000, 99999999)
+
+local function command(name, rest)
+  return ('crier.task { name = "%s", on_startup = true, %s }\n'):format(name, (rest:gsub("NAPS", naps)))
+end
 
 describe("a task's command", function()
   local e, bot
@@ -148,9 +153,9 @@ local function lives(words) return os.execute("pgrep -fx " .. proc.quote(words) 
 describe("a command that is stopped", function()
   it("is ended as a group", function()
     local e, bot = outcomes(
-      command("nap", [[command = { "sleep", "98761" }, timeout = "200ms"]]) ..
-      command("tree", [[command = "sleep 98762 & sleep 98763; echo no", shell = true, timeout = "200ms"]]) ..
-      command("polite", [[command = "trap 'echo bye; exit 0' TERM; echo up; sleep 98764 & wait", shell = true, timeout = "300ms"]]),
+      command("nap", [[command = { "sleep", "NAPS1" }, timeout = "200ms"]]) ..
+      command("tree", [[command = "sleep NAPS2 & sleep NAPS3; echo no", shell = true, timeout = "200ms"]]) ..
+      command("polite", [[command = "trap 'echo bye; exit 0' TERM; echo up; sleep NAPS4 & wait", shell = true, timeout = "300ms"]]),
       { "nap", "tree", "polite" })
     for _, name in ipairs { "nap", "tree", "polite" } do
       assert.equal("terminate", e[name].action)
@@ -158,20 +163,20 @@ describe("a command that is stopped", function()
       assert.is_true(e[name].runtime < 4, name)
     end
     assert.equal("up\nbye", e.polite.output)
-    for n = 98761, 98764 do assert.is_false(lives("sleep " .. n)) end
+    for n = 1, 4 do assert.is_false(lives("sleep " .. naps .. n)) end
     bot:close()
   end)
 
   it("is killed where it takes no notice, soon when the bot stops", function()
     local bot = Bot.new(head .. [[crier.config { limits = { stop = "100ms" } }]] ..
-      command("deaf", [[command = "trap '' TERM; echo up; sleep 98765 & while :; do sleep 98766; done", shell = true]]))
+      command("deaf", [[command = "trap '' TERM; echo up; sleep NAPS5 & while :; do sleep NAPS6; done", shell = true]]))
     bot:start()
-    proc.wait_for(function() return lives "sleep 98765" and lives "sleep 98766" end, 10)
+    proc.wait_for(function() return lives("sleep " .. naps .. 5) and lives("sleep " .. naps .. 6) end, 10)
     bot.process:signal "TERM"
     bot.process:wait()
     assert.equal(0, bot.process:code())
-    assert.is_false(lives "sleep 98765")
-    assert.is_false(lives "sleep 98766")
+    assert.is_false(lives("sleep " .. naps .. 5))
+    assert.is_false(lives("sleep " .. naps .. 6))
     local last = Bot.select(bot:records(), function(r) return r.task_name == "deaf" end)
     assert.equal("terminate", last[#last].action)
     assert.equal("shutdown", last[#last].reason)

@@ -44,6 +44,7 @@ static int teardown(void **state)
 {
     (void)state;
     crier_sink_unref(sink);
+    sink = NULL;
     crier_loop_free(loop);
     crier_clock_free(vclock);
     crier_builder_fini(&builder);
