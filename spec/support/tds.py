@@ -45,6 +45,12 @@ class Cut(Exception):
 parse = functools.lru_cache(4096)(json.loads)
 
 
+@functools.lru_cache(1024)
+def steps(path):
+    return re.findall(r'\.([^."\[]+)|\."((?:[^"\\]|\\.)*)"|\[(\d+)\]', path)
+
+
+@functools.lru_cache(65536)
 def json_value(text, path):
     """JSON_VALUE in lax mode: a scalar as text, at most 4,000 characters, else NULL."""
     try:
@@ -53,7 +59,7 @@ def json_value(text, path):
         return None
     if not path.startswith("$"):
         raise ValueError("a path begins with $")
-    for key, quoted, index in re.findall(r'\.([^."\[]+)|\."((?:[^"\\]|\\.)*)"|\[(\d+)\]', path):
+    for key, quoted, index in steps(path):
         if index:
             at = at[int(index)] if isinstance(at, list) and int(index) < len(at) else None
         else:
@@ -104,6 +110,7 @@ def merge(text):
         m[1], m[3], m[2], ", ".join(a for a, _ in keys), what)
 
 
+@functools.lru_cache(1024)
 def translate(text):
     """The statements of SQLite that stand for one of T-SQL, and what kind it is."""
     text = text.strip().rstrip(";") if not text.startswith("MERGE") else text

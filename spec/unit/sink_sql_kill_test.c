@@ -21,10 +21,11 @@
 #include "base/clock.h"
 #include "base/ulid.h"
 #include "record/build.h"
+#include "rounds.h"
 #include "sink/registry.h"
 #include "sink/sql.h"
 
-enum { KILLS = 25, MAX = 1000000 };
+enum { KILLS = 5 + ROUNDS(20), MAX = 1000000 };
 
 struct shared {
     _Atomic uint64_t pushed;  /* records whose push has returned, over all children */
@@ -61,6 +62,9 @@ static void rig_begin(struct rig *r)
     v->i = true;
     v = (void *)crier_options_get(&common, "queue");
     v->i = 200; /* so that the spool is read back now and then */
+    v = (void *)crier_options_get(&common, "batch");
+    v->set = true;
+    v->i = 100;
     v = (void *)crier_options_get(&options, "dsn");
     free(v->s);
     v->s = crier_strdup("Driver=SQLite3;Database=out.db");
