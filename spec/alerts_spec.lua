@@ -497,6 +497,18 @@ describe("an alert by webhook", function()
     end
   end)
 
+  it("says it when more wait than it keeps", function()
+    local bot = Bot.new(head .. [[
+      crier.alert { name = "m", when = { match = { level = "error", kind = "log" } }, dedupe = false, rate = false,
+        to = { webhook = "http://127.0.0.1:9/" } }
+    ]] .. on_start [[ for i = 1, 203 do crier.log.error "x" crier.sleep(0.002) end ]])
+    finally(function() bot:close() end)
+    bot:start()
+    bot.process:wait_line("more than 200 notices wait for webhook at 127.0.0.1: the oldest are given up", 5, "err")
+    bot:wait_record(function(r) return r.what == "alert.target" and r.text:find "^more than 200" end)
+    assert.match("200 waiting, 3 given up", bot:crier({ "alerts", "bot.lua" }).out)
+  end)
+
   it("tells what a sink says in no UTF-8 as well", function()
     local port, take = http_server {}
     local bot = Bot.new(head .. ([[

@@ -35,6 +35,7 @@ struct outlet {
     int64_t first_at;         /* wall: its first try */
     bool failing;
     int64_t told_at; /* monotonic: of its failing; 0: not yet */
+    int64_t full_at; /* monotonic: when it was told that too many wait; 0: not yet */
     uint64_t sent, lost;
     char *last_error;
 };
@@ -493,6 +494,19 @@ static void on_retry(struct crier_timer *timer)
     go_on(CRIER_CONTAINER(timer, struct outlet, timer));
 }
 
+static void tell_full(struct outlet *o)
+{
+    int64_t now = crier_loop_now(o->alerts->loop);
+    if (o->full_at && now - o->full_at < TELL_EVERY)
+        return;
+    o->full_at = now ? now : 1;
+    fprintf(stderr, "crier: more than %d notices wait for %s: the oldest are given up\n", QUEUE_MAX,
+            o->label);
+    crier_alert_say(o->alerts, CRIER_LEVEL_ERROR, "alert.target",
+                    "more than %d notices wait for %s: the oldest are given up", QUEUE_MAX,
+                    o->label);
+}
+
 static void enqueue(struct outlet *o, struct crier_notice *n, bool stored)
 {
     if (o->queue.length >= QUEUE_MAX) { /* the oldest goes that is not under way */
@@ -502,6 +516,7 @@ static void enqueue(struct outlet *o, struct crier_notice *n, bool stored)
         put_stored(o, lost, false);
         crier_notice_unref(lost);
         o->lost++;
+        tell_full(o);
     }
     g_queue_push_tail(&o->queue, crier_notice_ref(n));
     if (!stored)
