@@ -22,8 +22,15 @@ static const char *const names_of[CRIER_SQL_PLACES][8] = {
     {"id", "time", "node", "record", "level", "kind", "logger", "text"},
 };
 
+static bool ordered_by_id(const struct crier_query *query)
+{
+    return query->order && strcmp(query->order, "id") == 0;
+}
+
+/* most: rows that are enough; SIZE_MAX: all. The text of an id sorts as the id. */
 static void select_text(const struct crier_sql_dialect *d, enum crier_sql_place place,
-                        const char *where, struct crier_buf *b)
+                        const char *where, const struct crier_query *query, size_t most,
+                        struct crier_buf *b)
 {
     static const struct {
         const char *time, *more;
@@ -32,7 +39,11 @@ static void select_text(const struct crier_sql_dialect *d, enum crier_sql_place 
         {"l.created", ", l.level"},
         {"l.time", ", l.level, l.kind, l.logger, l.text"},
     };
-    crier_buf_puts(b, "SELECT l.record_id, ");
+    bool server = d->engine == CRIER_SQL_SQLSERVER;
+    crier_buf_puts(b, "SELECT ");
+    if (server && most != SIZE_MAX)
+        crier_buf_printf(b, "TOP (%zu) ", most);
+    crier_buf_puts(b, "l.record_id, ");
     crier_sql_put_time(d, b, parts[place].time);
     crier_buf_printf(b, ", l.node, l.record%s FROM %s l", parts[place].more,
                      crier_sql_place_table(place)->name);
@@ -40,7 +51,11 @@ static void select_text(const struct crier_sql_dialect *d, enum crier_sql_place 
         crier_buf_puts(b, " JOIN DataHISTORY d ON d.id = l.sent_data");
     if (*where)
         crier_buf_printf(b, " WHERE %s", where);
-    crier_buf_puts(b, " ORDER BY l.id");
+    crier_buf_printf(b, " ORDER BY l.%s", !ordered_by_id(query) ? "id"
+                                          : query->desc         ? "record_id DESC"
+                                                                : "record_id");
+    if (!server && most != SIZE_MAX)
+        crier_buf_printf(b, " LIMIT %zu", most);
 }
 
 struct decoder {
@@ -136,7 +151,7 @@ struct search {
     const struct crier_query *query;
     bool columns_only;
     struct crier_buf hits; /* struct crier_record * */
-    size_t most;           /* hits that are enough */
+    size_t places;         /* tables that may have some */
 };
 
 static void drop_hits(struct search *f)
@@ -148,13 +163,14 @@ static void drop_hits(struct search *f)
 }
 
 static enum crier_sql_fault search_rows(struct crier_sql *s, struct search *f,
-                                        enum crier_sql_place place, SQLHSTMT stmt,
+                                        enum crier_sql_place place, size_t most, SQLHSTMT stmt,
                                         struct crier_err *err)
 {
     struct decoder d = {0};
     bool more = true;
+    size_t found = 0;
     enum crier_sql_fault fault = CRIER_SQL_OK;
-    while (fault == CRIER_SQL_OK && f->hits.len / sizeof(void *) < f->most) {
+    while (fault == CRIER_SQL_OK && found < most) {
         fault = crier_sql_fetch(&s->conn, stmt, &more, err);
         if (fault != CRIER_SQL_OK || !more)
             break;
@@ -162,13 +178,29 @@ static enum crier_sql_fault search_rows(struct crier_sql *s, struct search *f,
         if (fault != CRIER_SQL_OK)
             break;
         struct crier_record *record = decode(&d, place);
-        if (record && crier_query_wants(f->query, record))
-            crier_buf_append(&f->hits, &record, sizeof record);
-        else
+        if (!record || !crier_query_wants(f->query, record)) {
             crier_record_unref(record);
+            continue;
+        }
+        crier_buf_append(&f->hits, &record, sizeof record);
+        crier_query_trim(f->query, &f->hits);
+        found++;
     }
     decoder_fini(&d);
     return fault;
+}
+
+/* Hits of one table that are enough. All phases of events are needed; what comes first in the order
+ * of ids is among what comes first in each table. */
+static size_t wanted(const struct search *f, enum crier_sql_place place)
+{
+    const struct crier_query *q = f->query;
+    if (q->limit >= INT32_MAX || q->offset >= INT32_MAX ||
+        (place == CRIER_SQL_OTHER && crier_query_has_events(q)))
+        return SIZE_MAX;
+    if (!ordered_by_id(q) && (q->order || f->places > 1))
+        return SIZE_MAX;
+    return q->limit + q->offset;
 }
 
 static enum crier_sql_fault search_place(struct crier_sql *s, struct search *f,
@@ -177,38 +209,31 @@ static enum crier_sql_fault search_place(struct crier_sql *s, struct search *f,
 {
     struct crier_buf text = {0};
     SQLHSTMT stmt = NULL;
-    select_text(s->conn.dialect, place, where->text.data, &text);
+    size_t most = wanted(f, place);
+    select_text(s->conn.dialect, place, where->text.data, f->query, where->exact ? most : SIZE_MAX,
+                &text);
     enum crier_sql_fault fault = crier_sql_prepare(&s->conn, text.data, &stmt, err);
     if (fault == CRIER_SQL_OK)
         fault = crier_sql_run(&s->conn, stmt, where->cells, where->count, err);
     if (fault == CRIER_SQL_OK)
-        fault = search_rows(s, f, place, stmt, err);
+        fault = search_rows(s, f, place, most, stmt, err);
     crier_sql_free(&s->conn, &stmt);
     crier_buf_fini(&text);
     return fault;
-}
-
-static size_t wanted(const struct crier_query *query)
-{
-    if (query->order || query->limit > SIZE_MAX - query->offset || crier_query_has_events(query))
-        return SIZE_MAX;
-    return query->limit + query->offset;
 }
 
 static enum crier_sql_fault search_all(struct crier_sql *s, struct search *f, struct crier_err *err)
 {
     struct crier_sql_where where[CRIER_SQL_PLACES];
     enum crier_sql_fault fault = crier_sql_ready(s, err);
-    size_t places = 0;
     if (fault != CRIER_SQL_OK)
         return fault;
+    f->places = 0;
     for (int p = 0; p < CRIER_SQL_PLACES; p++) {
         crier_sql_where_make(&where[p], s->conn.dialect, (enum crier_sql_place)p, f->query,
                              f->columns_only);
-        places += !where[p].none;
+        f->places += !where[p].none;
     }
-    /* The first hits of one table are the first of all only where no other has any. */
-    f->most = places == 1 ? wanted(f->query) : SIZE_MAX;
     for (int p = 0; p < CRIER_SQL_PLACES && fault == CRIER_SQL_OK; p++)
         if (!where[p].none)
             fault = search_place(s, f, (enum crier_sql_place)p, &where[p], err);
@@ -445,7 +470,7 @@ enum crier_sql_fault crier_sql_phases(struct crier_sql *s, struct crier_str node
                                       size_t *count, struct crier_err *err)
 {
     struct crier_query *all = crier_query_new(NULL);
-    struct search f = {.query = all, .most = SIZE_MAX};
+    struct search f = {.query = all, .places = 1};
     struct crier_sql_where where = {0};
     struct crier_sql_cell cells[2] = {CRIER_SQL_CELL_STR(CRIER_SQL_NAME, event),
                                       CRIER_SQL_CELL_STR(CRIER_SQL_NAME, node)};

@@ -148,7 +148,8 @@ def translate(text):
     text = re.sub(r"\bCONVERT\((?:DATETIME2\(6\)|VARCHAR\(26\)), ([@\w.]+), 121\)", r"(\1)", text)
     text = re.sub(r"\bTRY_CAST\((JSON_VALUE\([^)]*\)) AS FLOAT\)", r"try_float(\1)", text)
     text = text.replace(" COLLATE Latin1_General_CI_AS LIKE ", " LIKE ")
-    text = re.sub(r"TOP \((\d+)\) (.* ORDER BY l\.timestamp DESC, l\.id DESC)", r"\2 LIMIT \1", text)
+    text = re.sub(r"TOP \((\d+)\) (.* ORDER BY l\.(?:timestamp DESC, l\.id DESC|record_id(?: DESC)?|id))",
+                  r"\2 LIMIT \1", text)
     text = re.sub(r"\bN'", "'", text)
     return [re.sub(r"\bsys\.(objects|types|tables|columns)\b", r"sys_\1", text)]
 

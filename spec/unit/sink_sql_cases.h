@@ -245,6 +245,37 @@ static void test_answers_as_memory(void **state)
     maker_fini(&m);
 }
 
+/* Rows stand in another order than ids: a spool was replayed, a sink copied. */
+static void test_first_by_id(void **state)
+{
+    static const struct filter list[] = {
+        {"kind", CRIER_OP_EQ, {STR("task")}, 1, "id", true, 5, 0},
+        {"kind", CRIER_OP_EQ, {STR("task")}, 1, "id", false, 5, 2},
+        {"kind", CRIER_OP_NE, {STR("event")}, 1, "id", true, 9, 3},
+        {"node", CRIER_OP_EQ, {STR("web-1")}, 1, "id", false, 12, 0},
+        {"text", CRIER_OP_REGEX, {STR("record [0-4]")}, 1, "id", true, 4, 1},
+        {"kind", CRIER_OP_EQ, {STR("task")}, 1, "id", true, 0, 0},
+    };
+    (void)state;
+    struct rig rig, memory;
+    struct maker m;
+    struct crier_record *made[100];
+    maker_init(&m, 7);
+    sql_open(&rig);
+    rig_open(&memory, &crier_sink_memory, the_clock, NULL);
+    for (int i = 0; i < 100; i++)
+        made[i * 37 % 100] = mixed_record(&m, i);
+    rig_write(&rig, made, 100);
+    rig_write(&memory, made, 100);
+    for (size_t i = 0; i < CRIER_COUNT(list); i++)
+        assert_true(same_answer(&rig, &memory, &list[i], i) >= 4);
+    for (int i = 0; i < 100; i++)
+        crier_record_unref(made[i]);
+    rig_close(&rig);
+    rig_close(&memory);
+    maker_fini(&m);
+}
+
 static void test_groups_as_memory(void **state)
 {
     (void)state;
@@ -1535,7 +1566,8 @@ static void test_original(void **state)
 #define SQL_CASE(test) cmocka_unit_test_setup_teardown(test, database_make, remove_test_folder)
 #define SQL_CASES                                                                                  \
     SQL_CASE(test_schema), SQL_CASE(test_records_come_back_whole),                                 \
-        SQL_CASE(test_answers_as_memory), SQL_CASE(test_groups_as_memory),                         \
+        SQL_CASE(test_answers_as_memory), SQL_CASE(test_first_by_id),                              \
+        SQL_CASE(test_groups_as_memory),                                                           \
         SQL_CASE(test_changes_as_memory), SQL_CASE(test_hostile_text),                             \
         SQL_CASE(test_names_follow), SQL_CASE(test_dropped_tables_come_again),                     \
         SQL_CASE(test_rows_gone_under_the_cache), SQL_CASE(test_success_rates),                    \
