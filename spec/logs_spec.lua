@@ -409,7 +409,7 @@ open(sys.argv[2], "w").write("200000")
 slow.setblocking(True)
 time.sleep(float(sys.argv[3]))
 got, dropped, at = 0, 0, 0
-slow.settimeout(40)
+slow.settimeout(150)
 try:
     for line in slow.makefile():
         line = json.loads(line)
@@ -427,7 +427,7 @@ print(got, dropped)
     bot:write("slow.py", python)
     local p = proc.start({ "python3", bot:path "slow.py", bot:path ".crier/sim/control.sock",
       bot:path "more", "1" }, { cwd = bot.dir })
-    assert.equal(0, p:wait(60), p:err())
+    assert.equal(0, p:wait(200), p:err())
     local got, dropped = p:out():match "(%d+) (%d+)"
     got, dropped = tonumber(got), tonumber(dropped)
     assert.equal(200000, got + dropped)
