@@ -405,13 +405,14 @@ gone = [ask({"cmd": "logs", "follow": True}) for _ in range(20)] + [ask({"cmd": 
 slow = ask({"cmd": "logs", "follow": True, "lines": 1, "match": ["more>0"]})
 for s in gone:
     s.close()
+slow.settimeout(150)
+lines = slow.makefile()
+assert "from" in json.loads(lines.readline())  # it follows from here on
 open(sys.argv[2], "w").write("200000")
-slow.setblocking(True)
 time.sleep(float(sys.argv[3]))
 got, dropped, at = 0, 0, 0
-slow.settimeout(150)
 try:
-    for line in slow.makefile():
+    for line in lines:
         line = json.loads(line)
         if "record" in line:
             got += 1
