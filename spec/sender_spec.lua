@@ -376,26 +376,6 @@ describe("the sender", function()
     assert(r.code == 0, r.out .. r.err)
   end)
 
-  it("is counted for Prometheus", function()
-    world { script = script(C1 .. [[, name = "a\"b", period = "200ms", data = "x"]]) }
-    w:fault { match = "POST /channels/*/messages", ["do"] = "status", status = 502 }
-    w:up()
-    w:wait_messages("201", 2)
-    local text = w:crier({ "metrics", "bot.lua" }).out
-    local n = 0
-    for line in text:gmatch "[^\n]+" do
-      n = n + 1
-      assert(line:find "^# HELP crier_[%w_]+ %u.*%.$" or line:find "^# TYPE crier_[%w_]+ %l+$"
-        or line:find "^crier_[%w_]+ [%d.e+-]+$" or line:find '^crier_[%w_]+{.*"} [%d.e+-]+$', line)
-    end
-    assert.is_true(n > 60)
-    assert(tonumber(text:match '\ncrier_sends_total{result="sent"} (%d+)') >= 2, text)
-    assert(text:find('crier_message_sends_total{message="a\\"b",guild="100",result="failed"} 0', 1, true), text)
-    assert(text:find('\ncrier_bot_retries_total{bot="bot"} 1\n', 1, true), text)
-    assert(text:find('\ncrier_sink_written_total{sink="console"} %d+'), text)
-    assert(text:find('crier_bot_outcomes_total{bot="bot",outcome="sent"} %d+'), text)
-  end)
-
   describe("crier.discord", function()
     it("does what its names say, and each makes a record", function()
       local out = once [[

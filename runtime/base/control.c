@@ -15,8 +15,10 @@
 #include <uv.h>
 
 #include "base/buf.h"
+#include "base/control_http.h"
 
-enum { USAGE = 64 };
+enum { USAGE = 64, BUSY = 75 };
+#define HTTP_LINGER (1 << 20) /* what is read of a refused request, so that its sender hears why */
 
 struct crier_control {
     uv_pipe_t listener;
@@ -39,6 +41,9 @@ struct crier_control_conn {
     bool asked;    /* the request has come; what else is sent is not read */
     bool finished; /* no more answers: finished, or the client has gone */
     bool closing;
+    bool http, head;     /* it is spoken to in HTTP; only a head is wanted */
+    bool lingers, ended; /* closes only when the client does; all is written */
+    size_t thrown;
     void (*on_close)(void *arg);
     void *on_close_arg;
     void (*on_room)(void *arg);
@@ -95,8 +100,11 @@ static void conn_close(struct crier_control_conn *conn)
 
 static void on_shutdown(uv_shutdown_t *req, int status)
 {
+    struct crier_control_conn *conn = req->data;
     (void)status;
-    conn_close(req->data);
+    conn->ended = true;
+    if (!conn->lingers)
+        conn_close(conn);
 }
 
 /* Close once what is queued has been written, or the other end has gone. */
@@ -128,18 +136,24 @@ static void on_written(uv_write_t *req, int status)
     crier_control_unref(conn);
 }
 
-/* len bytes of w->text and a newline; w is consumed. */
-static int conn_write(struct crier_control_conn *conn, struct write *w, size_t len)
+/* len bytes of w->text; w is consumed. */
+static int conn_write_raw(struct crier_control_conn *conn, struct write *w, size_t len)
 {
-    w->text[len] = '\n';
     w->conn = crier_control_ref(conn);
-    uv_buf_t buf = uv_buf_init(w->text, (unsigned)(len + 1));
+    uv_buf_t buf = uv_buf_init(w->text, (unsigned)len);
     if (uv_write(&w->req, (uv_stream_t *)&conn->pipe, &buf, 1, on_written) != 0) {
         crier_control_unref(conn);
         free(w);
         return CRIER_ECANCELED;
     }
     return 0;
+}
+
+/* The same and a newline, for which there is room. */
+static int conn_write(struct crier_control_conn *conn, struct write *w, size_t len)
+{
+    w->text[len] = '\n';
+    return conn_write_raw(conn, w, len + 1);
 }
 
 static int conn_write_json(struct crier_control_conn *conn, const json_t *line)
@@ -189,17 +203,45 @@ void crier_control_on_room(struct crier_control_conn *conn, void (*fn)(void *arg
     conn->on_room_arg = arg;
 }
 
+static void conn_write_last(struct crier_control_conn *conn, int code, json_t *extra)
+{
+    json_t *line = json_pack("{s:b, s:i}", "done", 1, "code", code);
+    if (extra)
+        json_object_update_missing(line, extra);
+    conn_write_json(conn, line);
+    json_decref(line);
+}
+
+static void conn_write_http(struct crier_control_conn *conn, int status, const char *body,
+                            size_t len)
+{
+    struct crier_buf b = {0};
+    crier_control_http_answer(&b, status, body, len, conn->head);
+    struct write *w = crier_malloc(sizeof *w + b.len);
+    memcpy(w->text, b.data, b.len);
+    conn->lingers = status != 200;
+    conn_write_raw(conn, w, b.len);
+    crier_buf_fini(&b);
+}
+
+/* A page is the "text" of its command's answer. */
+static void conn_write_page(struct crier_control_conn *conn, int code, const json_t *extra)
+{
+    const json_t *body = json_object_get(extra, code == 0 ? "text" : "error");
+    conn_write_http(conn, code == 0 ? 200 : code == BUSY ? 503 : 500,
+                    body ? json_string_value(body) : "", json_string_length(body));
+}
+
 void crier_control_finish(struct crier_control_conn *conn, int code, json_t *extra)
 {
     if (!conn->finished) {
-        json_t *line = json_pack("{s:b, s:i}", "done", 1, "code", code);
-        if (extra)
-            json_object_update_missing(line, extra);
         conn->finished = true;
         conn->on_close = NULL;
         conn->on_room = NULL;
-        conn_write_json(conn, line);
-        json_decref(line);
+        if (conn->http)
+            conn_write_page(conn, code, extra);
+        else
+            conn_write_last(conn, code, extra);
         conn_end(conn);
     }
     json_decref(extra);
@@ -233,6 +275,30 @@ static void on_line(struct crier_control_conn *conn, size_t len)
     crier_buf_fini(&conn->in);
 }
 
+static void refuse_http(struct crier_control_conn *conn, int status, const char *why)
+{
+    conn->asked = conn->finished = true;
+    conn_write_http(conn, status, why, strlen(why));
+    conn_end(conn);
+    crier_buf_fini(&conn->in);
+}
+
+static void on_head(struct crier_control_conn *conn, size_t len)
+{
+    struct crier_control_http request;
+    int status = crier_control_http_judge(conn->in.data, len, &request);
+    conn->head = request.head;
+    if (status != 200) {
+        refuse_http(conn, status, request.why);
+        return;
+    }
+    json_t *cmd = json_pack("{s:s}", "cmd", request.cmd);
+    conn->asked = true;
+    conn->server->handler(conn->server->arg, conn, cmd);
+    json_decref(cmd);
+    crier_buf_fini(&conn->in);
+}
+
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     (void)suggested;
@@ -248,7 +314,14 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 static void on_end(struct crier_control_conn *conn)
 {
     uv_read_stop((uv_stream_t *)&conn->pipe);
-    if (!conn->asked && conn->in.len)
+    conn->lingers = false;
+    if (conn->ended) {
+        conn_close(conn);
+        return;
+    }
+    if (!conn->asked && conn->http)
+        refuse_http(conn, 400, "the request's head does not end");
+    else if (!conn->asked && conn->in.len)
         on_line(conn, conn->in.len); /* only the newline is missing */
     if (conn->finished)
         return;
@@ -260,17 +333,18 @@ static void on_end(struct crier_control_conn *conn)
         fn(conn->on_close_arg);
 }
 
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+static void on_http(struct crier_control_conn *conn, size_t seen)
 {
-    struct crier_control_conn *conn = stream->data;
-    (void)buf;
-    if (n < 0)
-        on_end(conn);
-    if (n <= 0 || conn->asked)
-        return;
-    size_t seen = conn->in.len;
-    conn->in.len += (size_t)n;
-    char *end = memchr(conn->in.data + seen, '\n', (size_t)n);
+    size_t len = crier_control_http_head_length(conn->in.data, conn->in.len, seen);
+    if ((len ? len : conn->in.len) > CRIER_CONTROL_HEAD)
+        refuse_http(conn, 431, "the request's head is longer than 16 KiB");
+    else if (len)
+        on_head(conn, len);
+}
+
+/* end: the first line's; NULL: it has not come. */
+static void on_part(struct crier_control_conn *conn, const char *end)
+{
     size_t len = end ? (size_t)(end - conn->in.data) : conn->in.len;
     if (len > CRIER_CONTROL_LINE) {
         conn->asked = true;
@@ -278,6 +352,27 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     } else if (end) {
         on_line(conn, len);
     }
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct crier_control_conn *conn = stream->data;
+    (void)buf;
+    if (n < 0)
+        on_end(conn);
+    else if (conn->lingers && (conn->thrown += (size_t)n) > HTTP_LINGER)
+        conn_close(conn);
+    if (n <= 0 || conn->asked)
+        return;
+    size_t seen = conn->in.len;
+    conn->in.len += (size_t)n;
+    char *end = conn->http ? NULL : memchr(conn->in.data + seen, '\n', (size_t)n);
+    if (end && crier_control_http_begins(conn->in.data, (size_t)(end - conn->in.data)))
+        conn->http = true;
+    if (conn->http)
+        on_http(conn, seen);
+    else
+        on_part(conn, end);
 }
 
 /* --- the server ---------------------------------------------------------------------------- */

@@ -13,6 +13,9 @@
  * command ends with. What is not such a request is answered with code 64 and "error". A client
  * that closes its sending side counts as gone: what was answered by then is still sent.
  *
+ * A request of HTTP/1.x is known by its first line: GET /metrics is answered as the command
+ * "metrics" is, in HTTP (control_http.h), and the connection closes behind it.
+ *
  * Thread: the server is [loop]; the client blocks and is for the command line.
  */
 #ifndef CRIER_BASE_CONTROL_H

@@ -205,6 +205,8 @@ const struct crier_command crier_commands[] = {
      "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "
      ".crier)\n"
      "  --json             one JSON object with the text in it\n"
+     "The control socket gives the same: curl --unix-socket .crier/control.sock "
+     "http://localhost/metrics\n"
      "For node_exporter's textfile collector: crier metrics bot.lua > crier.prom\n"},
     {"reload", crier_cmd_reload, "[FILE] [--max-growth N] [--state DIR] [--json]",
      "load the script anew into the running bot",

@@ -107,6 +107,7 @@ struct crier_discord {
     bool stopped;
     struct crier_err stop_why;
     uint64_t made, sent, failed, retries;
+    int64_t waited;
     uint64_t outcomes[CRIER_CANCELED + 1];
     uint64_t latency_sum, latency_count;
 };
@@ -837,8 +838,10 @@ static void start(struct request *r, char *route, int64_t now)
         &req, "User-Agent: DiscordBot (https://github.com/crier-bot/crier, %s)", CRIER_VERSION);
     if (r->phase == MAIN && r->payload.len)
         crier_request_body(&req, r->content, r->payload.data, r->payload.len);
-    if (now > r->since)
+    if (now > r->since) {
         r->result.waited += now - r->since;
+        d->waited += now - r->since;
+    }
     if (r->kind == CRIER_REQ_DM)
         dm_opening(d, now);
     if (d->breaker->opened) {
@@ -1189,6 +1192,8 @@ void crier_discord_stats(struct crier_discord *d, struct crier_discord_stats *ou
     out->failed = d->failed;
     out->retries = d->retries;
     out->hits_429 = limits.hits_429;
+    out->hits_shared = limits.hits_shared;
+    out->waited = d->waited;
     out->invalid_10min = crier_breaker_count(d->breaker, now);
     out->pending = crier_discord_pending(d);
     out->quarantined = d->quarantine_until > now ? d->quarantine_until : 0;

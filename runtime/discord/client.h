@@ -181,7 +181,8 @@ int64_t crier_discord_resting(const struct crier_discord *d, struct crier_err *w
 
 struct crier_discord_stats {
     uint64_t requests, sent, failed, retries;
-    uint64_t hits_429;
+    uint64_t hits_429, hits_shared; /**< answers 429: of scope user or global; of scope shared */
+    int64_t waited; /**< microseconds that requests waited for rate limits, all together */
     unsigned invalid_10min; /**< of all bots that share the breaker */
     size_t pending;
     int64_t quarantined; /**< monotonic time before which no direct message is opened; 0: none */

@@ -36,6 +36,8 @@ struct crier_msgstate {
     int64_t due;   /**< wall: next due time */
     int64_t last;  /**< wall: the due time that was last sent or skipped; 0: none yet */
     uint64_t sent, failed, skipped; /**< occurrences */
+    uint64_t requests, retries;     /**< since this start, as in its records */
+    int64_t waited;                 /**< the same, microseconds */
     bool ended;
     bool paused;   /**< by crier message pause; survives a restart */
     char *period;  /**< as text, to see a change */

@@ -888,6 +888,9 @@ static void finish(struct crier_send *s)
         s->st->failed++;
         p->stats.failed++;
     }
+    s->st->requests += (uint64_t)s->requests;
+    s->st->retries += (uint64_t)s->retries;
+    s->st->waited += s->waited;
     s->st->intent_due = s->st->intent_at = 0;
     crier_msgstate_save(p, s->st, NULL, NULL);
     tell(s, record, NULL);

@@ -21,6 +21,7 @@
 
 #include "base/buf.h"
 #include "base/control.h"
+#include "base/control_http.h"
 #include "base/ulid.h"
 
 /* --- a host on a thread of its own --------------------------------------------------------- */
@@ -143,6 +144,16 @@ static void handler(void *arg, struct crier_control_conn *conn, json_t *request)
         streaming = (struct stream){.conn = crier_control_ref(conn)};
         crier_control_on_close(conn, on_stream_gone, &streaming);
         stream_on(&streaming);
+    } else if (strcmp(cmd, "metrics") == 0 && host.asked == 1) {
+        crier_control_finish(conn, 0, json_pack("{s:s}", "text", "a 1\nb 2\n"));
+    } else if (strcmp(cmd, "metrics") == 0 && host.asked == 2) {
+        char *text = crier_malloc(5 << 20);
+        memset(text, 'y', 5 << 20);
+        crier_control_finish(conn, 0, json_pack("{s:s#}", "text", text, 5 << 20));
+        free(text);
+    } else if (strcmp(cmd, "metrics") == 0) {
+        crier_control_finish(conn, host.asked == 3 ? 75 : 70,
+                             json_pack("{s:s}", "error", "the host is stopping"));
     } else if (strcmp(cmd, "big") == 0) {
         char *text = crier_malloc(5 << 20);
         memset(text, 'y', 5 << 20);
@@ -297,7 +308,7 @@ static void raw_read(int fd, struct crier_buf *b)
 
 static void wait_for(atomic_int *what, int n)
 {
-    for (int i = 0; i < 5000 && *what < n; i++)
+    for (int i = 0; i < 60000 && *what < n; i++)
         usleep(1000);
     assert_int_equal(*what, n);
 }
@@ -466,11 +477,140 @@ static void test_refused(void **state)
         {"{}\n", "string \"cmd\""},
         {"{\"cmd\":7}\n", "string \"cmd\""},
         {"\"cmd\"\n", ""},
-        {"GET / HTTP/1.1\r\n\r\n", "not JSON"},
+        {"GET /metrics\r\n\r\n", "not JSON"},
+        {"HELLO\n", "not JSON"},
     };
     for (size_t i = 0; i < CRIER_COUNT(rows); i++)
         refused(rows[i][0], strlen(rows[i][0]), rows[i][1]);
     refused("\0\0\0\n", 4, "not JSON");
+}
+
+/* --- HTTP ---------------------------------------------------------------------------------- */
+
+static void http(struct crier_buf *b, const char *request)
+{
+    int fd = raw_connect();
+    raw_puts(fd, request);
+    raw_read(fd, b);
+}
+
+static const char *body_of(const struct crier_buf *b)
+{
+    const char *end = strstr(b->data, "\r\n\r\n");
+    assert_non_null(end);
+    return end + 4;
+}
+
+static void test_http_page(void **state)
+{
+    (void)state;
+    struct crier_buf b = {0};
+    static const char get[] = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n";
+    http(&b, get);
+    assert_string_equal(b.data, "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n"
+                                "Content-Length: 8\r\nCache-Control: no-store\r\n"
+                                "Connection: close\r\n\r\na 1\nb 2\n");
+    http(&b, get); /* a page that does not fit into the socket */
+    assert_non_null(strstr(b.data, "Content-Length: 5242880\r\n"));
+    assert_int_equal(strlen(body_of(&b)), 5 << 20);
+    http(&b, get);
+    assert_non_null(strstr(b.data, "HTTP/1.1 503 Service Unavailable\r\n"));
+    assert_string_equal(body_of(&b), "the host is stopping\n");
+    http(&b, get);
+    assert_non_null(strstr(b.data, "HTTP/1.1 500 Internal Server Error\r\n"));
+    assert_int_equal(host.asked, 4);
+    crier_buf_fini(&b);
+}
+
+/* Byte by byte; what comes behind the head, a second request say, is not read. */
+static void test_http_slow(void **state)
+{
+    (void)state;
+    struct crier_buf b = {0};
+    static const char text[] = "GET /metrics HTTP/1.0\r\n\r\nGET /metrics HTTP/1.0\r\n\r\n";
+    int fd = raw_connect();
+    for (size_t i = 0; i < sizeof text - 1; i++)
+        raw_send(fd, text + i, 1);
+    raw_read(fd, &b);
+    assert_string_equal(body_of(&b), "a 1\nb 2\n");
+    assert_int_equal(host.asked, 1);
+    crier_buf_fini(&b);
+}
+
+static void test_http_head_only(void **state)
+{
+    (void)state;
+    struct crier_buf b = {0};
+    http(&b, "HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_non_null(strstr(b.data, "HTTP/1.1 200 OK\r\n"));
+    assert_non_null(strstr(b.data, "Content-Length: 8\r\n"));
+    assert_string_equal(body_of(&b), "");
+    crier_buf_fini(&b);
+}
+
+static void test_http_refused(void **state)
+{
+    (void)state;
+    struct crier_buf b = {0};
+    http(&b, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_non_null(strstr(b.data, "HTTP/1.1 404 Not Found\r\n"));
+    assert_non_null(strstr(b.data, "Content-Length: 28\r\n"));
+    assert_string_equal(body_of(&b), "there is only /metrics here\n");
+    http(&b, "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
+    assert_non_null(strstr(b.data, "HTTP/1.1 405 Method Not Allowed\r\n"));
+    assert_non_null(strstr(b.data, "Allow: GET, HEAD\r\n"));
+    http(&b, "HEAD /else HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_non_null(strstr(b.data, "HTTP/1.1 404 Not Found\r\n"));
+    assert_string_equal(body_of(&b), "");
+
+    int fd = raw_connect(); /* an end in the middle */
+    raw_puts(fd, "GET /metrics HTTP/1.1\r\nHost:");
+    shutdown(fd, SHUT_WR);
+    raw_read(fd, &b);
+    assert_non_null(strstr(b.data, "HTTP/1.1 400 Bad Request\r\n"));
+    assert_int_equal(host.asked, 0);
+    crier_buf_fini(&b);
+}
+
+/* A head that never ends is not kept, and its sender still hears why. */
+static void test_http_head_limit(void **state)
+{
+    (void)state;
+    struct crier_buf b = {0};
+    static const size_t sizes[] = {CRIER_CONTROL_HEAD, 900 << 10, 8 << 20};
+    char *line = crier_malloc(8 << 20);
+    memset(line, 'x', 8 << 20);
+    for (size_t i = 0; i < CRIER_COUNT(sizes); i++) {
+        int fd = raw_connect();
+        raw_puts(fd, "GET /metrics HTTP/1.1\r\nHost: x\r\nCookie: ");
+        raw_send(fd, line, sizes[i]);
+        if (sizes[i] <= 1 << 20) {
+            raw_read(fd, &b);
+            assert_non_null(strstr(b.data, "HTTP/1.1 431 Request Header Fields Too Large\r\n"));
+        } else {
+            close(fd);
+        }
+    }
+    assert_int_equal(host.asked, 0);
+    struct got got;
+    assert_int_equal(call("echo", &got, NULL), 7);
+    crier_buf_fini(&b);
+    free(line);
+}
+
+/* A host that ends closes those that linger, too. */
+static void test_http_stop(void **state)
+{
+    (void)state;
+    char text[256];
+    host_start();
+    int fd = raw_connect();
+    raw_puts(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    while (recv(fd, text, sizeof text, 0) > 0)
+        ;
+    host_stop();
+    assert_int_equal(send(fd, "x", 1, MSG_NOSIGNAL), -1);
+    close(fd);
 }
 
 static void test_fuzz(void **state)
@@ -592,7 +732,7 @@ static void test_stream(void **state)
                      CRIER_ENET);
     assert_null(done);
     assert_non_null(strstr(err.text, "is not a crier host"));
-    for (int i = 0; i < 2000 && !host.gone; i++)
+    for (int i = 0; i < 60000 && !host.gone; i++)
         usleep(1000);
     assert_int_equal(host.gone, 1);
     assert_true(streaming.next < STREAM_LINES);
@@ -663,7 +803,7 @@ static void test_stop_cuts(void **state)
     host_start();
     int fd = raw_connect();
     raw_puts(fd, "{\"cmd\":\"hang\"}\n");
-    usleep(20000);
+    wait_for(&host.asked, 1);
     host_stop();
     char c;
     assert_int_equal(recv(fd, &c, 1, 0), 0);
@@ -678,7 +818,7 @@ static void test_stop_cuts(void **state)
         int rc = crier_control_call(folder, request, NULL, NULL, NULL, &err);
         _exit(rc == CRIER_ENET && strstr(err.text, "ended before it had answered") ? 0 : 1);
     }
-    usleep(50000);
+    wait_for(&host.asked, 1);
     host_stop();
     int ended;
     assert_int_equal(waitpid(pid, &ended, 0), pid);
@@ -770,7 +910,9 @@ int main(void)
         CASE(test_big_answer),   CASE(test_modes),       BARE(test_no_host),
         BARE(test_in_the_way),   BARE(test_virtual),     CASE(test_refused),
         CASE(test_fuzz),         CASE(test_half_lines),  CASE(test_line_limit),
-        CASE(test_stream),
+        CASE(test_stream),       CASE(test_http_page),   CASE(test_http_slow),
+        CASE(test_http_head_only), CASE(test_http_refused), CASE(test_http_head_limit),
+        BARE(test_http_stop),
         CASE(test_many_clients), CASE(test_client_goes), CASE(test_slow_reader),
         BARE(test_stop_cuts),    CASE(test_other_user),  BARE(test_long_path),
     };
