@@ -113,10 +113,11 @@ static bool may_hit(void *arg, struct crier_str line)
 {
     struct jsonl *self = arg;
     size_t lead = strlen(ID_LEAD);
-    bool ours =
-        line.len > lead && memcmp(line.data, ID_LEAD, lead) == 0 && line.data[line.len - 1] == '}';
+    bool ours = line.len > lead + CRIER_ULID_LEN && memcmp(line.data, ID_LEAD, lead) == 0 &&
+                line.data[line.len - 1] == '}';
     return !ours || crier_line_filter_event(&self->filter, line) ||
-           (crier_line_filter_members(&self->filter, line) &&
+           (crier_line_filter_id(&self->filter, line.data + lead) &&
+            crier_line_filter_members(&self->filter, line) &&
             crier_line_filter_texts(&self->filter, line));
 }
 
@@ -132,7 +133,8 @@ static int jsonl_query(void *arg, const struct crier_query *query, struct crier_
                        size_t *count, struct crier_err *err)
 {
     struct jsonl *self = arg;
-    const struct crier_line_reader reader = {.may_hit = may_hit, .record = read_line, .arg = self};
+    const struct crier_line_reader reader = {
+        .filter = &self->filter, .may_hit = may_hit, .record = read_line, .arg = self};
     crier_line_filter_init(&self->filter, query, "\"");
     return crier_lines_query(crier_linefile_list(self->file), &reader, query, hits, count, err);
 }

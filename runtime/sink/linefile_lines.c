@@ -54,6 +54,19 @@ void crier_lines_seek(struct crier_lines *l, int64_t at)
     l->at = at;
 }
 
+bool crier_lines_two_way(const struct crier_lines *l)
+{
+    return !l->zstd && !l->quoted;
+}
+
+int crier_lines_to_end(struct crier_lines *l, struct crier_err *err)
+{
+    crier_buf_clear(&l->buf);
+    l->begin = l->behind = 0;
+    l->at = l->base = lseek(l->fd, 0, SEEK_END);
+    return l->at < 0 ? crier_err_sys(err, CRIER_EIO, errno, "cannot read a file of lines") : 0;
+}
+
 static ssize_t read_some(int fd, struct crier_buf *b)
 {
     ssize_t n;
@@ -155,6 +168,63 @@ int crier_lines_next(struct crier_lines *l, struct crier_str *line, struct crier
     if (l->ended && line->len && line->data[line->len - 1] == '\r')
         line->len--;
     return seen > 0;
+}
+
+/* More of the file in front of buf, which is cut off behind the line's end: as much again as the
+ * line has by now, so that a long one is not moved once a chunk. */
+static int fill_front(struct crier_lines *l)
+{
+    size_t more = l->begin > CHUNK ? l->begin : CHUNK;
+    struct crier_buf front = {0};
+    if ((int64_t)more > l->base)
+        more = (size_t)l->base;
+    char *to = crier_buf_reserve(&front, more + l->begin);
+    for (size_t got = 0; got < more;) {
+        ssize_t n = pread(l->fd, to + got, more - got, (off_t)(l->base - (int64_t)(more - got)));
+        if (n == 0)
+            errno = EIO; /* cut off behind our back */
+        if (n == 0 || (n < 0 && errno != EINTR)) {
+            crier_buf_fini(&front);
+            return -1;
+        }
+        got += n > 0 ? (size_t)n : 0;
+    }
+    if (l->begin)
+        memcpy(to + more, l->buf.data, l->begin);
+    front.len = more + l->begin;
+    crier_buf_fini(&l->buf);
+    l->buf = front;
+    l->base -= (int64_t)more;
+    l->begin += more;
+    return 0;
+}
+
+int crier_lines_prev(struct crier_lines *l, struct crier_str *line, struct crier_err *err)
+{
+    size_t seen = 0; /* of the line at hand, from its end */
+    const char *end = NULL;
+    for (;;) {
+        /* The line's own end does not count. */
+        size_t own = seen ? 0 : 1;
+        if (l->begin > seen + own)
+            end = memrchr(l->buf.data, '\n', l->begin - seen - own);
+        seen = l->begin;
+        if (end || l->base == 0 || seen >= CRIER_LINES_MAX)
+            break;
+        if (fill_front(l) != 0)
+            return crier_err_sys(err, CRIER_EIO, errno, "cannot read a file of lines");
+    }
+    l->behind = l->begin;
+    l->begin = end ? (size_t)(end - l->buf.data) + 1 : 0;
+    l->at = l->base + (int64_t)l->begin;
+    size_t len = l->behind - l->begin;
+    if (!len)
+        return 0;
+    l->ended = l->buf.data[l->behind - 1] == '\n';
+    *line = (struct crier_str){l->buf.data + l->begin, l->ended ? len - 1 : len};
+    if (l->ended && line->len && line->data[line->len - 1] == '\r')
+        line->len--;
+    return 1;
 }
 
 struct crier_str crier_lines_raw(const struct crier_lines *l)

@@ -24,6 +24,7 @@ struct crier_lines {
     void *zstd; /* the unpacker; NULL: plain */
     struct crier_buf packed, buf;
     size_t packed_at, begin, behind; /* of the line, in buf; behind its end */
+    int64_t base;                    /* backwards: where buf begins in the file */
 };
 
 /** quoted: as struct crier_line_format. A line file whose name is gone may be packed meanwhile:
@@ -33,6 +34,14 @@ CRIER_CHECK int crier_lines_open(struct crier_lines *lines, const char *path, bo
 void crier_lines_close(struct crier_lines *lines);
 /** Go on from this offset (plain files). */
 void crier_lines_seek(struct crier_lines *lines, int64_t at);
+/** Whether the file can be read backwards: one that is packed cannot, nor one with quotes. */
+bool crier_lines_two_way(const struct crier_lines *lines);
+/** Go to the end, for crier_lines_prev. CRIER_EIO. */
+CRIER_CHECK int crier_lines_to_end(struct crier_lines *lines, struct crier_err *err);
+/** The line before the last one handed out, as crier_lines_next gives them (which has no say any
+ *  more once this has been called). */
+CRIER_CHECK int crier_lines_prev(struct crier_lines *lines, struct crier_str *line,
+                                 struct crier_err *err);
 /** The next line, without its end; valid until the next call. 1, or 0 at the end, or CRIER_EIO. */
 CRIER_CHECK int crier_lines_next(struct crier_lines *lines, struct crier_str *line,
                                  struct crier_err *err);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/ulid.h"
 #include "record/read.h"
 
 static bool plain(struct crier_str s)
@@ -59,8 +58,7 @@ void crier_line_filter_init(struct crier_line_filter *filter, const struct crier
         const struct crier_cond *cond = &query->conds[i];
         if (is_needle(cond) && filter->text_count < CRIER_COUNT(filter->texts)) {
             filter->texts[filter->text_count++] = cond->values[0].value.s;
-        } else if (is_member(cond) &&
-                   filter->member_count < CRIER_COUNT(filter->members)) {
+        } else if (is_member(cond) && filter->member_count < CRIER_COUNT(filter->members)) {
             size_t n = filter->member_count++;
             filter->members[n].cond = cond;
             filter->members[n].column = -1;
@@ -80,6 +78,11 @@ bool crier_line_filter_event(const struct crier_line_filter *filter, struct crie
 {
     static const char word[] = "event_id";
     return filter->events && memmem(line.data, line.len, word, sizeof word - 1);
+}
+
+bool crier_line_filter_id(const struct crier_line_filter *filter, const char *id)
+{
+    return !*filter->above || memcmp(id, filter->above, CRIER_ULID_LEN) > 0;
 }
 
 bool crier_line_filter_texts(const struct crier_line_filter *filter, struct crier_str line)
@@ -183,8 +186,8 @@ bool crier_line_filter_members(const struct crier_line_filter *filter, struct cr
         if (filter->members[i].column >= 0)
             continue;
         const char *at = memmem(line.data, line.len, key, len);
-        /* A record without the member is no match: where the key stands first in the line, or once, it
-         * is the member, or there is none. A text there is not for us to judge. */
+        /* A record without the member is no match: where the key stands first in the line, or once,
+         * it is the member, or there is none. A text there is not for us to judge. */
         bool text = strcmp(filter->members[i].cond->path, "time") == 0 ||
                     strcmp(filter->members[i].cond->path, "id") == 0;
         if (at && ((at[len] == '"' && !text) ||
@@ -203,6 +206,31 @@ static void note_bad(struct crier_line_hits *hits, const char *path, int64_t at)
         snprintf(hits->place, sizeof hits->place, "%.200s, byte %" PRId64, path, at);
 }
 
+/* Whether the newest are asked for, and no more than some. */
+static bool wants_newest(const struct crier_query *query)
+{
+    return query->order && strcmp(query->order, "id") == 0 && query->desc &&
+           query->limit < SIZE_MAX;
+}
+
+/* A hit more: of those that the query leaves out for sure some may have gone. None that is older
+ * than all that are left is wanted then. */
+static void keep(const struct crier_line_reader *reader, const struct crier_query *query,
+                 struct crier_record *record, struct crier_line_hits *hits)
+{
+    crier_buf_append(&hits->records, &record, sizeof record);
+    size_t len = hits->records.len;
+    crier_query_trim(query, &hits->records);
+    if (hits->records.len == len || !reader->filter || !wants_newest(query))
+        return;
+    struct crier_record **left = (struct crier_record **)(void *)hits->records.data;
+    const unsigned char *oldest = crier_record_id_bytes(left[0]);
+    for (size_t i = 1; i < hits->records.len / sizeof *left; i++)
+        if (memcmp(crier_record_id_bytes(left[i]), oldest, 16) < 0)
+            oldest = crier_record_id_bytes(left[i]);
+    crier_ulid_text(oldest, reader->filter->above);
+}
+
 /* One line; its record is kept when it is a hit. */
 static void take_line(const struct crier_line_reader *reader, const struct crier_query *query,
                       const char *path, struct crier_lines *lines, struct crier_str line,
@@ -218,8 +246,7 @@ static void take_line(const struct crier_line_reader *reader, const struct crier
         if (reader->quoted)
             crier_lines_reject(lines);
     } else if (crier_query_wants(query, record)) {
-        crier_buf_append(&hits->records, &record, sizeof record);
-        crier_query_trim(query, &hits->records);
+        keep(reader, query, record, hits);
     } else {
         crier_record_unref(record);
     }
@@ -236,7 +263,13 @@ static int query_file(const char *path, const struct crier_line_reader *reader,
         return 0;
     if (rc != 0)
         return rc;
-    if (!reader->begin || reader->begin(reader->arg, &lines)) {
+    if (reader->filter && wants_newest(query) && crier_lines_two_way(&lines)) {
+        got = crier_lines_to_end(&lines, err);
+        while (got == 0 && (got = crier_lines_prev(&lines, &line, err)) == 1) {
+            take_line(reader, query, path, &lines, line, hits);
+            got = 0;
+        }
+    } else if (!reader->begin || reader->begin(reader->arg, &lines)) {
         while (hits->records.len / sizeof(void *) < most &&
                (got = crier_lines_next(&lines, &line, err)) == 1)
             take_line(reader, query, path, &lines, line, hits);
@@ -262,12 +295,15 @@ int crier_lines_query(char **paths, const struct crier_line_reader *reader,
                       struct crier_err *err)
 {
     struct crier_line_hits hits = {0};
+    size_t files = 0;
     int rc = 0;
-    for (size_t i = 0; paths[i]; i++) {
-        if (rc == 0)
-            rc = query_file(paths[i], reader, query, wanted(query), &hits, err);
+    while (paths[files])
+        files++;
+    for (size_t i = 0; i < files && rc == 0; i++)
+        rc = query_file(paths[wants_newest(query) ? files - 1 - i : i], reader, query,
+                        wanted(query), &hits, err);
+    for (size_t i = 0; i < files; i++)
         free(paths[i]);
-    }
     free(paths);
     *count = hits.records.len / sizeof(struct crier_record *);
     *out = (struct crier_record **)(void *)hits.records.data;

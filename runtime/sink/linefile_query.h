@@ -7,11 +7,16 @@
  * line, and a member's name that stands there once says where to look for its number; lines that
  * cannot match are passed over (crier_line_filter).
  *
+ * The newest records (order by id, descending, with a limit) are looked for from the end. Lines need not
+ * stand in the order of their ids, so all are looked at; but once there are as many hits as are asked
+ * for, a line with an older id than theirs costs a comparison (crier_line_filter.above).
+ *
  * Thread: [any]; one owner.
  */
 #ifndef CRIER_SINK_LINEFILE_QUERY_H
 #define CRIER_SINK_LINEFILE_QUERY_H
 
+#include "base/ulid.h"
 #include "record/change.h"
 #include "record/query.h"
 #include "sink/linefile_lines.h"
@@ -19,6 +24,9 @@
 /** How lines become records. */
 struct crier_line_reader {
     bool quoted; /**< as struct crier_line_format */
+    /** What may_hit consults, for crier_lines_query to say what it has found; NULL: it does not want to
+     *  know, and files are read from their beginning. */
+    struct crier_line_filter *filter;
     /** A file is begun: read its header from `lines`. False: the file has none that is known, and
      *  is passed over. May be NULL. */
     bool (*begin)(void *arg, struct crier_lines *lines);
@@ -47,12 +55,16 @@ struct crier_line_filter {
         int column; /**< CSV, the caller's: where the member is a column; -1 */
     } members[4];
     size_t member_count;
+    /** Of the newest that are asked for there are enough above this id; empty: not yet. */
+    char above[CRIER_ULID_LEN + 1];
 };
 /** quote: how a quote is written in the lines, `"` or (JSON in CSV) `""`. */
 void crier_line_filter_init(struct crier_line_filter *filter, const struct crier_query *query,
                             const char *quote);
 /** Whether the line may be a phase of an event that is wanted: the filter has no say then. */
 bool crier_line_filter_event(const struct crier_line_filter *filter, struct crier_str line);
+/** Whether a record with this id (of CRIER_ULID_LEN) is new enough. */
+bool crier_line_filter_id(const struct crier_line_filter *filter, const char *id);
 /** Whether all texts stand in the line. */
 bool crier_line_filter_texts(const struct crier_line_filter *filter, struct crier_str line);
 /** False: by its members without a column, a line that is a JSON object without white space (or has
@@ -68,7 +80,7 @@ struct crier_line_hits {
     char place[256];          /**< of the first of them */
 };
 
-/** Query the files of a NULL-terminated list, in its order; it is freed. Files that are gone are
+/** Query the files of a NULL-terminated list, in its order or from its end; it is freed. Files that are gone are
  *  passed over. As the `query` of a sink driver; lines that are no records are skipped and counted,
  *  and with CRIER_OK err->text says so (err->code stays 0). */
 CRIER_CHECK int crier_lines_query(char **paths, const struct crier_line_reader *reader,
