@@ -213,22 +213,33 @@ static bool wants_newest(const struct crier_query *query)
            query->limit < SIZE_MAX;
 }
 
-/* A hit more: of those that the query leaves out for sure some may have gone. None that is older
- * than all that are left is wanted then. */
+/* Of so many hits the query has let those go that it leaves out for sure: none that is older than
+ * all that are left is wanted any more. Phases of events stay, however old. */
+static void look_above(struct crier_line_filter *filter, const struct crier_buf *hits)
+{
+    struct crier_record **left = (struct crier_record **)(void *)hits->data;
+    const unsigned char *oldest = NULL;
+    char scratch[32];
+    struct crier_str event;
+    for (size_t i = 0; i < hits->len / sizeof *left; i++) {
+        const unsigned char *id = crier_record_id_bytes(left[i]);
+        if ((!oldest || memcmp(id, oldest, 16) < 0) &&
+            !(filter->events && crier_record_kind(left[i]) == CRIER_KIND_EVENT &&
+              crier_event_of(left[i], &event, scratch)))
+            oldest = id;
+    }
+    if (oldest)
+        crier_ulid_text(oldest, filter->above);
+}
+
 static void keep(const struct crier_line_reader *reader, const struct crier_query *query,
                  struct crier_record *record, struct crier_line_hits *hits)
 {
     crier_buf_append(&hits->records, &record, sizeof record);
     size_t len = hits->records.len;
     crier_query_trim(query, &hits->records);
-    if (hits->records.len == len || !reader->filter || !wants_newest(query))
-        return;
-    struct crier_record **left = (struct crier_record **)(void *)hits->records.data;
-    const unsigned char *oldest = crier_record_id_bytes(left[0]);
-    for (size_t i = 1; i < hits->records.len / sizeof *left; i++)
-        if (memcmp(crier_record_id_bytes(left[i]), oldest, 16) < 0)
-            oldest = crier_record_id_bytes(left[i]);
-    crier_ulid_text(oldest, reader->filter->above);
+    if (hits->records.len < len && reader->filter && wants_newest(query))
+        look_above(reader->filter, &hits->records);
 }
 
 /* One line; its record is kept when it is a hit. */

@@ -95,14 +95,16 @@ static struct crier_record *make_one(struct maker *m, int64_t at, int i)
     return crier_build_end(b);
 }
 
-static void ask(struct rig *rig, const char *kind, size_t limit, size_t offset, bool known,
-                struct crier_record ***hits, size_t *count)
+static void ask(struct rig *rig, const char *kind, size_t limit, size_t offset, bool phases,
+                bool known, struct crier_record ***hits, size_t *count)
 {
     struct crier_err err = {0};
     struct crier_query *q = crier_query_new(NULL);
     struct crier_value v = {.type = CRIER_STR, .s = {kind, kind ? strlen(kind) : 0}};
     if (kind)
         assert_int_equal(crier_query_add(q, "kind", CRIER_OP_EQ, &v, 1, &err), 0);
+    if (phases)
+        crier_query_phases(q);
     crier_query_order(q, known ? "id" : "text", true);
     q->limit = limit;
     q->offset = offset;
@@ -127,9 +129,13 @@ static void test_the_newest(void **state)
     static const struct {
         const char *kind;
         size_t limit, offset;
-    } cases[] = {{"log", 1, 0},  {"log", 10, 0},  {"log", 10, 25}, {"log", 3000, 0},
-                 {NULL, 5, 0},   {NULL, 300, 7},  {"event", 3, 0}, {"event", 100, 0},
-                 {"task", 5, 0}, {"log", MANY, 0}};
+        bool phases;
+    } cases[] = {{"log", 1, 0, false},     {"log", 10, 0, false},  {"log", 10, 25, false},
+                 {"log", 3000, 0, false},  {NULL, 5, 0, false},    {NULL, 1, 0, true},
+                 {NULL, 25, 0, true},      {NULL, 49, 0, true},    {NULL, 50, 1, true},
+                 {NULL, 1000, 0, true},    {NULL, 300, 7, false},  {"event", 3, 0, false},
+                 {"event", 100, 0, false}, {"event", 20, 0, true}, {"task", 5, 0, false},
+                 {"log", MANY, 0, false}};
     struct crier_clock *clock = crier_clock_virtual(START);
     struct rig rig;
     struct maker m;
@@ -159,8 +165,9 @@ static void test_the_newest(void **state)
     for (size_t n = 0; n < CRIER_COUNT(cases); n++) {
         struct crier_record **want, **got;
         size_t want_count, count;
-        ask(&rig, cases[n].kind, cases[n].limit, cases[n].offset, true, &got, &count);
-        ask(&rig, cases[n].kind, SIZE_MAX, 0, false, &want, &want_count);
+        ask(&rig, cases[n].kind, cases[n].limit, cases[n].offset, cases[n].phases, true, &got,
+            &count);
+        ask(&rig, cases[n].kind, SIZE_MAX, 0, cases[n].phases, false, &want, &want_count);
         size_t expected = want_count > cases[n].offset ? want_count - cases[n].offset : 0;
         if (expected > cases[n].limit)
             expected = cases[n].limit;
