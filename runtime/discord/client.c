@@ -65,9 +65,19 @@ struct call {
     struct request *request; /* NULL: nobody is interested any more */
     struct crier_http_call *http;
     char *route;
+    int64_t taken; /* its place in the global limit */
 };
 
 enum state { READY, WAITING, PARKED, BUSY };
+
+/* Those who want the global limit at once get it in turn: each guild, user, and each route of which
+ * nobody has told whose it is. */
+struct share {
+    uint64_t whose; /* 0: of one queue only */
+    GQueue ready;   /* queues */
+    GList link;     /* in d->turns, while there are some */
+    unsigned queues;
+};
 
 /* The requests of one route, in order; the first one is at work. */
 struct queue {
@@ -75,7 +85,8 @@ struct queue {
     char *route;
     GQueue requests;
     enum state state;
-    GList link; /* in d->ready or d->parked */
+    struct share *share;
+    GList link; /* in share->ready or d->parked */
     struct crier_timer timer;
 };
 
@@ -90,7 +101,9 @@ struct crier_discord {
     GHashTable *queues;   /* route -> struct queue */
     GHashTable *requests; /* id -> struct request */
     GHashTable *doubts;   /* channel or guild of a route -> unknown 403/404 in a row */
-    GQueue ready, parked, ended;
+    GHashTable *shares;   /* whose -> struct share */
+    GQueue turns;         /* of shares */
+    GQueue parked, ended;
     struct crier_timer pump;
     uint64_t last_id;
     int in_flight;
@@ -173,14 +186,56 @@ static void deliver(struct crier_discord *d)
     d->delivering = false;
 }
 
+static void share_join(struct queue *q, uint64_t whose)
+{
+    struct crier_discord *d = q->d;
+    struct share *share = whose ? g_hash_table_lookup(d->shares, &whose) : NULL;
+    if (!share) {
+        share = crier_calloc(1, sizeof *share);
+        share->whose = whose;
+        share->link.data = share;
+        g_queue_init(&share->ready);
+        if (whose)
+            g_hash_table_insert(d->shares, &share->whose, share);
+    }
+    share->queues++;
+    q->share = share;
+}
+
+static void share_leave(struct queue *q)
+{
+    struct share *share = q->share;
+    q->share = NULL;
+    if (--share->queues)
+        return;
+    if (share->whose)
+        g_hash_table_remove(q->d->shares, &share->whose);
+    free(share);
+}
+
+static void enter_ready(struct queue *q)
+{
+    g_queue_push_tail_link(&q->share->ready, &q->link);
+    if (q->share->ready.length == 1)
+        g_queue_push_tail_link(&q->d->turns, &q->share->link);
+}
+
+static void leave_ready(struct queue *q)
+{
+    g_queue_unlink(&q->share->ready, &q->link);
+    if (!q->share->ready.length)
+        g_queue_unlink(&q->d->turns, &q->share->link);
+}
+
 static void queue_drop(struct queue *q)
 {
     struct crier_discord *d = q->d;
     crier_timer_stop(d->loop, &q->timer);
     if (q->state == READY)
-        g_queue_unlink(&d->ready, &q->link);
+        leave_ready(q);
     else if (q->state == PARKED)
         g_queue_unlink(&d->parked, &q->link);
+    share_leave(q);
     g_hash_table_remove(d->queues, q->route);
     free(q->route);
     free(q);
@@ -195,7 +250,7 @@ static void queue_ready(struct queue *q)
         g_queue_unlink(&d->parked, &q->link);
     crier_timer_stop(d->loop, &q->timer);
     q->state = READY;
-    g_queue_push_tail_link(&d->ready, &q->link);
+    enter_ready(q);
     crier_timer_in(d->loop, &d->pump, 0);
 }
 
@@ -772,10 +827,10 @@ static void on_answer(void *arg, struct crier_http_response *res)
         d->latency_count++;
         if (refused(res))
             crier_breaker_refused(d->breaker, now);
-        told = crier_ratelimit_answer(d->rl, call->route, res, now);
+        told = crier_ratelimit_answer(d->rl, call->route, call->taken, res, now);
         learn(d, r, res, body);
     } else {
-        crier_ratelimit_lost(d->rl, call->route, now);
+        crier_ratelimit_lost(d->rl, call->route, call->taken, now);
     }
     /* What waited for one under way may go now. */
     while (d->parked.length)
@@ -820,7 +875,17 @@ static char *route_of(const struct request *r)
     return crier_asprintf("GET /channels/%" PRIu64 "/messages", r->channel);
 }
 
-static void start(struct request *r, char *route, int64_t now)
+static void on_sent(void *arg)
+{
+    struct call *call = arg;
+    struct crier_discord *d = call->request ? call->request->d : NULL;
+    if (!d)
+        return;
+    crier_ratelimit_sent(d->rl, &call->taken, crier_loop_now(d->loop));
+    crier_timer_in(d->loop, &d->pump, 0);
+}
+
+static void start(struct request *r, char *route, int64_t taken, int64_t now)
 {
     struct crier_discord *d = r->d;
     struct crier_http_request req;
@@ -855,50 +920,59 @@ static void start(struct request *r, char *route, int64_t now)
     struct call *call = crier_calloc(1, sizeof *call);
     call->request = r;
     call->route = route;
+    call->taken = taken;
     r->call = call;
     r->queue->state = BUSY;
+    if (d->transport->ops->connects) {
+        req.sent = on_sent;
+        crier_ratelimit_unsent(d->rl, &call->taken);
+    }
     call->http = d->transport->ops->start(d->transport, &req, on_answer, call);
 }
 
-/* Let the first request of a ready queue go, or put the queue where it waits. False: the global
- * limit is reached, nobody goes. */
-static bool try_queue(struct crier_discord *d, struct queue *q, int64_t now)
+enum tried { WENT, PUT_AWAY, FULL };
+
+/* Let the first request of a ready queue go, or put the queue where it waits, or end the request.
+ * FULL: the global limit is reached, nobody goes. */
+static enum tried try_queue(struct crier_discord *d, struct queue *q, int64_t now)
 {
     struct request *r = g_queue_peek_head(&q->requests);
     if (r->not_after < now) {
         end_late(r); /* the queue stays ready, or is gone */
-        return true;
+        return PUT_AWAY;
     }
     if (r->kind == CRIER_REQ_DM && d->quarantine_until > now) {
         r->result.err = d->quarantine_why;
         r->result.pause = (int)((d->quarantine_until - now) / CRIER_S) + 1;
         request_end(r, CRIER_PAUSE);
-        return true;
+        return PUT_AWAY;
     }
     int64_t at = r->next_at > now ? r->next_at : 0;
     if (!at && r->kind == CRIER_REQ_DM)
         at = dm_wait(d, now);
     int64_t global = at ? 0 : crier_ratelimit_global(d->rl, now);
     if (global) {
-        crier_timer_at(d->loop, &d->pump, global);
-        return false;
+        if (global != CRIER_NEVER)
+            crier_timer_at(d->loop, &d->pump, global);
+        return FULL;
     }
     if (!at) {
         set_phase(r, now);
         char *route = route_of(r);
-        at = crier_ratelimit_acquire(d->rl, route, now);
+        int64_t taken;
+        at = crier_ratelimit_acquire(d->rl, route, now, &taken);
         if (!at) {
-            g_queue_unlink(&d->ready, &q->link);
-            start(r, route, now);
-            return true;
+            leave_ready(q);
+            start(r, route, taken, now);
+            return WENT;
         }
         free(route);
     }
     if (at != CRIER_NEVER && at > r->not_after) {
         end_late(r);
-        return true;
+        return PUT_AWAY;
     }
-    g_queue_unlink(&d->ready, &q->link);
+    leave_ready(q);
     if (at == CRIER_NEVER) {
         q->state = PARKED;
         g_queue_push_tail_link(&d->parked, &q->link);
@@ -906,7 +980,7 @@ static bool try_queue(struct crier_discord *d, struct queue *q, int64_t now)
         q->state = WAITING;
         crier_timer_at(d->loop, &q->timer, at);
     }
-    return true;
+    return PUT_AWAY;
 }
 
 static void on_pump(struct crier_timer *timer)
@@ -915,9 +989,14 @@ static void on_pump(struct crier_timer *timer)
     int64_t now = crier_loop_now(d->loop);
     /* After a rest one request goes alone, and tells whether it is over. */
     int64_t wait = 0;
-    while (d->ready.length && !(wait = crier_breaker_wait(d->breaker, now)))
-        if (!try_queue(d, d->ready.head->data, now))
+    while (d->turns.length && !(wait = crier_breaker_wait(d->breaker, now))) {
+        struct share *share = d->turns.head->data;
+        enum tried tried = try_queue(d, share->ready.head->data, now);
+        if (tried == FULL)
             break;
+        if (tried == WENT && d->turns.head == &share->link)
+            g_queue_push_tail_link(&d->turns, g_queue_pop_head_link(&d->turns));
+    }
     if (wait)
         crier_timer_at(d->loop, &d->pump, wait == CRIER_NEVER ? now + PROBE_LOOK : wait);
     deliver(d);
@@ -952,6 +1031,7 @@ static struct queue *queue_get(struct crier_discord *d, const char *method, cons
     q->link.data = q;
     q->state = WAITING;
     q->timer.fire = on_queue_timer;
+    share_join(q, 0);
     g_queue_init(&q->requests);
     g_hash_table_insert(d->queues, q->route, q);
     return q;
@@ -1084,6 +1164,20 @@ void crier_discord_cancel(struct crier_discord *d, struct crier_request_id id)
     crier_timer_in(d->loop, &d->pump, 0);
 }
 
+void crier_discord_whose(struct crier_discord *d, struct crier_request_id id, uint64_t whose)
+{
+    struct request *r = g_hash_table_lookup(d->requests, &id.id);
+    struct queue *q = r ? r->queue : NULL;
+    if (!q || q->share->whose == whose)
+        return;
+    if (q->state == READY)
+        leave_ready(q);
+    share_leave(q);
+    share_join(q, whose);
+    if (q->state == READY)
+        enter_ready(q);
+}
+
 void crier_discord_brief(struct crier_discord *d, struct crier_request_id id)
 {
     struct request *r = g_hash_table_lookup(d->requests, &id.id);
@@ -1111,7 +1205,8 @@ struct crier_discord *crier_discord_new(struct crier_loop *loop, struct crier_tr
     d->queues = g_hash_table_new(g_str_hash, g_str_equal);
     d->requests = g_hash_table_new(g_int64_hash, g_int64_equal);
     d->doubts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    g_queue_init(&d->ready);
+    d->shares = g_hash_table_new(g_int64_hash, g_int64_equal);
+    g_queue_init(&d->turns);
     g_queue_init(&d->parked);
     g_queue_init(&d->ended);
     d->pump.fire = on_pump;
@@ -1144,6 +1239,7 @@ void crier_discord_free(struct crier_discord *d)
     deliver(d);
     crier_timer_stop(d->loop, &d->pump);
     g_hash_table_destroy(d->queues);
+    g_hash_table_destroy(d->shares);
     g_hash_table_destroy(d->requests);
     g_hash_table_destroy(d->doubts);
     crier_ratelimit_free(d->rl);

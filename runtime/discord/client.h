@@ -164,6 +164,11 @@ struct crier_request_id crier_discord_call(struct crier_discord *d, const char *
 /** Give up a request; its done is called with CRIER_CANCELED, later. Unknown ids are ignored. */
 void crier_discord_cancel(struct crier_discord *d, struct crier_request_id id);
 
+/** On whose behalf: a guild's id, or a user's. When more is due than the global limit lets through,
+ *  those take turns, however many channels one has; each route of which nobody has told has a turn of
+ *  its own. Whose a route is holds until it has no request left. */
+void crier_discord_whose(struct crier_discord *d, struct crier_request_id id, uint64_t whose);
+
 /** Of what is answered in the end only `id`, `name` and `username` are wanted: result.body may have no
  *  more (discord/brief.h). */
 void crier_discord_brief(struct crier_discord *d, struct crier_request_id id);

@@ -13,6 +13,8 @@
 /* Reset-After has three decimals. */
 #define ROUNDING CRIER_MS
 #define ON_THE_WAY (100 * CRIER_MS) /* what a request takes to the server at most, we suppose */
+#define UNSENT (CRIER_NEVER - SECOND)
+#define RECENT (30 * CRIER_S) /* how long the quickest one stands for the others, twice at most */
 
 /* The window of a bucket ends at a moment R of the server's time that we know only within an
  * interval: the server wrote Reset-After somewhere between our start and the answer's arrival, so
@@ -39,20 +41,42 @@ struct route {
     struct bucket *bucket;
     int in_flight;
     bool counts; /* against the global limit */
-    uint64_t number; /* of its last start that counted */
     int64_t held;
     int64_t used;
+};
+
+/* The least of what was seen lately. */
+struct least {
+    int64_t now, before;
+    int64_t since; /* `now` is of what was seen since then */
+    int64_t usual; /* by how much others are above it, on average */
+};
+
+/* The global limit. The server counts a request when it arrives, some time between start and
+ * answer. Each of per_second places is taken by one request after the other, a second apart at the
+ * server: so no second there sees more than per_second, wherever the server's own seconds begin.
+ *
+ * What a request takes on its way at least, all of them take, and it shifts nothing; only by how
+ * much one may have taken longer must its place stay empty. Two things bound that, both without
+ * knowing how long the way is: by how much the answer came later than the quickest; and how late
+ * the request was by the server's clock (X-RateLimit-Reset less Reset-After is when it wrote the
+ * answer), compared to the one that was least late by it. Whoever took longest within the server is
+ * late by the first only, and a server with several clocks, or one that is set, by the second only:
+ * the lesser one holds. */
+struct places {
+    /* By when each request has arrived, less what all take: a ring in the order of these times, the
+     * earliest at `taken`. Those of one time are interchangeable. */
+    int64_t *arrived;
+    uint64_t taken;
+    struct least exchange, by_clock;
+    int heard;
 };
 
 struct crier_ratelimit {
     GHashTable *routes;  /* name -> struct route */
     GHashTable *buckets; /* key -> struct bucket */
     int per_second;
-    /* The server counts a request when it arrives, some time between start and answer. A ring of
-     * the last per_second requests that count: by when each has arrived. As long as each starts a
-     * second after that of the one per_second before it, no second at the server sees more. */
-    int64_t *arrived;
-    uint64_t started;
+    struct places places;
     int64_t held;
     int64_t swept;
     uint64_t hits_429, hits_shared;
@@ -71,9 +95,11 @@ struct crier_ratelimit *crier_ratelimit_new(int global_per_second)
     rl->routes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free);
     rl->buckets = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, bucket_free);
     rl->per_second = global_per_second > 0 ? global_per_second : 50;
-    rl->arrived = crier_calloc((size_t)rl->per_second, sizeof *rl->arrived);
+    rl->places.arrived = crier_calloc((size_t)rl->per_second, sizeof *rl->places.arrived);
     for (int i = 0; i < rl->per_second; i++)
-        rl->arrived[i] = INT64_MIN / 2;
+        rl->places.arrived[i] = INT64_MIN / 2;
+    rl->places.taken = (uint64_t)rl->per_second;
+    rl->places.exchange = rl->places.by_clock = (struct least){INT64_MAX, INT64_MAX, 0, 0};
     return rl;
 }
 
@@ -83,7 +109,7 @@ void crier_ratelimit_free(struct crier_ratelimit *rl)
         return;
     g_hash_table_destroy(rl->routes);
     g_hash_table_destroy(rl->buckets);
-    free(rl->arrived);
+    free(rl->places.arrived);
     free(rl);
 }
 
@@ -197,12 +223,56 @@ static void sweep(struct crier_ratelimit *rl, int64_t now)
     }
 }
 
+/* The place of the n-th one from the start, of which the last per_second are kept. */
+static int64_t *place(const struct crier_ratelimit *rl, uint64_t n)
+{
+    return &rl->places.arrived[n % (uint64_t)rl->per_second];
+}
+
+static void place_set(struct crier_ratelimit *rl, uint64_t n, int64_t at)
+{
+    uint64_t last = rl->places.taken - 1, first = rl->places.taken - (uint64_t)rl->per_second;
+    for (; n > first && *place(rl, n - 1) > at; n--)
+        *place(rl, n) = *place(rl, n - 1);
+    for (; n < last && *place(rl, n + 1) < at; n++)
+        *place(rl, n) = *place(rl, n + 1);
+    *place(rl, n) = at;
+}
+
+/* Nothing when another has taken it since. */
+static void place_move(struct crier_ratelimit *rl, int64_t from, int64_t to)
+{
+    uint64_t n = rl->places.taken - 1, first = rl->places.taken - (uint64_t)rl->per_second;
+    while (n > first && *place(rl, n) > from)
+        n--;
+    if (*place(rl, n) == from)
+        place_set(rl, n, to);
+}
+
 int64_t crier_ratelimit_global(const struct crier_ratelimit *rl, int64_t now)
 {
-    int64_t at = rl->arrived[rl->started % (uint64_t)rl->per_second] + SECOND;
+    int64_t at = *place(rl, rl->places.taken);
+    if (at == UNSENT)
+        return CRIER_NEVER;
+    at += SECOND;
     if (at < rl->held)
         at = rl->held;
     return at > now ? at : 0;
+}
+
+void crier_ratelimit_unsent(struct crier_ratelimit *rl, int64_t *taken)
+{
+    if (*taken)
+        place_move(rl, *taken, UNSENT);
+    *taken = *taken ? UNSENT : 0;
+}
+
+void crier_ratelimit_sent(struct crier_ratelimit *rl, int64_t *taken, int64_t now)
+{
+    if (*taken != UNSENT)
+        return;
+    *taken = now + ON_THE_WAY;
+    place_move(rl, UNSENT, *taken);
 }
 
 static void roll_over(struct bucket *b, int64_t now)
@@ -215,8 +285,10 @@ static void roll_over(struct bucket *b, int64_t now)
     b->carried = 0;
 }
 
-int64_t crier_ratelimit_acquire(struct crier_ratelimit *rl, const char *route, int64_t now)
+int64_t crier_ratelimit_acquire(struct crier_ratelimit *rl, const char *route, int64_t now,
+                                int64_t *taken)
 {
+    *taken = 0;
     sweep(rl, now);
     struct route *r = route_get(rl, route);
     struct bucket *b = r->bucket;
@@ -241,21 +313,22 @@ int64_t crier_ratelimit_acquire(struct crier_ratelimit *rl, const char *route, i
         int64_t global = crier_ratelimit_global(rl, now);
         if (global)
             return global;
-        r->number = rl->started++;
-        rl->arrived[r->number % (uint64_t)rl->per_second] = now + ON_THE_WAY;
+        *taken = now + ON_THE_WAY;
+        place_set(rl, rl->places.taken++, *taken);
     }
     r->in_flight++;
     b->in_flight++;
     return 0;
 }
 
-static bool header_number(const struct crier_http_response *res, const char *name, double *out)
+static bool header_number(const struct crier_http_response *res, const char *name, double below,
+                          double *out)
 {
     char text[32], *end;
     if (!crier_http_header(res, name, text, sizeof text))
         return false;
     *out = strtod(text, &end);
-    return end != text && *out >= 0 && *out < 1e9;
+    return end != text && *out >= 0 && *out < below;
 }
 
 static json_t *body_json(const struct crier_http_response *res)
@@ -269,7 +342,7 @@ int64_t crier_ratelimit_retry_after(const struct crier_http_response *res)
     json_t *value = json_object_get(body, "retry_after");
     double seconds = json_is_number(value) ? json_number_value(value) : -1;
     json_decref(body);
-    if (!(seconds >= 0 && seconds < 1e9) && !header_number(res, "retry-after", &seconds))
+    if (!(seconds >= 0 && seconds < 1e9) && !header_number(res, "retry-after", 1e9, &seconds))
         return -1;
     return (int64_t)(seconds * CRIER_S);
 }
@@ -335,19 +408,52 @@ static int64_t limited(struct crier_ratelimit *rl, struct route *r,
     return until;
 }
 
-static void arrived(struct crier_ratelimit *rl, const struct route *r, int64_t now)
+/* By how much more a time is than the least of the last minute or so, at most: the more times
+ * differ, the less was the least one seen. */
+static int64_t above_least(struct least *l, int64_t time, int64_t now)
 {
-    int64_t *at = &rl->arrived[r->number % (uint64_t)rl->per_second];
-    bool its = rl->started - r->number <= (uint64_t)rl->per_second;
-    if (r->counts && r->in_flight == 1 && its && *at > now)
-        *at = now;
+    if (now - l->since > RECENT) {
+        l->before = l->now;
+        l->now = time;
+        l->since = now;
+    }
+    if (l->now > time)
+        l->now = time;
+    int64_t above = time - (l->now < l->before ? l->now : l->before);
+    l->usual += (above - l->usual) / 32;
+    return above + l->usual / 8;
 }
 
-int64_t crier_ratelimit_answer(struct crier_ratelimit *rl, const char *route,
+/* By how much a request that was just answered may have taken longer on its way than others. */
+static int64_t slower(struct places *p, const struct crier_http_response *res, int64_t now)
+{
+    int64_t exchange = res->latency - res->connecting;
+    int64_t late = above_least(&p->exchange, exchange, now);
+    double reset, after;
+    if (header_number(res, "x-ratelimit-reset", 1e11, &reset) &&
+        header_number(res, "x-ratelimit-reset-after", 1e9, &after)) {
+        int64_t written = (int64_t)((reset - after) * CRIER_S);
+        int64_t by_clock = above_least(&p->by_clock, written - (now - exchange), now);
+        late = by_clock < late ? by_clock : late;
+    }
+    return late + 2 * ROUNDING;
+}
+
+static int64_t arrived(struct places *p, int per_second, const struct crier_http_response *res,
+                       int64_t now)
+{
+    int64_t at = now - (res->latency - res->connecting) + slower(p, res, now);
+    bool enough = ++p->heard > per_second; /* to know what is quick */
+    return enough && at < now ? at : now;
+}
+
+int64_t crier_ratelimit_answer(struct crier_ratelimit *rl, const char *route, int64_t taken,
                                const struct crier_http_response *res, int64_t now)
 {
     struct route *r = route_get(rl, route);
-    arrived(rl, r, now);
+    int64_t at = arrived(&rl->places, rl->per_second, res, now);
+    if (taken)
+        place_move(rl, taken, at);
     r->used = now;
     r->in_flight--;
     r->bucket->in_flight--;
@@ -366,9 +472,9 @@ int64_t crier_ratelimit_answer(struct crier_ratelimit *rl, const char *route,
     }
     struct bucket *b = r->bucket;
     double limit, remaining, reset_after;
-    if (header_number(res, "x-ratelimit-limit", &limit) &&
-        header_number(res, "x-ratelimit-remaining", &remaining) &&
-        header_number(res, "x-ratelimit-reset-after", &reset_after)) {
+    if (header_number(res, "x-ratelimit-limit", 1e9, &limit) &&
+        header_number(res, "x-ratelimit-remaining", 1e9, &remaining) &&
+        header_number(res, "x-ratelimit-reset-after", 1e9, &reset_after)) {
         roll_over(b, now);
         learn(b, (int)limit, (int)remaining, (int64_t)(reset_after * CRIER_S), now, res->latency);
     } else if (b->limited) {
@@ -386,9 +492,11 @@ void crier_ratelimit_hold(struct crier_ratelimit *rl, const char *route, int64_t
         *held = until;
 }
 
-void crier_ratelimit_lost(struct crier_ratelimit *rl, const char *route, int64_t now)
+void crier_ratelimit_lost(struct crier_ratelimit *rl, const char *route, int64_t taken, int64_t now)
 {
     struct route *r = route_get(rl, route);
+    if (taken)
+        place_move(rl, taken, now);
     r->used = now;
     r->in_flight--;
     r->bucket->in_flight--;

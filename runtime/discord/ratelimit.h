@@ -28,15 +28,20 @@ void crier_ratelimit_free(struct crier_ratelimit *rl);
 void crier_ratelimit_route(const char *method, const char *path, struct crier_buf *out);
 
 /** May a request of this route go now? 0: yes, and one is counted as under way (end it with
- *  _answer or _lost). Otherwise the monotonic time at which to ask again (CRIER_NEVER: when one
- *  under way ends). */
-int64_t crier_ratelimit_acquire(struct crier_ratelimit *rl, const char *route, int64_t now);
-/** When the global limit lets the next request through: 0 now. So that an owner of many routes can
- *  hold them all with one timer. */
+ *  _answer or _lost); taken: its place in the global limit, 0 when it needs none. Otherwise the
+ *  monotonic time at which to ask again (CRIER_NEVER: when one under way ends). */
+int64_t crier_ratelimit_acquire(struct crier_ratelimit *rl, const char *route, int64_t now,
+                                int64_t *taken);
+/** It has to wait for a connection; until _sent, or its end, nobody else gets its place: else all
+ *  who wait so arrive at once. */
+void crier_ratelimit_unsent(struct crier_ratelimit *rl, int64_t *taken);
+void crier_ratelimit_sent(struct crier_ratelimit *rl, int64_t *taken, int64_t now);
+/** When the global limit lets the next request through: 0 now, CRIER_NEVER when one of those under
+ *  way is sent or ends. So that an owner of many routes can hold them all with one timer. */
 int64_t crier_ratelimit_global(const struct crier_ratelimit *rl, int64_t now);
 /** An answer came. Returns, for a 429, the monotonic time before which this request must not be
  *  repeated; else 0. */
-int64_t crier_ratelimit_answer(struct crier_ratelimit *rl, const char *route,
+int64_t crier_ratelimit_answer(struct crier_ratelimit *rl, const char *route, int64_t taken,
                                const struct crier_http_response *res, int64_t now);
 /** What an answer says of waiting, in microseconds: `retry_after` of a JSON body, else the header
  *  Retry-After; -1 when it says nothing. */
@@ -44,7 +49,8 @@ int64_t crier_ratelimit_retry_after(const struct crier_http_response *res);
 /** Let nothing through on a route, or (NULL) at all, before that time. Never shortens a hold. */
 void crier_ratelimit_hold(struct crier_ratelimit *rl, const char *route, int64_t until);
 /** No answer came (network). */
-void crier_ratelimit_lost(struct crier_ratelimit *rl, const char *route, int64_t now);
+void crier_ratelimit_lost(struct crier_ratelimit *rl, const char *route, int64_t taken,
+                          int64_t now);
 
 struct crier_ratelimit_stats {
     uint64_t hits_429;       /**< answers 429 of scope user or global */

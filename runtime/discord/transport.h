@@ -36,6 +36,9 @@ struct crier_http_request {
     int64_t timeout;          /**< whole exchange, microseconds; 0: 30 s */
     int redirects;            /**< how many may be followed; 0 none */
     size_t max_body;          /**< larger answers fail with CRIER_ELIMIT; 0: 8 MiB */
+    /** Where the transport has connections (ops->connects): it goes out now. Called before done, once
+     *  at most, with its argument. NULL: nobody wants to know. */
+    void (*sent)(void *arg);
 };
 void crier_http_request_init(struct crier_http_request *req, const char *method, const char *url);
 void crier_http_request_header(struct crier_http_request *req, const char *fmt, ...)
@@ -56,6 +59,7 @@ struct crier_http_response {
     struct crier_err err;       /**< CRIER_ENET, CRIER_ETIMEOUT, CRIER_ELIMIT, CRIER_ECANCELED;
                                      CRIER_ENOTFOUND, CRIER_EIO: a part's file cannot be read */
     int64_t latency;            /**< microseconds */
+    int64_t connecting;         /**< of them, until there was a connection and the request went out */
 };
 /** A header's value into out (cut at cap); false when it is absent. Name in lower case. */
 bool crier_http_header(const struct crier_http_response *res, const char *name, char *out,
@@ -75,6 +79,7 @@ struct crier_transport_ops {
     void (*cancel)(struct crier_transport *t, struct crier_http_call *call);
     /** Cancels what is under way (their done is called) and frees. */
     void (*free)(struct crier_transport *t);
+    bool connects; /**< a request may have to wait for a connection; then its `sent` is called */
 };
 
 /** TLS verified always; HTTP keep-alive; HTTP/1.1 and 2; redirects as the request says, to http and

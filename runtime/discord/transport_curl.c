@@ -292,6 +292,9 @@ static int on_ready(void *arg, char *peer, char *local, int peer_port, int local
     (void)peer_port;
     (void)local_port;
     call->res.sent = CRIER_HTTP_UNKNOWN;
+    call->res.connecting = crier_loop_now(call->t->loop) - call->started;
+    if (call->req.sent)
+        call->req.sent(call->arg);
     return CURL_PREREQFUNC_OK;
 }
 
@@ -473,7 +476,7 @@ static void transport_free(struct crier_transport *base)
 
 struct crier_transport *crier_transport_curl(struct crier_loop *loop)
 {
-    static const struct crier_transport_ops ops = {start, cancel, transport_free};
+    static const struct crier_transport_ops ops = {start, cancel, transport_free, true};
     struct curl_transport *t = crier_calloc(1, sizeof *t);
     t->base.ops = &ops;
     t->loop = loop;

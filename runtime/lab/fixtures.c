@@ -323,7 +323,7 @@ static void transport_free(struct crier_transport *base)
     free(t);
 }
 
-static const struct crier_transport_ops ops = {start, cancel, transport_free};
+static const struct crier_transport_ops ops = {start, cancel, transport_free, false};
 
 struct crier_transport *crier_fixtures_transport(struct crier_fixtures *fixtures,
                                                  struct crier_loop *loop)

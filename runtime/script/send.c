@@ -200,6 +200,14 @@ static void count_result(struct crier_send *s, const struct crier_discord_result
         s->latency = r->latency;
 }
 
+/* The global limit goes in turn by guild or user. */
+static void op_asked(struct op *op, struct crier_request_id id)
+{
+    struct crier_send *s = op->send;
+    op->request = id;
+    crier_discord_whose(client_of(s), id, s->m->target->id);
+}
+
 static void op_end(struct op *op, bool ok, const char *reason)
 {
     struct crier_send *s = op->send;
@@ -379,8 +387,8 @@ static void publish(struct op *op)
     hour->count++;
     char *path = crier_asprintf("/channels/%" PRIu64 "/messages/%" PRIu64 "/crosspost", op->channel,
                                 op->at->message);
-    op->request =
-        crier_discord_call(client_of(s), "POST", path, NULL, s->deadline, crossposted, op);
+    op_asked(op,
+             crier_discord_call(client_of(s), "POST", path, NULL, s->deadline, crossposted, op));
     free(path);
 }
 
@@ -413,8 +421,8 @@ static void create_now(struct op *op)
         return;
     }
     crier_discord_nonce(s->m->key, op->channel, s->due, nonce);
-    op->request = crier_discord_create(client_of(s), op->channel, s->data.content, s->m->mentions,
-                                       nonce, s->at, s->deadline, created, op);
+    op_asked(op, crier_discord_create(client_of(s), op->channel, s->data.content, s->m->mentions,
+                                      nonce, s->at, s->deadline, created, op));
     crier_discord_brief(client_of(s), op->request);
 }
 
@@ -495,20 +503,20 @@ static void op_start(struct op *op)
     bool post = s->data.content->thread != NULL; /* a post's first message has the post's id */
     if (mode == CRIER_MODE_EDIT && op->at->message) {
         op->edited = true;
-        op->request =
-            crier_discord_edit(client_of(s), post ? op->at->message : op->channel, op->at->message,
-                               s->data.content, s->m->mentions, s->deadline, edited, op);
+        op_asked(op, crier_discord_edit(client_of(s), post ? op->at->message : op->channel,
+                                        op->at->message, s->data.content, s->m->mentions,
+                                        s->deadline, edited, op));
         crier_discord_brief(client_of(s), op->request);
     } else if (mode == CRIER_MODE_CLEAR_SEND && op->at->message && post) {
         char *path = crier_asprintf("/channels/%" PRIu64, op->at->message);
         op->edited = true;
-        op->request =
-            crier_discord_call(client_of(s), "DELETE", path, NULL, s->deadline, cleared, op);
+        op_asked(op,
+                 crier_discord_call(client_of(s), "DELETE", path, NULL, s->deadline, cleared, op));
         free(path);
     } else if (mode == CRIER_MODE_CLEAR_SEND && op->at->message) {
         op->edited = true;
-        op->request = crier_discord_delete(client_of(s), op->channel, op->at->message, s->deadline,
-                                           cleared, op);
+        op_asked(op, crier_discord_delete(client_of(s), op->channel, op->at->message, s->deadline,
+                                          cleared, op));
     } else {
         op_create(op);
     }

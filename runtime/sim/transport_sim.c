@@ -213,7 +213,7 @@ static void transport_free(struct crier_transport *base)
     free(t);
 }
 
-static const struct crier_transport_ops ops = {start, cancel, transport_free};
+static const struct crier_transport_ops ops = {start, cancel, transport_free, false};
 
 struct crier_transport *crier_sim_transport(struct crier_sim *sim, struct crier_loop *loop)
 {

@@ -6,7 +6,7 @@
 # `-`, and said on stderr; so is a target that was missed. README.md here says what is measured.
 set -euo pipefail
 
-groups=(dayfile start memory idle scheduled reload timers tasks sched record_encode lua_call sink_push sink_module sink_lines sink_redis query embed sql discord log_lua transform gateway)
+groups=(dayfile start memory idle scheduled reload timers tasks sched record_encode lua_call sink_push sink_module sink_lines sink_redis query embed sql discord limits log_lua transform gateway)
 
 usage() {
     cat <<END
@@ -70,6 +70,9 @@ declare -A target=(
     [reload_lost]='<0' [reload_doubled]='<0' [log_lua]='>1000000' [transform]='>600000'
     [gateway_absorb]='<3' [gateway_memory]='<80'
     [discord_create_cpu]='<70'
+    [limits_global_20ms_0]='>0.95' [limits_global_60ms_0]='>0.95' [limits_global_150ms_0]='>0.95'
+    [limits_global_20ms_50]='>0.95' [limits_global_60ms_50]='>0.95' [limits_global_150ms_50]='>0.95'
+    [limits_buckets_40ms]='>0.95'
 )
 
 # Runs benchmark and peer of one name. $tmp/ours: name value unit; $tmp/peers: name value what.
@@ -89,7 +92,7 @@ measure() {
         awk -F'\t' -v OFS='\t' '$3 == "peer" { print $1, $2, $4 }' "$tmp/all" >"$tmp/peers"
         awk -F'\t' '$3 != "peer"' "$tmp/all" >"$tmp/ours"
         ;;
-    tasks | gateway)
+    tasks | gateway | limits)
         "$build/bench/$1" >"$tmp/ours"
         ;;
     embed)

@@ -109,7 +109,7 @@ static void fake_cancel(struct crier_transport *t, struct crier_http_call *call)
     crier_timer_in(call->fake->loop, &call->timer, 0);
 }
 
-static const struct crier_transport_ops fake_ops = {fake_start, fake_cancel, NULL};
+static const struct crier_transport_ops fake_ops = {fake_start, fake_cancel, NULL, false};
 
 /* What the owner was told, in order. */
 struct told {

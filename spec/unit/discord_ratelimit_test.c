@@ -14,6 +14,12 @@
 #define TYPING1 "POST /channels/1/typing"
 #define POST2 "POST /channels/2/messages"
 
+static int64_t acquire(struct crier_ratelimit *rl, const char *route, int64_t now)
+{
+    int64_t taken;
+    return crier_ratelimit_acquire(rl, route, now, &taken);
+}
+
 static void reply(struct crier_ratelimit *rl, const char *route, int status, const char *headers,
                   const char *body, int64_t now, int64_t *until)
 {
@@ -21,7 +27,7 @@ static void reply(struct crier_ratelimit *rl, const char *route, int status, con
     crier_buf_puts(&res.headers, headers);
     if (body)
         crier_buf_puts(&res.body, body);
-    int64_t t = crier_ratelimit_answer(rl, route, &res, now);
+    int64_t t = crier_ratelimit_answer(rl, route, 0, &res, now);
     if (until)
         *until = t;
     crier_buf_fini(&res.headers);
@@ -67,18 +73,18 @@ static void an_unknown_route_lets_one_through(void **state)
 {
     (void)state;
     struct crier_ratelimit *rl = crier_ratelimit_new(50);
-    assert_int_equal(crier_ratelimit_acquire(rl, POST1, 0), 0);
-    assert_int_equal(crier_ratelimit_acquire(rl, POST1, 0), CRIER_NEVER);
-    assert_int_equal(crier_ratelimit_acquire(rl, POST2, 0), 0); /* another channel */
+    assert_int_equal(acquire(rl, POST1, 0), 0);
+    assert_int_equal(acquire(rl, POST1, 0), CRIER_NEVER);
+    assert_int_equal(acquire(rl, POST2, 0), 0); /* another channel */
     limits(rl, POST1, "abc", 5, 3, 2.0, 1000);
     for (int i = 0; i < 3; i++)
-        assert_int_equal(crier_ratelimit_acquire(rl, POST1, 1000), 0);
-    int64_t at = crier_ratelimit_acquire(rl, POST1, 1000);
+        assert_int_equal(acquire(rl, POST1, 1000), 0);
+    int64_t at = acquire(rl, POST1, 1000);
     assert_in_range(at, 1000 + 2 * CRIER_S, 1000 + 2 * CRIER_S + 2 * CRIER_MS);
     /* The three under way may be counted after the reset: two of five are left. */
-    assert_int_equal(crier_ratelimit_acquire(rl, POST1, at), 0);
-    assert_int_equal(crier_ratelimit_acquire(rl, POST1, at), 0);
-    assert_int_equal(crier_ratelimit_acquire(rl, POST1, at), CRIER_NEVER);
+    assert_int_equal(acquire(rl, POST1, at), 0);
+    assert_int_equal(acquire(rl, POST1, at), 0);
+    assert_int_equal(acquire(rl, POST1, at), CRIER_NEVER);
     crier_ratelimit_free(rl);
 }
 
@@ -86,10 +92,10 @@ static void a_route_without_limits_is_free(void **state)
 {
     (void)state;
     struct crier_ratelimit *rl = crier_ratelimit_new(50);
-    assert_int_equal(crier_ratelimit_acquire(rl, "GET /users/@me", 0), 0);
+    assert_int_equal(acquire(rl, "GET /users/@me", 0), 0);
     reply(rl, "GET /users/@me", 200, "", NULL, 10, NULL);
     for (int i = 0; i < 10; i++)
-        assert_int_equal(crier_ratelimit_acquire(rl, "GET /users/@me", 20), 0);
+        assert_int_equal(acquire(rl, "GET /users/@me", 20), 0);
     crier_ratelimit_free(rl);
 }
 
@@ -97,15 +103,15 @@ static void routes_of_one_hash_share_a_bucket(void **state)
 {
     (void)state;
     struct crier_ratelimit *rl = crier_ratelimit_new(50);
-    assert_int_equal(crier_ratelimit_acquire(rl, POST1, 0), 0);
-    assert_int_equal(crier_ratelimit_acquire(rl, TYPING1, 0), 0);
-    assert_int_equal(crier_ratelimit_acquire(rl, POST2, 0), 0);
+    assert_int_equal(acquire(rl, POST1, 0), 0);
+    assert_int_equal(acquire(rl, TYPING1, 0), 0);
+    assert_int_equal(acquire(rl, POST2, 0), 0);
     limits(rl, POST1, "abc", 2, 1, 5.0, 10);
     limits(rl, TYPING1, "abc", 2, 0, 5.0, 20);
     limits(rl, POST2, "abc", 2, 1, 5.0, 20); /* same hash, other channel: another bucket */
-    assert_in_range(crier_ratelimit_acquire(rl, POST1, 30), 5 * CRIER_S, 6 * CRIER_S);
-    assert_in_range(crier_ratelimit_acquire(rl, TYPING1, 30), 5 * CRIER_S, 6 * CRIER_S);
-    assert_int_equal(crier_ratelimit_acquire(rl, POST2, 30), 0);
+    assert_in_range(acquire(rl, POST1, 30), 5 * CRIER_S, 6 * CRIER_S);
+    assert_in_range(acquire(rl, TYPING1, 30), 5 * CRIER_S, 6 * CRIER_S);
+    assert_int_equal(acquire(rl, POST2, 30), 0);
     struct crier_ratelimit_stats stats;
     crier_ratelimit_stats(rl, &stats);
     assert_int_equal(stats.buckets, 2);
@@ -119,35 +125,34 @@ static void scopes_of_429(void **state)
     struct crier_ratelimit_stats stats;
     int64_t until;
 
-    assert_int_equal(crier_ratelimit_acquire(rl, TYPING1, 0), 0);
+    assert_int_equal(acquire(rl, TYPING1, 0), 0);
     limits(rl, TYPING1, "abc", 10, 9, 1.0, 0);
-    assert_int_equal(crier_ratelimit_acquire(rl, POST1, 0), 0);
+    assert_int_equal(acquire(rl, POST1, 0), 0);
     reply(rl, POST1, 429,
           "x-ratelimit-scope: shared\nx-ratelimit-bucket: abc\n"
           "x-ratelimit-limit: 10\nx-ratelimit-remaining: 9\n"
           "x-ratelimit-reset-after: 1.0\nretry-after: 1337\n",
           "{\"message\":\"m\",\"retry_after\":1336.57,\"global\":false}", 0, &until);
     assert_in_range(until, 1336570000, 1336580000);
-    assert_int_equal(crier_ratelimit_acquire(rl, POST1, 100 * CRIER_S), until);
-    assert_int_equal(crier_ratelimit_acquire(rl, TYPING1, 0), 0); /* not even its bucket */
+    assert_int_equal(acquire(rl, POST1, 100 * CRIER_S), until);
+    assert_int_equal(acquire(rl, TYPING1, 0), 0); /* not even its bucket */
     crier_ratelimit_stats(rl, &stats);
     assert_int_equal(stats.hits_shared, 1);
     assert_int_equal(stats.hits_429, 0);
 
-    assert_int_equal(crier_ratelimit_acquire(rl, POST2, 0), 0);
+    assert_int_equal(acquire(rl, POST2, 0), 0);
     reply(rl, POST2, 429, "x-ratelimit-scope: user\nretry-after: 3\n", NULL, 0, &until);
     assert_in_range(until, 3 * CRIER_S, 3 * CRIER_S + 2 * CRIER_MS);
-    assert_int_equal(crier_ratelimit_acquire(rl, POST2, CRIER_S), until);
+    assert_int_equal(acquire(rl, POST2, CRIER_S), until);
     assert_int_equal(crier_ratelimit_global(rl, CRIER_S), 0);
 
-    assert_int_equal(crier_ratelimit_acquire(rl, "GET /guilds/1", CRIER_S), 0);
+    assert_int_equal(acquire(rl, "GET /guilds/1", CRIER_S), 0);
     reply(rl, "GET /guilds/1", 429, "x-ratelimit-global: true\n", "{\"retry_after\":0.5}", CRIER_S,
           &until);
     assert_in_range(until, 1500000, 1502000);
     assert_int_equal(crier_ratelimit_global(rl, CRIER_S), until);
-    assert_int_equal(crier_ratelimit_acquire(rl, "GET /guilds/2", CRIER_S), until);
-    assert_int_equal(crier_ratelimit_acquire(rl, "POST /interactions/:id/:any/callback", CRIER_S),
-                     0);
+    assert_int_equal(acquire(rl, "GET /guilds/2", CRIER_S), until);
+    assert_int_equal(acquire(rl, "POST /interactions/:id/:any/callback", CRIER_S), 0);
     crier_ratelimit_stats(rl, &stats);
     assert_int_equal(stats.hits_429, 2);
     crier_ratelimit_free(rl);
@@ -159,47 +164,160 @@ static int by_time(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Requests take a while to the server, one more and one less; it counts them when they arrive. */
+/* --- the global limit ---------------------------------------------------------------------- */
+
+/* A net that takes `way` each way and up to `jitter` more, a server that takes up to `handling` for
+ * an answer, and as many requests as are allowed. The server counts them when they arrive. */
+struct net {
+    int64_t way, jitter, handling;
+    int64_t connected;  /* nothing goes out before */
+    bool clock;         /* the server's, in the headers */
+    int64_t skew, step; /* its time less ours; what it is set by in the middle */
+};
+
+enum { REQUESTS = 1000 };
+
+/* How long the server saw the last one after the first. */
+static int64_t flood(const struct net *net, uint64_t seed)
+{
+    struct crier_ratelimit *rl = crier_ratelimit_new(50);
+    static struct {
+        int64_t started, sent, arrives, written, returns, taken;
+    } q[REQUESTS];
+    static int64_t arrivals[REQUESTS];
+    struct crier_rng rng;
+    crier_rng_seed(&rng, seed);
+    int64_t now = 0;
+    int asked = 0, ended = 0;
+    while (ended < REQUESTS) {
+        int64_t next = CRIER_NEVER;
+        char route[40];
+        for (int i = 0; i < asked; i++) {
+            if (q[i].returns < 0)
+                continue;
+            snprintf(route, sizeof route, "GET /channels/%d", i);
+            if (q[i].sent >= 0 && q[i].sent <= now) {
+                crier_ratelimit_sent(rl, &q[i].taken, now);
+                q[i].sent = -1;
+            }
+            if (q[i].returns <= now) {
+                struct crier_http_response res = {.status = 200,
+                                                  .latency = now - q[i].started,
+                                                  .connecting = net->connected > q[i].started
+                                                                    ? net->connected - q[i].started
+                                                                    : 0};
+                if (net->clock)
+                    crier_buf_printf(&res.headers,
+                                     "x-ratelimit-reset: %.3f\nx-ratelimit-reset-after: 5.000\n",
+                                     1790000005 + (double)q[i].written / 1e6);
+                crier_ratelimit_answer(rl, route, q[i].taken, &res, now);
+                crier_buf_fini(&res.headers);
+                q[i].returns = -1;
+                ended++;
+                continue;
+            }
+            int64_t at = q[i].sent >= 0 ? q[i].sent : q[i].returns;
+            next = at < next ? at : next;
+        }
+        while (asked < REQUESTS) {
+            int64_t taken, at;
+            snprintf(route, sizeof route, "GET /channels/%d", asked);
+            at = crier_ratelimit_acquire(rl, route, now, &taken);
+            if (at) {
+                assert_true(at > now);
+                next = at < next ? at : next;
+                break;
+            }
+            int64_t out = now > net->connected ? now : net->connected;
+            q[asked].started = now;
+            q[asked].taken = taken;
+            q[asked].sent = out;
+            if (out > now)
+                crier_ratelimit_unsent(rl, &q[asked].taken);
+            q[asked].arrives = out + net->way + crier_rng_range(&rng, 0, net->jitter);
+            q[asked].written = q[asked].arrives + net->skew + (asked > 500 ? net->step : 0);
+            q[asked].returns = q[asked].arrives + crier_rng_range(&rng, 0, net->handling) +
+                               net->way + crier_rng_range(&rng, 0, net->jitter);
+            arrivals[asked] = q[asked].arrives;
+            next = q[asked].returns < next ? q[asked].returns : next;
+            asked++;
+        }
+        now = next > now ? next : now;
+    }
+    crier_ratelimit_free(rl);
+    qsort(arrivals, REQUESTS, sizeof arrivals[0], by_time);
+    for (int i = 50; i < REQUESTS; i++)
+        assert_true(arrivals[i] - arrivals[i - 50] >= CRIER_S);
+    return arrivals[REQUESTS - 1] - arrivals[0];
+}
+
 static void never_more_than_the_global_limit_in_any_second(void **state)
 {
     (void)state;
-    enum { N = 1000 };
-    struct crier_ratelimit *rl = crier_ratelimit_new(50);
-    static int64_t arrivals[N], answers[N];
-    struct crier_rng rng;
-    crier_rng_seed(&rng, 3);
-    int64_t now = 0;
-    int answered = 0;
-    for (int i = 0; i < N;) {
-        char route[40];
-        int64_t next = CRIER_NEVER;
-        for (int j = answered; j < i; j++) {
-            if (answers[j] && answers[j] <= now) {
-                snprintf(route, sizeof route, "GET /channels/%d", j);
-                reply(rl, route, 200, "", "", now, NULL);
-                answers[j] = 0;
-            } else if (answers[j] && answers[j] < next) {
-                next = answers[j];
-            }
-        }
-        while (answered < i && !answers[answered])
-            answered++;
-        snprintf(route, sizeof route, "GET /channels/%d", i);
-        int64_t at = crier_ratelimit_acquire(rl, route, now);
-        if (at == 0) {
-            arrivals[i] = now + crier_rng_range(&rng, 0, 20 * CRIER_MS);
-            answers[i] = arrivals[i] + crier_rng_range(&rng, CRIER_MS, 20 * CRIER_MS);
-            i++;
-            now += crier_rng_range(&rng, 0, 15 * CRIER_MS); /* sometimes faster, sometimes slower */
-        } else {
-            assert_true(at > now);
-            now = at < next ? at : next;
+    static const struct {
+        struct net net;
+        int percent; /* used of what is allowed, at least */
+    } cases[] = {
+        {{.way = CRIER_MS}, 99},
+        {{.way = 10 * CRIER_MS, .jitter = 20 * CRIER_MS}, 96},
+        {{.way = 10 * CRIER_MS, .jitter = 20 * CRIER_MS, .clock = true}, 97},
+        {{.way = 75 * CRIER_MS, .jitter = 5 * CRIER_MS}, 97},
+        {{.way = 60 * CRIER_MS, .jitter = 30 * CRIER_MS, .clock = true}, 96},
+        {{.way = 800 * CRIER_MS, .jitter = 10 * CRIER_MS, .clock = true}, 89},
+        /* Only the server's clock tells that its own slowness does not count. */
+        {{.way = 30 * CRIER_MS, .jitter = 10 * CRIER_MS, .handling = 150 * CRIER_MS}, 88},
+        {{.way = 30 * CRIER_MS, .jitter = 10 * CRIER_MS, .handling = 150 * CRIER_MS, .clock = true},
+         97},
+        /* It may be wrong by as much as it likes, and be set. */
+        {{.way = 30 * CRIER_MS, .jitter = 10 * CRIER_MS, .clock = true, .skew = 3600 * CRIER_S},
+         97},
+        {{.way = 30 * CRIER_MS,
+          .jitter = 10 * CRIER_MS,
+          .clock = true,
+          .skew = -86400 * CRIER_S,
+          .step = 5 * CRIER_S},
+         97},
+        {{.way = 30 * CRIER_MS, .jitter = 10 * CRIER_MS, .clock = true, .step = -5 * CRIER_S}, 97},
+        /* What waits for a connection arrives all at once. */
+        {{.way = 30 * CRIER_MS,
+          .jitter = 10 * CRIER_MS,
+          .clock = true,
+          .connected = 300 * CRIER_MS},
+         97},
+        {{.way = 30 * CRIER_MS, .jitter = 10 * CRIER_MS, .connected = 7 * CRIER_S}, 97},
+    };
+    for (size_t i = 0; i < CRIER_COUNT(cases); i++) {
+        for (uint64_t seed = 1; seed <= 5; seed++) {
+            int64_t took = flood(&cases[i].net, seed);
+            double used = (REQUESTS - 50) / 50.0 / ((double)took / 1e6);
+            if (used * 100 < cases[i].percent)
+                fail_msg("case %zu, seed %d: %.3f used", i, (int)seed, used);
         }
     }
-    qsort(arrivals, N, sizeof arrivals[0], by_time);
-    for (int i = 50; i < N; i++)
-        assert_true(arrivals[i] - arrivals[i - 50] >= CRIER_S);
-    assert_true(arrivals[N - 1] < 21 * CRIER_S); /* and not much slower than that */
+}
+
+static void without_a_connection_nobody_gets_the_place(void **state)
+{
+    (void)state;
+    struct crier_ratelimit *rl = crier_ratelimit_new(2);
+    int64_t taken[2], none;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(crier_ratelimit_acquire(rl, i ? POST2 : POST1, 0, &taken[i]), 0);
+        crier_ratelimit_unsent(rl, &taken[i]);
+    }
+    assert_int_equal(crier_ratelimit_global(rl, 100 * CRIER_S), CRIER_NEVER);
+    assert_int_equal(crier_ratelimit_acquire(rl, "GET /guilds/1", 100 * CRIER_S, &none),
+                     CRIER_NEVER);
+    crier_ratelimit_sent(rl, &taken[0], 100 * CRIER_S);
+    crier_ratelimit_sent(rl, &taken[0], 105 * CRIER_S); /* once */
+    assert_in_range(crier_ratelimit_global(rl, 100 * CRIER_S), 101 * CRIER_S, 102 * CRIER_S);
+    crier_ratelimit_lost(rl, POST2, taken[1], 100 * CRIER_S); /* refused, say */
+    assert_int_equal(crier_ratelimit_global(rl, 100 * CRIER_S), 101 * CRIER_S);
+    assert_int_equal(crier_ratelimit_acquire(rl, "POST /interactions/:id/:any/callback", 0, &none),
+                     0);
+    assert_int_equal(none, 0); /* not subject to it */
+    crier_ratelimit_unsent(rl, &none);
+    assert_int_equal(none, 0);
     crier_ratelimit_free(rl);
 }
 
@@ -212,7 +330,7 @@ static void idle_buckets_are_forgotten(void **state)
     for (int i = 0; i < 20000; i++) {
         char route[40];
         snprintf(route, sizeof route, "POST /channels/%d/messages", i);
-        assert_int_equal(crier_ratelimit_acquire(rl, route, now), 0);
+        assert_int_equal(acquire(rl, route, now), 0);
         limits(rl, route, "abc", 5, 4, 1.0, now + CRIER_MS);
         now += 100 * CRIER_MS;
     }
@@ -234,7 +352,7 @@ struct server {
 
 struct flight {
     const char *route;
-    int64_t arrives, returns, started;
+    int64_t arrives, returns, started, taken;
     bool arrived, unanswered, broken, first;
     int status, remaining;
     double reset_after;
@@ -266,7 +384,7 @@ static void serve(struct server *s, struct flight *f)
 static void come_back(struct crier_ratelimit *rl, const struct server *s, const struct flight *f)
 {
     if (f->unanswered) {
-        crier_ratelimit_lost(rl, f->route, f->returns);
+        crier_ratelimit_lost(rl, f->route, f->taken, f->returns);
         return;
     }
     struct crier_http_response res = {.status = f->status, .latency = f->returns - f->started};
@@ -275,7 +393,7 @@ static void come_back(struct crier_ratelimit *rl, const struct server *s, const 
                          "x-ratelimit-bucket: b\nx-ratelimit-limit: %d\n"
                          "x-ratelimit-remaining: %d\nx-ratelimit-reset-after: %.3f\n",
                          s->limit, f->remaining, f->reset_after);
-    crier_ratelimit_answer(rl, f->route, &res, f->returns);
+    crier_ratelimit_answer(rl, f->route, f->taken, &res, f->returns);
     crier_buf_fini(&res.headers);
 }
 
@@ -293,14 +411,15 @@ static void run_model(struct server *s, struct crier_rng *rng, int64_t max_laten
         int64_t wake = CRIER_NEVER;
         for (int r = 0; r < (s->limit > 1 ? 2 : 1); r++) {
             for (int64_t at; count < MAX;) {
-                at = crier_ratelimit_acquire(rl, routes[r], now);
+                int64_t taken;
+                at = crier_ratelimit_acquire(rl, routes[r], now, &taken);
                 if (at) {
                     assert_true(at > now);
                     wake = at < wake ? at : wake;
                     break;
                 }
                 struct flight *f = &fly[count++];
-                *f = (struct flight){.route = routes[r], .started = now};
+                *f = (struct flight){.route = routes[r], .started = now, .taken = taken};
                 f->arrives = now + crier_rng_range(rng, 1, max_latency);
                 f->returns = f->arrives + crier_rng_range(rng, 1, max_latency);
                 f->first = asked[r]++ == 0;
@@ -379,6 +498,7 @@ int main(void)
         cmocka_unit_test(routes_of_one_hash_share_a_bucket),
         cmocka_unit_test(scopes_of_429),
         cmocka_unit_test(never_more_than_the_global_limit_in_any_second),
+        cmocka_unit_test(without_a_connection_nobody_gets_the_place),
         cmocka_unit_test(idle_buckets_are_forgotten),
         cmocka_unit_test(a_model_server_never_answers_429),
         cmocka_unit_test(what_the_bucket_allows_is_used),
