@@ -280,8 +280,7 @@ describe("what fires", function()
     bot:start()
     bot:wait_record(function(r) return r.text == "TOLD" and r.alert == "stuck" end)
     bot:wait_record(function(r) return r.what == "alert.target" and r.text:find "not yet" end)
-    local list = told(bot:records())
-    assert.equal(3, #list)
+    proc.wait_for(function() return #told(bot:records()) == 3 end)
     bot:write("bot.lua", bot:read "bot.lua" .. "-- changed\n")
     assert.equal(0, bot:crier({ "reload", "bot.lua" }).code)
     bot.process:signal "KILL"
@@ -342,7 +341,8 @@ describe("an alert by mail", function()
     return head .. ([[
       crier.alert { name = "überlauf", when = { match = { text = crier.like "Stra%%" } }, to = { mail = { "ops@example.com",
         "Zweite Stelle <zwei@example.com>" }, from = "Rufer Müller <crier@example.com>", server = "smtp://localhost:%d",
-        timeout = "2s" %s } }
+        timeout = "10m" %s } }
+      crier.config { limits = { stop = "10m" } }
     ]]):format(smtp.port, options or "") .. on_start [[ crier.log.error "Straße gesperrt\n.\nwohin?" ]]
   end
 
@@ -357,10 +357,9 @@ describe("an alert by mail", function()
     local bot = Bot.new(script(smtp, (', ca = %q, user = "crier", password = crier.secret.env "PW"'):format(
       smtp.dir .. "/cert.pem")))
     finally(function() bot:close() smtp:stop() end)
-    local began = socket.gettime()
+    -- It waits for the mail, and not for a QUIT that is never answered: or it would run for ten minutes.
     local r = bot:run({ "--for", "300ms" }, { env = { PW = "geheim" } })
     assert.equal(0, r.code, r.err)
-    assert.is_true(socket.gettime() - began < 9) -- it waits for the mail, not for a QUIT that is not answered
     local mail = smtp:wait(1)
     assert.is_true(mail.tls)
     assert.is_true(mail.login)
@@ -424,11 +423,8 @@ describe("an alert by mail", function()
 
   it("does not hold up the bot's end when the server hangs", function()
     local smtp = start { "hang" }
-    local bot = Bot.new(script(smtp, ', starttls = "off"'):gsub('timeout = "2s"', 'timeout = "1m"') ..
-      '\ncrier.config { limits = { stop = "500ms" } }')
-    local began = socket.gettime()
+    local bot = Bot.new((script(smtp, ', starttls = "off"'):gsub('stop = "10m"', 'stop = "500ms"')))
     local r = bot:run { "--for", "200ms" }
-    assert.is_true(socket.gettime() - began < 5)
     assert.equal(0, r.code, r.err)
     bot:close()
   end)
@@ -444,7 +440,7 @@ local function http_server(statuses)
     return proc.wait_for(function()
       local client = server:accept()
       if client then
-        client:settimeout(5)
+        client:settimeout(60)
         local request = { line = client:receive(), headers = {} }
         for line in function() return client:receive() end do
           local name, value = line:match "^([^:]+): *(.*)"
@@ -504,9 +500,9 @@ describe("an alert by webhook", function()
     ]] .. on_start [[ for i = 1, 203 do crier.log.error "x" crier.sleep(0.002) end ]])
     finally(function() bot:close() end)
     bot:start()
-    bot.process:wait_line("more than 200 notices wait for webhook at 127.0.0.1: the oldest are given up", 5, "err")
+    bot.process:wait_line("more than 200 notices wait for webhook at 127.0.0.1: the oldest are given up", nil, "err")
     bot:wait_record(function(r) return r.what == "alert.target" and r.text:find "^more than 200" end)
-    assert.match("200 waiting, 3 given up", bot:crier({ "alerts", "bot.lua" }).out)
+    proc.wait_for(function() return bot:crier({ "alerts", "bot.lua" }).out:find "200 waiting, 3 given up" end)
   end)
 
   it("tells what a sink says in no UTF-8 as well", function()
@@ -531,7 +527,7 @@ describe("an alert by webhook", function()
     finally(function() bot:close() end)
     bot:start()
     take(1)
-    bot.process:wait_line("webhook at 127.0.0.1 does not arrive: it answers 500; it is tried again", 5, "err")
+    bot.process:wait_line("webhook at 127.0.0.1 does not arrive: it answers 500; it is tried again", nil, "err")
     assert.match("webhook at 127.0.0.1: 0 sent, 1 waiting, 0 given up: it answers 500",
       bot:crier({ "alerts", "bot.lua" }).out)
     assert.equal(0, bot:crier({ "reload", "bot.lua" }).code) -- the new script tries at once
@@ -540,7 +536,7 @@ describe("an alert by webhook", function()
     bot:write("bot.lua", bot:read "bot.lua" .. 'crier.on("reload", function() crier.log.error "x" end)')
     bot:crier { "reload", "bot.lua" }
     take(3)
-    bot.process:wait_line("it answers 400; it is given up", 5, "err")
+    bot.process:wait_line("it answers 400; it is given up", nil, "err")
   end)
 
   it("goes to this machine only in the simulator", function()

@@ -239,98 +239,84 @@ crier.GUILD { snowflake = 1, logging = true, messages = {
       refused 'catch_up = "some", period = "1h"')
   end)
 
-  -- The due times of what was sent, in seconds.
   local DATA = 'data = function(ctx) return ("%.6f"):format(ctx.due) end'
-  local function dues(records)
-    local list = {}
-    for _, r in ipairs(records) do
-      if r.kind == "message" and r.sent_data then list[#list + 1] = tonumber(r.sent_data.text) end
-    end
-    return list
+
+  -- In virtual time: `steps` move the bot; what was sent then, by its due time's second, and what was
+  -- skipped and how often.
+  local START = 1767225600 -- 2026-01-01
+  local function timeline(options, steps)
+    local bot = Bot.new(script('period = "secondly", ' .. options), { ["a_spec.lua"] = ([[
+      local testing = require "crier.testing"
+      it("goes", function()
+        local bot = testing.load("bot.lua", { at = "2026-01-01T00:00:00", state = "state", limits = false })
+        %s
+        for _, r in ipairs(bot:records { kind = "message" }) do
+          print(r.sent_data and "sent " .. r.sent_data.text or ("skipped %%d: %%s"):format(r.occurrences or 1, r.skipped))
+        end
+        bot:close()
+      end) ]]):format(steps) })
+    finally(function() bot:close() end)
+    local r = bot:crier { "spec", "-o", "TAP", "a_spec.lua" }
+    assert.equal(0, r.code, r.out .. r.err)
+    local list, skipped = {}, {}
+    for due in r.out:gmatch "sent (%S+)" do list[#list + 1] = tonumber(due) - START end
+    for n, why in r.out:gmatch "skipped (%d+): ([^\n]*)" do skipped[#skipped + 1] = n .. " " .. why end
+    return list, skipped
   end
 
   it("sends at the begin of each window", function()
-    local bot = Bot.new(script('period = "secondly", ' .. DATA))
-    finally(function() bot:close() end)
-    local r = bot:run { "--for", "3500ms", "--sim-no-limits" }
-    local list = dues(r.records)
-    assert.is_true(#list >= 3 and #list <= 4, #list .. " sends")
-    for i, due in ipairs(list) do
-      assert.equal(0, due % 1)
-      if i > 1 then assert.equal(list[i - 1] + 1, due) end
-    end
+    assert.same({ 0, 1, 2, 3 }, timeline(DATA, 'bot:advance "3500ms"'))
   end)
 
-  -- Runs, stays away for two seconds and more, runs again; what was sent, and what was skipped.
+  -- Runs until 1.2, is away, runs from 3.7 until 5.2.
   local function away(options)
-    local bot = Bot.new(script('period = "secondly", ' .. options .. ", " .. DATA))
-    finally(function() bot:close() end)
-    local first = dues(bot:run({ "--for", "1200ms", "--sim-no-limits" }).records)
-    assert.is_true(#first >= 1)
-    proc.run { "sleep", "2.5" }
-    local records = bot:run({ "--for", "1500ms", "--sim-no-limits" }).records
-    local skipped = 0
-    for _, r in ipairs(records) do
-      if r.skipped then skipped = skipped + (r.occurrences or 1) end
-    end
-    return first[#first], dues(records), skipped
+    return timeline(options .. ", " .. DATA, [[
+      bot:advance "1200ms"
+      bot:stop()
+      bot:set_clock(bot:now() + 2.5)
+      bot:restart()
+      bot:advance "1500ms" ]])
   end
 
-  it("makes up for all that was missed", function()
-    local last, list, skipped = away 'catch_up = "all", grace = "1m"'
-    assert.equal(0, skipped)
-    assert.is_true(#list >= 4, #list .. " sends")
-    for i, due in ipairs(list) do assert.equal(last + i, due) end
-  end)
-
-  it("makes up for one", function()
-    local last, list, skipped = away 'catch_up = "one"'
-    assert.is_true(list[1] >= last + 2)
-    assert.equal(list[1] - last - 1, skipped)
-    for i = 2, #list do assert.equal(list[i - 1] + 1, list[i]) end
-  end)
-
-  it("makes up for none", function()
-    local last, list, skipped = away 'catch_up = "none"'
-    assert.is_true(list[1] >= last + 3)
-    assert.equal(list[1] - last - 1, skipped)
+  it("makes up for what was missed: all, one or none", function()
+    local list, skipped = away 'catch_up = "all", grace = "1m"'
+    assert.same({ 0, 1, 2, 3, 4, 5 }, list)
+    assert.same({}, skipped)
+    list, skipped = away 'catch_up = "one"'
+    assert.same({ 0, 1, 3, 4, 5 }, list)
+    assert.same({ "1 late: the next one was due already" }, skipped)
+    list, skipped = away 'catch_up = "none"'
+    assert.same({ 0, 1, 4, 5 }, list)
+    assert.same({ "2 the host was down" }, skipped)
   end)
 
   it("makes up for nothing that is older than the grace", function()
-    local last, list, skipped = away 'catch_up = "all", grace = "1s"'
-    assert.is_true(skipped >= 1)
-    assert.equal(list[1] - last - 1, skipped)
+    local list, skipped = away 'catch_up = "all", grace = "1s"'
+    assert.same({ 0, 1, 3, 4, 5 }, list)
+    assert.same({ "1 missed: too long ago to catch up" }, skipped)
   end)
 
   -- The first send takes more than two seconds.
   local function slow(options)
-    local bot = Bot.new(script('period = "secondly", ' .. options .. [[, data = function(ctx)
+    return timeline(options .. [[, data = function(ctx)
       if ctx.sent == 0 then crier.sleep "2200ms" end
       return ("%.6f"):format(ctx.due)
-    end]]))
-    finally(function() bot:close() end)
-    local records = bot:run({ "--for", "5s", "--sim-no-limits" }).records
-    local skipped = {}
-    for _, r in ipairs(records) do
-      if r.skipped then skipped[#skipped + 1] = r.skipped end
-    end
-    return dues(records), skipped
+    end]], 'bot:advance "5500ms"')
   end
 
   it("makes up for what fell due while the send before took long", function()
     local list, skipped = slow 'catch_up = "all"'
+    assert.same({ 0, 1, 2, 3, 4, 5 }, list)
     assert.same({}, skipped)
-    assert.is_true(#list >= 4, #list .. " sends")
-    for i, due in ipairs(list) do assert.equal(list[1] + i - 1, due) end
     list, skipped = slow 'catch_up = "one"'
-    assert.equal("late: the next one was due already", skipped[1])
-    assert.equal(list[1] + 2, list[2])
+    assert.same({ 0, 2, 3, 4, 5 }, list)
+    assert.same({ "1 late: the next one was due already" }, skipped)
   end)
 
   it("skips what fell due meanwhile, with none", function()
     local list, skipped = slow 'catch_up = "none"'
-    assert.equal("the send before is still under way", skipped[1])
-    assert.is_true(list[2] >= list[1] + 3)
+    assert.same({ 0, 3, 4, 5 }, list)
+    assert.same({ "2 the send before is still under way" }, skipped)
   end)
 
   it("takes effect from the last send when it has changed", function()

@@ -21,7 +21,7 @@ end
 local function run(script, args, files)
   local bot = Bot.new(HEAD .. script, files)
   local all = { "--sim-no-limits", table.unpack(args or { "--for", "300ms" }) }
-  local r = bot:run(all, { env = { TOKEN = "x" }, timeout = 20 })
+  local r = bot:run(all, { env = { TOKEN = "x" } })
   bot:close()
   assert.equal(0, r.code, r.err)
   return r
@@ -128,7 +128,7 @@ describe("what is sent", function()
     bot:write("bot.lua", HEAD .. guild(table.concat(list)))
     local server = proc.start { proc.crier, "discord-sim", "--no-limits", "--any-token", "--world", bot:path "world.json" }
     local url = server:wait_line "(http://127%.0%.0%.1:%d+)"
-    local r = bot:crier({ "run", "bot.lua", "--sim-url", url, "--for", "500ms" }, { env = { TOKEN = "x" }, timeout = 20 })
+    local r = bot:crier({ "run", "bot.lua", "--sim-url", url, "--for", "500ms" }, { env = { TOKEN = "x" } })
     sim = cjson.decode((http.request(url .. "/sim/state")))
     server:stop()
     bot:close()
@@ -203,11 +203,11 @@ end)
       end
       return list
     end
-    proc.wait_for(function() return #texts() >= 4 end, 10, "four sends")
+    proc.wait_for(function() return #texts() >= 4 end, nil, "four sends")
     assert.same({ "a1", "b2", "c3", "a4" }, { table.unpack(texts(), 1, 4) })
     bot:write("bot.lua", script .. "-- changed\n")
     assert.equal(0, bot:crier({ "reload", "bot.lua" }).code)
-    proc.wait_for(function() return #texts() >= 2 end, 10, "two sends after the reload")
+    proc.wait_for(function() return #texts() >= 2 end, nil, "two sends after the reload")
     assert.same({ "a1", "b2" }, { table.unpack(texts(), 1, 2) })
     assert.equal(0, bot:close())
   end)

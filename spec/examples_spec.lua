@@ -80,11 +80,12 @@ examples["quickstart.lua"] = {
 }
 
 examples["data_function.lua"] = {
-  args = { "--for", "8s" },
+  args = { "--for", "11s" },
   check = function(seen)
     local said = {}
     for _, r in ipairs(seen.records) do
-      if r.name == "countdown" then said[#said + 1] = r.sent_data and r.sent_data.text or r.skipped end
+      local late = r.skipped and not r.skipped:find "data function" -- on a slow machine
+      if r.name == "countdown" and not late then said[#said + 1] = r.sent_data and r.sent_data.text or r.skipped end
     end
     local none = "the data function returned nil"
     assert.same({ "5", "4", "3", "2", "1", "Lift-off!", none }, table.move(said, 1, 7, 1, {}))
@@ -93,7 +94,7 @@ examples["data_function.lua"] = {
 }
 
 examples["alerts.lua"] = {
-  args = { "--for", "4s", "--transcript" },
+  args = { "--for", "8s", "--transcript" },
   check = function(seen)
     local function of(name, state)
       return count(seen.records, function(r) return r.logger == "alert" and r.alert == name and r.state == state end)
@@ -109,20 +110,22 @@ examples["alerts.lua"] = {
 }
 
 examples["tasks.lua"] = {
-  args = { "--for", "3s" },
+  args = { "--for", "5s" },
   check = function(seen)
     local function did(task, action)
       return count(seen.records, function(r) return r.task_name == task and r.action == action end)
     end
-    assert.equal(2, did("fetch", "success"))
-    assert.equal(2, did("report", "success"))
+    local fetched = did("fetch", "success")
+    assert.is_true(fetched >= 2 and fetched <= 3, fetched) -- every two seconds
+    assert.equal(fetched, did("fetch", "run"))
+    assert.equal(fetched, did("report", "success"))
     assert.equal(1, did("goodbye", "success"))
-    assert.equal(1, count(seen.records, function(r) return r.text == "runs of fetch so far: 2" end))
+    assert.equal(1, count(seen.records, function(r) return r.text == "runs of fetch so far: " .. fetched end))
   end,
 }
 
 examples["calendar.lua"] = {
-  args = { "--for", "4s" },
+  args = { "--for", "6s" },
   check = function(seen)
     local said = texts(assert(seen.days["Office.json"]))
     assert.is_true(#said >= 2, #said)
@@ -131,18 +134,18 @@ examples["calendar.lua"] = {
 }
 
 examples["random_period.lua"] = {
-  args = { "--for", "7s" },
+  args = { "--for", "11s" },
   check = function(seen)
     local welcome = function(r) return r.name == "welcome" and r.ok end
     assert.equal(3, count(seen.records, welcome))
     assert.equal(2, count(seen.records, function(r) return r.what == "message.removed" end))
     local times = count(seen.records, function(r) return r.name == "reminder" and r.ok end)
-    assert.is_true(times >= 3 and times <= 8, times)
+    assert.is_true(times >= 3 and times <= 12, times)
   end,
 }
 
 examples["direct_message.lua"] = {
-  args = { "--world", "direct_message.world.json", "--for", "3s", "--transcript" },
+  args = { "--world", "direct_message.world.json", "--for", "6s", "--transcript" },
   check = function(seen)
     assert.truthy(seen.days["Ada.json"])
     local refused = assert(seen.days["Grace.json"]).message_history[1]
@@ -156,7 +159,7 @@ examples["direct_message.lua"] = {
 }
 
 examples["sql_logging.lua"] = {
-  args = { "--for", "4s" },
+  args = { "--for", "8s" },
   check = function(seen)
     local db = proc.run { "sqlite3", seen.bot:path "examples/sql_logging.db",
       "SELECT guild_name, message_type, message_mode, COUNT(*) > 3 FROM vMessageLogFullDETAIL GROUP BY 1, 2, 3;"
@@ -167,7 +170,7 @@ examples["sql_logging.lua"] = {
 }
 
 examples["queries.lua"] = {
-  args = { "--for", "7s", "--transcript" },
+  args = { "--for", "9s", "--transcript" },
   check = function(seen)
     local told, visits = 0, 0
     for sales, forgotten in seen.out:gsub("%s+", " "):gmatch
@@ -181,7 +184,7 @@ examples["queries.lua"] = {
 }
 
 examples["embed_and_file.lua"] = {
-  args = { "--for", "3s", "--transcript" },
+  args = { "--for", "6s", "--transcript" },
   check = function(seen)
     local sent = {}
     for _, r in ipairs(seen.records) do
@@ -211,7 +214,7 @@ examples["hot_reload.lua"] = {
 }
 
 examples["routing.lua"] = {
-  args = { "--for", "3s" },
+  args = { "--for", "6s" },
   check = function(seen)
     local doc = assert(seen.days["messages/Office.json"])
     local ok, failed = 0, 0
@@ -244,13 +247,13 @@ examples["logging.lua"] = {
     assert.same({ "herring", "bread" }, { by.orders[1], by.orders[2] })
     assert.equal(10, count(stored, function(r) return r.level == "error" end))
     local _, faults = seen.out:gsub("payment of order", "")
-    assert.is_true(faults >= 1 and faults <= 4, faults)
+    assert.is_true(faults >= 1 and faults < 10, faults) -- ten without `dedupe`
     assert.truthy(seen.out:find "repeated=%d")
   end,
 }
 
 examples["http_data.lua"] = {
-  args = { "--for", "3s" },
+  args = { "--for", "6s" },
   before = function(bot)
     local server = proc.start({ "python3", "-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory",
       bot:path "examples/files", "0" })
@@ -266,7 +269,7 @@ examples["http_data.lua"] = {
 }
 
 examples["custom_sink.lua"] = {
-  args = { "--for", "3s" },
+  args = { "--for", "8s" },
   before = function(bot)
     -- A web server that takes what is posted: the second batch's answer is in what it has logged.
     bot:write("server.py", [[
@@ -323,7 +326,7 @@ local function start(name, example)
 end
 
 local function finish(bot)
-  local code = bot.process:wait(40)
+  local code = bot.process:wait()
   local out, err = bot.process:out(), bot.process:err()
   bot.process:stop()
   return code, out, err

@@ -53,7 +53,7 @@ describe("a script that loads", function()
   local function load(script, files, limit)
     for name, text in pairs(files or {}) do bot:write(name, text) end
     bot:write("bot.lua", LIMITS:gsub("150ms", limit or "%0") .. script .. "\n")
-    local r = bot:check({}, { timeout = 10 })
+    local r = bot:check()
     return errors(r.out), r
   end
 
@@ -144,7 +144,7 @@ crier.GUILD { snowflake = "1", logging = true, messages = {
         return x.what == "reload.failed" and x.text:find(status.last_error, 1, true)
       end)
       assert.equal("error", refused.level)
-      proc.wait_for(function() return sent() > before + 1 end, 10, "more sends")
+      proc.wait_for(function() return sent() > before + 1 end, nil, "more sends")
       assert.is_nil(bot.process:code())
     end)
   end
@@ -186,7 +186,7 @@ crier.GUILD { snowflake = "1", logging = true, messages = {
   m("sleepsort", function() table.sort({ 1, 2, 3 }, function(a, b) crier.sleep "1ms" return a < b end) end),
 } }
 ]])
-    result = bot:run({ "--sim-no-limits", "--for", "1500ms" }, { env = { TOKEN = "x" }, timeout = 20 })
+    result = bot:run({ "--sim-no-limits", "--for", "1500ms" }, { env = { TOKEN = "x" } })
     bot:close()
     records, by_name = result.records, {}
     for _, r in ipairs(records) do
@@ -263,7 +263,7 @@ crier.GUILD { snowflake = "1", logging = true, messages = {
     local t = {} while true do t[#t + 1] = ("x"):rep(1000) .. #t end
   end } } }
 ]])
-    local r = bot:run({ "--sim-no-limits", "--for", "1s" }, { env = { TOKEN = "x" }, timeout = 20 })
+    local r = bot:run({ "--sim-no-limits", "--for", "1s" }, { env = { TOKEN = "x" } })
     bot:close()
     assert.equal(0, r.code)
     local hogs = Bot.select(r.records, function(x) return x.what == "callback.error" end)
@@ -285,7 +285,7 @@ crier.GUILD { snowflake = "1", logging = true, messages = {
     return "slept after " .. ctx.skipped
   end } } }
 ]])
-    local r = bot:run({ "--sim-no-limits", "--for", "2s" }, { env = { TOKEN = "x" }, timeout = 20 })
+    local r = bot:run({ "--sim-no-limits", "--for", "2s" }, { env = { TOKEN = "x" } })
     bot:close()
     local n, missed = { sleeper = 0, well = 0 }, { sleeper = 0, well = 0 }
     for _, x in ipairs(Bot.select(r.records, function(x) return x.kind == "message" end)) do
@@ -314,7 +314,7 @@ crier.GUILD { snowflake = "1", logging = true, messages = {
     return f()
   end } } }
 ]])
-    local r = bot:run({ "--for", "100ms" }, { env = { TOKEN = "x" }, timeout = 30 })
+    local r = bot:run({ "--for", "100ms" }, { env = { TOKEN = "x" } })
     bot:close()
     assert.equal(0, r.code)
     local failed = Bot.select(r.records, function(x) return x.what == "callback.error" end)
@@ -347,7 +347,7 @@ crier.on("start", function()
   crier.log.info "line 201"
 end)
 ]])
-    local r = bot:run({ "--for", "1900ms" }, { timeout = 20 })
+    local r = bot:run({ "--for", "1900ms" })
     bot:close()
     assert.equal(0, r.code)
     local lines = Bot.select(r.records, function(x) return x.text:match "^line %d+$" end)

@@ -213,7 +213,7 @@ describe("bad records", function()
 
   setup(function()
     local bot = Bot.new(script)
-    local r = bot:run({ "--for", "1s" }, { timeout = 60 })
+    local r = bot:run({ "--for", "1s" })
     records, lines = {}, {}
     for _, one in ipairs(r.records) do records[one.text] = one end
     for line in (bot:read "out.jsonl"):gmatch "([^\n]*)\n" do lines[#lines + 1] = line end
@@ -327,7 +327,7 @@ describe("a sink with overflow = block", function()
       crier.sink.jsonl { path = "/dev/full", kinds = "log", queue = 16, overflow = "block" }
       crier.on("start", function() while true do crier.log.info "n" end end)]])
     finally(function() bot:close() end)
-    local r = bot:run({ "--for", "100ms" }, { timeout = 20 })
+    local r = bot:run({ "--for", "100ms" })
     assert.equal(0, r.code, r.err)
     assert.is_true(#Bot.select(r.records, function(one) return one.what == "stop" end) == 1)
     assert.is_false(proc.exists(bot:path "crash"))

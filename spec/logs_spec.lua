@@ -166,7 +166,7 @@ describe("crier logs", function()
     end
     bot:write("more", tostring(want))
     for _, p in ipairs(followers) do
-      proc.wait_for(function() return p:out():find(('"more":%d'):format(want), 1, true) end, 30)
+      proc.wait_for(function() return p:out():find(('"more":%d'):format(want), 1, true) end)
       local at = 0
       for _, line in ipairs(lines(p:out())) do
         at = at + 1
@@ -204,11 +204,11 @@ describe("crier logs without a running bot", function()
     p:wait_line "all is there"
     bot.process:signal "TERM"
     -- Who follows is told of the end, with all that came before it.
-    assert.equal(0, p:wait(15))
+    assert.equal(0, p:wait())
     assert.equal("crier logs: the host has ended\n", p:err())
     assert.is_truthy(p:out():find("stopping", 1, true), p:out())
     p:stop()
-    bot.process:wait(15)
+    bot.process:wait()
   end)
   teardown(function() bot:close() end)
 
@@ -288,7 +288,7 @@ describe("a state folder that config.state names", function()
     assert.equal(0, bot:crier({ "status", "bot.lua" }).code)
     assert.equal("7", numbers(bot:crier { "logs", "--state", "elsewhere/state", "--json", "n=7" }))
     bot.process:signal "TERM"
-    bot.process:wait(15)
+    bot.process:wait()
     assert.equal("7", numbers(bot:crier { "logs", "bot.lua", "--json", "n=7" }))
     assert.equal("7", numbers(bot:crier { "logs", "--state", "elsewhere/state", "--json", "n=7" }))
     bot:close()
@@ -342,7 +342,7 @@ end)
       end
     end
     bot.process:signal "TERM"
-    bot.process:wait(15)
+    bot.process:wait()
     answers "lcjq"
     bot:close()
   end)
@@ -379,7 +379,7 @@ END]]):format(proc.quote(bot:path ".crier/sim/control.sock"), word)):read "l"
       end
       assert.equal(case[2], from "x")
       bot.process:signal "TERM"
-      bot.process:wait(15)
+      bot.process:wait()
       local r = bot:crier { "logs", "-n", "1", "--json" }
       assert.equal(0, r.code, r.err)
       local same = bot:crier { "logs", "-n", "1", "--json", "--sink", case[3] }

@@ -146,13 +146,13 @@ describe("crier message", function()
     assert.match("\noften [^\n]* paused\n", bot:crier({ "status" }).out)
     assert.is_nil(bot:crier({ "plan", "bot.lua", "--state", ".crier/sim" }).out:find "often")
     -- A send that is asked for goes out all the same.
-    proc.wait_for(function() return message("send", "often").code == 0 end, 10)
+    proc.wait_for(function() return message("send", "often").code == 0 end)
     local before = ticks()
     assert.equal(0, bot:crier({ "reload" }).code)
-    bot.process:stop(15)
+    bot.process:stop()
     bot:start()
     bot:wait_record(function(r) return r.what == "start" end)
-    proc.wait_for(function() return message("list").code == 0 end, 10)
+    proc.wait_for(function() return message("list").code == 0 end)
     assert.match("\nTown/often [^\n]* paused\n", message("list").out)
     assert.is_true(before > 0)
     assert.equal(0, ticks())
@@ -192,7 +192,7 @@ function add(n) count = count + n; return count end
 ]])
     bot:start()
     bot:wait_record(function(r) return r.what == "start" end)
-    proc.wait_for(function() return eval("1").code == 0 end, 10)
+    proc.wait_for(function() return eval("1").code == 0 end)
   end)
   teardown(function() bot:close() end)
 
@@ -221,11 +221,11 @@ function add(n) count = count + n; return count end
     local p = proc.start({ proc.crier, "eval",
       'local x <close> = setmetatable({}, { __close = function() ended = true end }) waits = true crier.sleep "1h"' },
       { cwd = bot.dir })
-    proc.wait_for(function() return eval("waits").out == "true\n" end, 10)
+    proc.wait_for(function() return eval("waits").out == "true\n" end)
     assert.equal("nil\n", eval("ended").out)
     p:signal "KILL"
     p:wait()
-    proc.wait_for(function() return eval("ended").out == "true\n" end, 10)
+    proc.wait_for(function() return eval("ended").out == "true\n" end)
   end)
 
   it("tells errors with their traceback", function()

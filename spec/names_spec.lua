@@ -7,7 +7,7 @@ local Bot = require "spec.support.bot"
 local proc = require "spec.support.proc"
 
 local HEAD = 'local crier = require "crier"\ncrier.config { timezone = "UTC" }\ncrier.bot { token = crier.secret.env "TOKEN" }\n'
-local ENV = { env = { TOKEN = "x" }, timeout = 30 }
+local ENV = { env = { TOKEN = "x" } }
 
 -- A bot with one message in each of n guilds, numbered from 1.
 local function script(n, period)
@@ -207,12 +207,12 @@ describe("a day file that is not the bot's", function()
         return Bot.select(bot:records(), function(r) return r.kind == "message" and r.ok end)
       end
       bot:start({ "--world", "world.json", "--sim-no-limits" }, ENV)
-      proc.wait_for(function() return #sent() >= 2 and bot:read(day .. "/g.json") end, 10, "a day file")
+      proc.wait_for(function() return #sent() >= 2 and bot:read(day .. "/g.json") end, nil, "a day file")
       os.execute("rm -rf " .. proc.quote(bot:path "History"))
       local gone = #sent()
-      proc.wait_for(function() return #sent() >= gone + 3 end, 10, "more sends")
+      proc.wait_for(function() return #sent() >= gone + 3 end, nil, "more sends")
       bot.process:signal "TERM"
-      assert.equal(0, bot.process:wait(20))
+      assert.equal(0, bot.process:wait())
       assert.is_true(#bot:days()[1].doc.message_history >= #sent() - gone - 1)
       bot:close()
     end)
@@ -248,21 +248,21 @@ describe("a disk that does not take records", function()
     local failing = proc.wait_for(function()
       local sink = json_sink()
       return sink and sink.failing and sink
-    end, 10, "the sink's failure")
+    end, nil, "the sink's failure")
     assert.is_truthy(failing.error:find(path, 1, true), failing.error)
     local told = bot:wait_record(function(r)
       return r.kind == "system" and r.level == "error" and r.text:match "^sink 'json'"
     end)
     assert.is_truthy(told.text:find(path, 1, true), told.text)
     local before = #sent()
-    proc.wait_for(function() return #sent() > before + 3 end, 10, "sends that go on")
+    proc.wait_for(function() return #sent() > before + 3 end, nil, "sends that go on")
     mend()
-    proc.wait_for(function() return not json_sink().failing end, 20, "the sink's recovery")
+    proc.wait_for(function() return not json_sink().failing end, nil, "the sink's recovery")
     bot:wait_record(function(r) return r.kind == "system" and r.text:match "^sink 'json': ok" end)
     local sink = json_sink()
     assert.equal(0, sink.dropped + sink.rejected)
     bot.process:signal "TERM"
-    assert.equal(0, bot.process:wait(20))
+    assert.equal(0, bot.process:wait())
     local written = {}
     for _, day in ipairs(bot:days(folder)) do
       for _, entry in ipairs(day.doc.message_history) do written[entry.record.id] = true end

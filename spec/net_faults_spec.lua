@@ -44,7 +44,7 @@ describe("the network", function()
         if r.kind == "message" then by[r.name], n = r, n + 1 end
       end
       return n == 9
-    end, 10, function() return bot.process:out() .. bot.process:err() end)
+    end, nil, function() return bot.process:out() .. bot.process:err() end)
     -- requests: 2 where the first answer was none of Discord's
     for id, requests in pairs { ["301"] = 2, ["302"] = 2, ["303"] = 1, ["305"] = 2, ["306"] = 2,
       ["307"] = 2, ["308"] = 2, ["309"] = 1 } do
@@ -78,7 +78,7 @@ describe("the network", function()
     for name, why in pairs { a = "[Cc]onnect", b = "[Rr]esolve", c = "certificate" } do
       local r = bot:wait_record(function(r)
         return r.what == "bot.unreachable" and r.text:find("bot '" .. name .. "'", 1, true)
-      end, 10)
+      end)
       assert.equal("warning", r.level)
       assert(r.text:find(why), r.text)
       assert.is_nil(r.text:find("good.bot.token", 1, true))
@@ -93,6 +93,6 @@ describe("the network", function()
     local _, port = s:getsockname()
     start("http://127.0.0.1:" .. port, { "301" })
     proc.wait_for(function() return #bot.process:out() > 0 end)
-    assert.equal(0, bot.process:stop(15)) -- and ends at once when it is asked to
+    assert.equal(0, bot.process:stop()) -- and ends at once when it is asked to
   end)
 end)

@@ -28,7 +28,7 @@ describe("reload", function()
     return proc.wait_for(function()
       local s = w:status()
       return s and s.generation >= n and s
-    end, 10, function()
+    end, nil, function()
       return ("generation %d: %s %s"):format(n, cjson.encode(w:status() or {}), w.process:err())
     end)
   end

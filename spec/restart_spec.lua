@@ -25,7 +25,7 @@ describe("a restart", function()
     return proc.wait_for(function()
       local m = w:message_status "m"
       return m and m.sent >= n and m
-    end, 10, function() return ("%d sends: %s"):format(n, w.process:err()) end)
+    end, nil, function() return ("%d sends: %s"):format(n, w.process:err()) end)
   end
 
   -- The due times in a channel: each once, all of them on the period's grid.

@@ -39,7 +39,7 @@ describe("the sender", function()
     return proc.wait_for(function()
       local hits = records(matches)
       return #hits >= (n or 1) and hits
-    end, 10, function() return w.process:out() .. w.process:err() end)
+    end, nil, function() return w.process:out() .. w.process:err() end)
   end
 
   local function said(what) return function(r) return r.what == what end end
@@ -119,7 +119,7 @@ describe("the sender", function()
       w:up()
       w:wait_messages("201", 1)
       w:fault { match = "POST /channels/*/messages", ["do"] = "status", status = 401, times = -1 }
-      assert.equal(77, w.process:wait(10))
+      assert.equal(77, w.process:wait())
       local asked = w:stats().answers_4xx
       assert.equal(1, asked) -- and no more after the first
     end)
@@ -190,7 +190,7 @@ describe("the sender", function()
       w:up()
       proc.wait_for(function()
         return w:message_status("e").ended and w:message_status("c").ended
-      end, 10, function() return w.process:out() end)
+      end, nil, function() return w.process:out() end)
       local state = cjson.decode(w:get "/sim/state")
       local texts = {}
       for _, channel in ipairs(state.channels) do
@@ -230,7 +230,7 @@ describe("the sender", function()
       world { script = script [[channels = { "204" }, name = "m", period = "100ms", remove_after = 12,
         auto_publish = true, data = function(ctx) return "no " .. ctx.sent end]] }
       w:up()
-      proc.wait_for(function() return w:message_status("m").ended end, 10)
+      proc.wait_for(function() return w:message_status("m").ended end)
       local published = 0
       for _, m in ipairs(w:messages "204") do published = published + (m.flags & 1) end
       assert.equal(10, published)

@@ -28,7 +28,7 @@ end
 
 local function stop(bot)
   bot.process:signal "TERM"
-  assert.equal(0, bot.process:wait(15))
+  assert.equal(0, bot.process:wait())
 end
 
 -- How often each n is in a file of lines.
@@ -110,7 +110,7 @@ crier.on("start", function() for i = 1, 10 do crier.log.info("line", { n = i }) 
     local function replay()
       proc.wait_for(function()
         return select(2, (bot:read ".crier/sim/sinks/k.dead.jsonl" or ""):gsub("\n", "")) == 10
-      end, 10, "ten dead letters")
+      end, nil, "ten dead letters")
       assert.is_truthy(bot:crier({ "sink", "replay", "k", "--dead" }).out:match "the letters are kept")
     end
     for _ = 1, 4 do replay() end
@@ -187,7 +187,7 @@ describe("crier sink replay", function()
       end)
       bot.process:signal "KILL"
       bot.process:wait()
-      p:wait(15)
+      p:wait()
       p:stop()
     end
     start(bot)
@@ -356,12 +356,12 @@ crier.route { match = { text = "done" }, to = crier.sinks.out }
 ]]))
     start(other)
     local p = proc.start({ proc.crier, "sink", "copy", "all", "mine" }, { cwd = other.dir })
-    p:wait_line("crier sink: waiting until the sink works again %(.*not yet%)", 20, "err")
+    p:wait_line("crier sink: waiting until the sink works again %(.*not yet%)", nil, "err")
     local r = other:crier { "sink", "copy", "all", "mine" }
     assert.equal(69, r.code)
     assert.is_truthy(r.err:find("crier sink: sink 'mine' does not work now (", 1, true), r.err)
     other:write("ok", "")
-    assert.equal(0, p:wait(40))
+    assert.equal(0, p:wait())
     assert.equal("50 records moved into 'mine'\n", p:out())
     p:stop()
     assert_once(50, counts(other, "mine.jsonl"))

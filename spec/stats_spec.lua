@@ -225,7 +225,7 @@ end)
 
   it("and that of a stopped one, until Redis is gone", function()
     bot.process:signal "TERM"
-    bot.process:wait(15)
+    bot.process:wait()
     check()
     redis:kill()
     local r = bot:crier { "stats", "common" }

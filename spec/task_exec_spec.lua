@@ -142,7 +142,7 @@ describe("a task's command", function()
     for _ = 1, 5 do bot:crier { "eval", "crier.tasks.quiet:run()" } end
     proc.wait_for(function()
       return #Bot.select(bot:records(), function(r) return r.task_name == "quiet" and r.action == "success" end) >= 6
-    end, 10)
+    end)
     assert.is_true(count() <= before)
   end)
 end)
@@ -171,7 +171,7 @@ describe("a command that is stopped", function()
     local bot = Bot.new(head .. [[crier.config { limits = { stop = "100ms" } }]] ..
       command("deaf", [[command = "trap '' TERM; echo up; sleep NAPS5 & while :; do sleep NAPS6; done", shell = true]]))
     bot:start()
-    proc.wait_for(function() return lives("sleep " .. naps .. 5) and lives("sleep " .. naps .. 6) end, 10)
+    proc.wait_for(function() return lives("sleep " .. naps .. 5) and lives("sleep " .. naps .. 6) end)
     bot.process:signal "TERM"
     bot.process:wait()
     assert.equal(0, bot.process:code())

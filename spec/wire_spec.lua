@@ -75,7 +75,7 @@ describe("on the wire", function()
       local n = 0
       for _, r in ipairs(w:of_kind()) do by[r.name], n = r, n + 1 end
       return n >= #faults
-    end, 20, function() return "all records: " .. w.process:out() end)
+    end, nil, function() return "all records: " .. w.process:out() end)
     assert.equal(0, w:down())
     for i, fault in ipairs(faults) do
       local r = by["m" .. i]
@@ -96,7 +96,7 @@ describe("on the wire", function()
       w:fault { match = CREATE, ["do"] = "status", status = 500 + i % 3, execute = i % 2 == 0 }
     end
     w:up()
-    w:wait_messages(1, 8, 30)
+    w:wait_messages(1, 8)
     w:down()
     w:up() -- a send that the stop cut off is told now
     w:down()
@@ -166,7 +166,7 @@ describe("on the wire", function()
     world { limits = true, channels = 30, script = script(([[channels = { %s }, name = "m",
       period = "400ms", data = "x"]]):format(table.concat(ids, ","))) }
     w:up()
-    w:wait_messages(30, 7, 20)
+    w:wait_messages(30, 7)
     local stats = w:stats()
     assert.equal(0, stats.answers_429)
     assert.equal(0, w:status().bots[1].hits_429)
@@ -231,7 +231,7 @@ describe("on the wire", function()
       local n = 0
       for _, r in ipairs(w:of_kind()) do by[r.name], n = r, n + 1 end
       return n >= 6
-    end, 10, function() return w.process:out() end)
+    end, nil, function() return w.process:out() end)
     local expected = { ["201"] = "403 50013", ["202"] = "403 50001", ["203"] = "403 50013",
       ["999"] = "404 10003" }
     for id, reason in pairs(expected) do
@@ -284,8 +284,8 @@ describe("on the wire", function()
       assert.equal("connecting", status.bots[1].state)
       assert.is_true(w:message_status("m").sending)
       w:sim_start()
-      w:wait_messages(1, 1, 20)
-      w:wait_messages(2, 3, 20)
+      w:wait_messages(1, 1)
+      w:wait_messages(2, 3)
       assert.equal("ready", w:status().bots[1].state)
       assert.equal(0, w:down())
       assert.equal(1, #w:messages(1))
@@ -313,8 +313,8 @@ describe("on the wire", function()
       w:sim_stop()
       proc.wait_for(function() return w:message_status("m").skipped >= 2 end)
       w:sim_start()
-      w:wait_messages(1, 3, 30)
-      w:wait_messages(2, 1, 30)
+      w:wait_messages(1, 3)
+      w:wait_messages(2, 1)
       local before = w:message_status("e").sent
       proc.wait_for(function() return w:message_status("e").sent >= before + 2 end)
       assert.equal(0, w:down())

@@ -124,7 +124,7 @@ end
 
 --- Ends what runs and removes the folder; returns the exit code of what ran.
 function Bot:close()
-  local code = self.process and self.process:stop(15)
+  local code = self.process and self.process:stop()
   proc.rmdir(self.dir)
   return code
 end

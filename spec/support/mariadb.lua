@@ -45,13 +45,13 @@ function MariaDB:start()
     "--innodb-flush-log-at-trx-commit=2", "--log-bin-trust-function-creators=1"), { cwd = self.dir })
   proc.wait_for(function()
     return proc.run({ "mariadb-admin", "--no-defaults", "-uroot", "-S", self.dir .. "/s", "ping" }).code == 0
-  end, 30, "mariadbd")
+  end, nil, "mariadbd")
   return self
 end
 
 function MariaDB:stop()
   self.process:signal "TERM"
-  self.process:wait(30)
+  self.process:wait()
 end
 
 function MariaDB:kill()

@@ -58,13 +58,13 @@ function Postgres:start()
     "listen_addresses=", "-c", "fsync=off"), { cwd = self.dir })
   proc.wait_for(function()
     return proc.run({ self.bin .. "/pg_isready", "-q", "-h", self.dir }).code == 0
-  end, 30, "postgres")
+  end, nil, "postgres")
   return self
 end
 
 function Postgres:stop()
   self.process:signal "INT"
-  self.process:wait(30)
+  self.process:wait()
 end
 
 function Postgres:kill()
@@ -86,7 +86,7 @@ function Postgres:continue() all(self, "CONT") end
 function Postgres:close()
   all(self, "CONT")
   self.process:signal "QUIT"
-  self.process:wait(30)
+  self.process:wait()
   proc.rmdir(self.dir)
 end
 

@@ -44,9 +44,10 @@ function proc.exists(path)
 end
 
 --- Polls fn until it returns something true, and returns that; an error after `timeout` seconds
---- (default 10) that says `what` was waited for (a text, or a function that gives one).
+--- (default 60: a machine may be slow, and who waits for something that comes waits no longer than
+--- it takes) that says `what` was waited for (a text, or a function that gives one).
 function proc.wait_for(fn, timeout, what)
-  local deadline = socket.gettime() + (timeout or 10)
+  local deadline = socket.gettime() + (timeout or 60)
   while true do
     local got = table.pack(fn())
     if got[1] then return table.unpack(got, 1, got.n) end
@@ -87,13 +88,13 @@ local function command(argv, opt)
   return opt.cwd and ("cd " .. proc.quote(opt.cwd) .. " && " .. exec) or exec
 end
 
---- Runs argv (a list) to its end. opt: cwd, env, stdin (text), timeout (seconds, default 60; it
+--- Runs argv (a list) to its end. opt: cwd, env, stdin (text), timeout (seconds, default 120; it
 --- is killed then, code 137). Returns { code, out, err }; code is 128 + n for a signal.
 function proc.run(argv, opt)
   opt = opt or {}
   local dir = proc.tmpdir()
   if opt.stdin then proc.write(dir .. "/in", opt.stdin) end
-  local timed = { "timeout", "-s", "KILL", tostring(opt.timeout or 60) }
+  local timed = { "timeout", "-s", "KILL", tostring(opt.timeout or 120) }
   table.move(argv, 1, #argv, #timed + 1, timed)
   local _, how, code = os.execute(string.format("( %s ) <%s >%s 2>%s", command(timed, opt),
     opt.stdin and proc.quote(dir .. "/in") or "/dev/null", proc.quote(dir .. "/out"),
@@ -122,7 +123,7 @@ function proc.start(argv, opt)
   local self = setmetatable({ dir = dir, name = argv[1] }, Process)
   self.pid = proc.wait_for(function()
     return tonumber((proc.read(dir .. "/pid")))
-  end, 10, "the start of " .. argv[1])
+  end, nil, "the start of " .. argv[1])
   return self
 end
 
@@ -163,7 +164,7 @@ function Process:wait_line(pattern, timeout, where)
   end)
 end
 
---- Ends it (SIGTERM; SIGKILL after `timeout` seconds, default 10), removes its files and returns
+--- Ends it (SIGTERM; SIGKILL after `timeout` seconds, default 60), removes its files and returns
 --- its exit code. May be called again.
 function Process:stop(timeout)
   if self.rc then return self.rc end

@@ -27,7 +27,7 @@ end
 function Redis:start()
   self.process = proc.start { "redis-server", "--port", "0", "--unixsocket", self.path, "--dir",
     self.dir, "--save", "", "--daemonize", "no" }
-  proc.wait_for(function() return self "PING" == "PONG" end, 10, "redis-server")
+  proc.wait_for(function() return self "PING" == "PONG" end, nil, "redis-server")
   return self
 end
 
