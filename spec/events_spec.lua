@@ -210,7 +210,7 @@ describe("crier events", function()
       crier.event.note { descr = "debug one", is_debug = true }
       crier.event { descr = "red \27[31m" }:finish()
       crier.log.info "not an event" ]])
-    bot:start { "--for", "60s" }
+    bot:start()
     bot:wait_record(function(r) return r.text == "not an event" end)
   end)
   teardown(function() bot:close() end)

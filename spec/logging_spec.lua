@@ -172,7 +172,7 @@ end)
 -- What a script can give that JSON, or anybody's memory, cannot hold: into a jsonl file and back.
 describe("bad records", function()
   local script = HEAD .. [[
-    crier.config { limits = { callback = "10s" } }
+    crier.config { limits = { callback = "10s", stop = "1m" } }
     local file = crier.sink.jsonl { path = "out.jsonl" }
     crier.sink.console { format = "json", level = "critical" }
     crier.on("start", function()
@@ -286,7 +286,7 @@ end)
 describe("a sink with overflow = block", function()
   it("has the callback wait, loses nothing and spills nothing", function()
     local records, _, bot = logged(HEAD .. [[
-      crier.config { limits = { callback = "10s" } }
+      crier.config { limits = { callback = "10s", stop = "1m" } }
       crier.sink.console { format = "json", kinds = "system" }
       crier.sink.jsonl { path = "out.jsonl", kinds = "log", queue = 64, batch = 16, overflow = "block" }
       crier.on("start", function()

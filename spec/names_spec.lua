@@ -29,7 +29,7 @@ local function world(names)
 end
 
 local function run(bot, ...)
-  local r = bot:run({ "--world", "world.json", "--sim-no-limits", "--for", "300ms", ... }, ENV)
+  local r = bot:run({ "--world", "world.json", "--sim-no-limits", "--for", "700ms", ... }, ENV)
   assert.equal(0, r.code, r.err)
   return r
 end

@@ -81,10 +81,11 @@ describe("a restart", function()
     assert_grid(texts, 0.2)
     local missed = math.floor((tonumber(texts[before + 1]) - tonumber(texts[before])) / 0.2 + 0.5) - 1
     assert.is_true(missed >= 3, missed)
-    assert.equal(missed, m.skipped)
+    assert.is_true(m.skipped >= missed, m.skipped)
     local told = World.select(World.parse(w.last_out), function(r) return r.skipped end)
     assert.equal("the host was down", told[1].skipped)
-    assert.equal(missed, told[1].occurrences or 1)
+    local down_for = told[1].occurrences or 1 -- a slow machine may be late with more
+    assert.is_true(down_for >= 3 and down_for <= missed, down_for)
     -- The skip comes first, and knows the guild's name: it may name the day's file.
     assert.equal("guild", told[1].guild.name)
     assert.equal(1, #w:days())
@@ -307,9 +308,9 @@ describe("the state folder", function()
     w:down()
     assert.is_true(proc.exists(w:path ".crier/state.db"))
     assert.is_false(proc.exists(w:path ".crier/sim/state.db"))
-    w:start { "--for", "400ms" }
+    w:start()
     w:wait_messages(1, 2) -- nothing is known of the first one
-    assert.equal(0, w.process:wait())
+    assert.equal(0, w:down())
     assert.is_true(proc.exists(w:path ".crier/sim/state.db"))
     assert.equal(first, w:messages(1)[1].id)
     local r = w:crier({ "run", "bot.lua", "--sim", "--for", "200ms" })

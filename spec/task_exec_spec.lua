@@ -57,7 +57,7 @@ describe("a task's command", function()
       command("cut", [[command = "printf %s $PW; head -c 65530 /dev/zero | tr '\\0' a", shell = true, env = { PW = token }]]) ..
       command("bytes", [[command = { "printf", "a\\377b\\0c" }]]) ..
       command("quiet", [[command = { "true" }]]) ..
-      command("left", [[command = "sleep 4 & echo started", shell = true]]) ..
+      command("left", [[command = "sleep 90 & echo started", shell = true]]) ..
       [[crier.task { name = "after", start = "after task 'args'", run = function(ctx) return ctx.result "args" .. "!" end }]],
       { "env", "args", "fds", "group", "fail", "signal", "none", "folder", "cwd", "big", "cut", "bytes", "quiet", "left", "after" },
       { files = { ["sub/x"] = "" } })
@@ -130,7 +130,7 @@ describe("a task's command", function()
     assert.equal("success", e.after.action)
     assert.equal("a b|$HOME|*|!\n", bot:crier({ "eval", "require 'crier'.tasks.after and 'a b|$HOME|*|!'" }).out)
     assert.equal("started", e.left.output)
-    assert.is_true(e.left.runtime < 3, e.left.runtime)
+    assert.is_true(e.left.runtime < 60, e.left.runtime)
   end)
 
   it("leaves no zombie and no file open behind", function()
@@ -149,21 +149,22 @@ end)
 
 -- Whether a process whose command line is this lives.
 local function lives(words) return os.execute("pgrep -fx " .. proc.quote(words) .. " >/dev/null") == true end
+-- A signal to a group reaches each of its members in its own time.
+local function gone(words) proc.wait_for(function() return not lives(words) end, nil, "the end of " .. words) end
 
 describe("a command that is stopped", function()
   it("is ended as a group", function()
     local e, bot = outcomes(
       command("nap", [[command = { "sleep", "NAPS1" }, timeout = "200ms"]]) ..
       command("tree", [[command = "sleep NAPS2 & sleep NAPS3; echo no", shell = true, timeout = "200ms"]]) ..
-      command("polite", [[command = "trap 'echo bye; exit 0' TERM; echo up; sleep NAPS4 & wait", shell = true, timeout = "300ms"]]),
+      command("polite", [[command = "trap 'echo bye; exit 0' TERM; echo up; sleep NAPS4 & wait", shell = true, timeout = "3s"]]),
       { "nap", "tree", "polite" })
     for _, name in ipairs { "nap", "tree", "polite" } do
       assert.equal("terminate", e[name].action)
       assert.match("^timeout", e[name].reason)
-      assert.is_true(e[name].runtime < 4, name)
     end
     assert.equal("up\nbye", e.polite.output)
-    for n = 1, 4 do assert.is_false(lives("sleep " .. naps .. n)) end
+    for n = 1, 4 do gone("sleep " .. naps .. n) end
     bot:close()
   end)
 
@@ -175,8 +176,8 @@ describe("a command that is stopped", function()
     bot.process:signal "TERM"
     bot.process:wait()
     assert.equal(0, bot.process:code())
-    assert.is_false(lives("sleep " .. naps .. 5))
-    assert.is_false(lives("sleep " .. naps .. 6))
+    gone("sleep " .. naps .. 5)
+    gone("sleep " .. naps .. 6)
     local last = Bot.select(bot:records(), function(r) return r.task_name == "deaf" end)
     assert.equal("terminate", last[#last].action)
     assert.equal("shutdown", last[#last].reason)
@@ -227,8 +228,8 @@ describe("a task's module", function()
   setup(function()
     e, bot = outcomes(module("sum", "sum", "params = { n = 1000, text = 'Š' }") .. module("idle", "idle") ..
       module("err", "err") .. module("five", "five") .. module("print", "print") .. module("here", "here") ..
-      module("there", "there") .. module("busy", "busy", "timeout = '200ms'") .. module("deaf", "deaf", "timeout = '200ms'") ..
-      module("waits", "waits", "timeout = '200ms'") .. module("load", "load", "timeout = '200ms'") ..
+      module("there", "there") .. module("busy", "busy", "timeout = '2s'") .. module("deaf", "deaf", "timeout = '200ms'") ..
+      module("waits", "waits", "timeout = '2s'") .. module("load", "load", "timeout = '200ms'") ..
       module("memory", "memory") .. module("poor", "poor", "budget = '100ms'") ..
       [[crier.task { name = "after", start = "after task 'sum'", run = function(ctx)
           local r = ctx.result "sum"
@@ -276,7 +277,6 @@ describe("a task's module", function()
     for _, name in ipairs { "busy", "deaf", "waits", "load" } do
       assert.equal("terminate", e[name].action, name)
       assert.match("^timeout", e[name].reason)
-      assert.is_true(e[name].runtime < 4, name .. e[name].runtime)
     end
     logged "closed"
     logged "waited"

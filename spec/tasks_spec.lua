@@ -272,12 +272,17 @@ describe("tasks", function()
 
   it("of the end that still run do so once more behind that", function()
     new [[
-      crier.task { name = "flush", on_startup = true, on_shutdown = true, run = function() crier.sleep(0.4) end }
-      crier.task { name = "twice", on_startup = true, on_shutdown = true, multilaunch = true, run = function() crier.sleep(0.4) end }
+      local function work() repeat crier.sleep "20ms" until io.open "stops" end
+      crier.task { name = "flush", on_startup = true, on_shutdown = true, run = work }
+      crier.task { name = "twice", on_startup = true, on_shutdown = true, multilaunch = true, run = work }
     ]]
     bot:start()
+    bot:wait_record(of("flush", "run"))
     bot:wait_record(of("twice", "run"))
-    bot.process:stop()
+    bot.process:signal "TERM"
+    bot:wait_record(function() return #Bot.select(bot:records(), of("twice", "run")) == 2 end)
+    bot:write("stops", "")
+    bot.process:wait()
     local actions = { flush = {}, twice = {} }
     for line in bot:read("log.jsonl"):gmatch "[^\n]+" do
       local name, action = line:match '"task_name":"(%w+)","action":"(%w+)"'

@@ -41,7 +41,7 @@ describe("crier why", function()
     assert.match("\n  last: success %a", r.out)
     r = why("bot.lua", "fetch")
     assert.match("\n  OR +false\n    every 10m +false  last run [%d:]+\n    retry 3 +false  last: success\n", r.out)
-    assert.match("\n  next: %a[^\n]+ %(in 9m%d+s%)\n$", r.out)
+    assert.match("\n  next: %a[^\n]+ %(in %d+m%d+s%)\n$", r.out)
   end)
 
   it("says what else is in the way", function()
