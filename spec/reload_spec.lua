@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Reload: a new generation is built, judged and swapped in; nothing is lost or doubled by it.
 local cjson = require "cjson"
-local socket = require "socket"
 local World = require "spec.support.world"
 local proc = require "spec.support.proc"
 

@@ -412,7 +412,7 @@ static void how_far_a_failure_got(void **state)
     assert_int_equal(r.status, 0);
     assert_int_equal(r.err.code, CRIER_ETIMEOUT);
     assert_int_equal(r.sent, CRIER_HTTP_UNKNOWN);
-    assert_in_range(r.latency, 190 * CRIER_MS, 5 * CRIER_S);
+    assert_in_range(r.latency, 190 * CRIER_MS, 60 * CRIER_S);
 }
 
 /* A fresh connection that is closed before it carried anything: the request may not have been

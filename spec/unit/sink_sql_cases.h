@@ -793,7 +793,7 @@ static void test_two_processes(void **state)
                 size_t done, at = 0;
                 for (int k = 0; k < 20; k++)
                     batch[k] = post_of(&m, i + k);
-                for (int tries = 0; at < 20 && tries < 50; tries++) {
+                for (int tries = 0; at < 20 && tries < 3000; tries++) {
                     enum crier_verdict v = try_write(&rig, batch + at, 20 - at, &done, &err);
                     if (v == CRIER_REJECTED || v == CRIER_UNAVAILABLE) {
                         fprintf(stderr, "%s\n", err.text);
@@ -1123,7 +1123,7 @@ static void test_deadlock(void **state)
     assert_int_equal(pthread_create(&thread, NULL, write_aside, &w), 0);
     struct crier_sql_conn mine = eye;
     eye = watch; /* what waits is seen on another connection */
-    for (int i = 0; i < 400; i++) {
+    for (int i = 0; i < 2400; i++) {
         pause_ms(25);
         if (look_number(server == POSTGRESQL ? "SELECT COUNT(*) FROM pg_locks WHERE NOT granted"
                                              : "SELECT COUNT(*) FROM information_schema.INNODB_TRX "
@@ -1343,7 +1343,7 @@ static void test_no_room(void **state)
     size_t first = done;
     v[1] = try_write(&rig, batch, COUNT, &done, &err); /* and it stays so */
     int more = shell("mount -o remount,size=64m %s", at);
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 1200; i++) {
         if (server_pid && waitpid(server_pid, NULL, WNOHANG) == server_pid)
             server_start();
         v[2] = try_write(&rig, batch, COUNT, &done, &err);

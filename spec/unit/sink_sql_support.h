@@ -92,7 +92,7 @@ static inline void server_start(void)
                  as_user(), server_dir, server_dir, server_dir, server_dir);
     /* After a kill the children of the old one hold its memory for a while. */
     server_pid = 0;
-    for (int i = 0; i < 600; i++) {
+    for (int i = 0; i < 2400; i++) {
         if (!server_pid && (server_pid = fork()) == 0) {
             execl("/bin/sh", "sh", "-c", command, (char *)NULL);
             _exit(127);
