@@ -3,6 +3,8 @@
 local cjson = require "cjson"
 local Bot = require "spec.support.bot"
 local Redis = require "spec.support.redis"
+local World = require "spec.support.world"
+local proc = require "spec.support.proc"
 
 -- Stored records with known sums. Days are those of Ljubljana: 23:30 UTC is the next one there.
 local function store(bot)
@@ -14,15 +16,18 @@ local function store(bot)
       kind, fields)
   end
   local function send(time, name, guild, ok, failed, runtime, skipped)
-    local function channels(n, from)
+    local function channels(n, from, why)
       local c = {}
-      for i = 1, n do c[i] = ('{"name":"c%d","id":"10000000000000000%d"}'):format(from + i, from + i) end
+      for i = 1, n do
+        c[i] = ('{"name":"c%d","id":"10000000000000000%d"%s}'):format(from + i, from + i, why or "")
+      end
       return table.concat(c, ",")
     end
-    add(time, "message", (skipped and '"skipped":"late",' or '"ok":' .. tostring(failed == 0) .. ",") ..
+    add(time, "message", (skipped and '"skipped":"late","occurrences":2,' or '"ok":' .. tostring(failed == 0) .. ",") ..
       ('"name":"%s","type":"TextMESSAGE","guild":{"name":"%s","id":"%s","type":"GUILD"},'):format(name,
         guild, guild == "Red" and "863071397207212052" or "863071397207212053") ..
-      ('"channels":{"successful":[%s],"failed":[%s]}'):format(channels(ok, 0), channels(failed, ok)) ..
+      ('"channels":{"successful":[%s],"failed":[%s]}'):format(channels(ok, 0), channels(failed, ok,
+        ',"reason":"50013 Missing Permissions"')) ..
       (runtime and (',"runtime":%g'):format(runtime) or ""))
   end
   send("2026-01-31T12:00:00", "gallery", "Red", 2, 0, 0.5)
@@ -31,6 +36,11 @@ local function store(bot)
   send("2026-02-01T10:00:00", "gallery", "Red", 0, 0, nil, true)
   send("2026-02-01T11:00:00", "digest", "Red", 1, 0, 0.25)
   send("2026-02-02T11:00:00", "gallery", "Blue", 0, 2, 3)
+  for i, why in ipairs { "", ',"reason":"50007 Cannot send"', ',"reason":"50007 Cannot send"', ',"reason":"timed\\u001bout"' } do
+    add(("2026-02-0%dT12:00:00"):format(2 + i), "message", ('"ok":%s,"name":"hello","type":"DirectMESSAGE",' ..
+      '"guild":{"name":"ann","id":"301","type":"USER"},"success_info":{"success":%s%s},"runtime":1.0')
+      :format(why == "", why == "", why))
+  end
   for i, action in ipairs { "run", "success", "run", "fail", "run", "crash", "run", "terminate", "run",
     "inaction", "run", "success" } do
     add(("2026-03-01T10:%02d:00"):format(i), "task", ('"task_name":"fetch","action":"%s","run_id":"r%d"%s')
@@ -63,53 +73,71 @@ crier.sink.jsonl { name = "all", path = "all.jsonl" }
   local function brief(list)
     local out = {}
     for i, r in ipairs(list) do
-      local where = r.guild or r.channel
-      out[i] = ("%s%s %s %d/%d/%d/%d %s %s"):format(r.date and r.date .. " " or "", r.message or "-",
-        where.name, r.sent, r.ok, r.failed, r.skipped or -1,
-        r.success_rate == cjson.null and "-" or ("%.5f"):format(r.success_rate),
-        r.runtime == cjson.null and "-" or ("%g"):format(r.runtime))
+      local why = r.reasons[1] and (" %dx %s"):format(r.reasons[1].count, r.reasons[1].reason) or ""
+      out[i] = ("%s%s %s%s %d/%d/%d/%d %.5f %s %g%s"):format(r.date and r.date .. " " or "", r.message or "-",
+        r.guild.name, r.channel and "/" .. r.channel.name or "", r.sent, r.ok, r.failed, r.skipped or -1,
+        r.success_rate, r.channels and ("%d/%d"):format(r.channels.ok, r.channels.failed) or "-", r.runtime, why)
     end
     return out
   end
 
+  local HELLO = "hello ann 4/1/3/0 0.25000 1/3 1 2x 50007 Cannot send"
+
   it("adds up messages: a send is ok when every channel got it", function()
-    local want = {
-      "gallery Red 3/2/1/1 0.66667 1",
-      "digest Red 1/1/0/0 1.00000 0.25",
-      "gallery Blue 1/0/1/0 0.00000 3",
-    }
-    assert.same(want, brief(rows("messages", "bot.lua", "--json")))
-    assert.equal("863071397207212052", rows("messages", "bot.lua", "--json")[1].guild.id)
+    local list = rows("messages", "bot.lua", "--json")
+    assert.same({
+      HELLO,
+      "gallery Red 3/2/1/2 0.66667 5/1 1 1x 50013 Missing Permissions",
+      "digest Red 1/1/0/0 1.00000 1/0 0.25",
+      "gallery Blue 1/0/1/0 0.00000 0/2 3 2x 50013 Missing Permissions",
+    }, brief(list))
+    assert.equal("863071397207212052", list[2].guild.id)
+    assert.equal(0.83333, list[2].channels.success_rate)
+    assert.same({ { reason = "50007 Cannot send", count = 2 }, { reason = "timed\27out", count = 1 } }, list[1].reasons)
+    assert.same(list, rows("messages", "bot.lua", "--json", "--by", "message"))
   end)
 
   it("by day, month and year of the script's zone", function()
     assert.same({
-      "2026-01-31 gallery Red 2/2/0/0 1.00000 1",
-      "2026-02-01 digest Red 1/1/0/0 1.00000 0.25",
-      "2026-02-01 gallery Red 1/0/1/1 0.00000 1",
-      "2026-02-02 gallery Blue 1/0/1/0 0.00000 3",
-    }, brief(rows("messages", "bot.lua", "--json", "--by", "day")))
+      "2026-01-31 gallery Red 2/2/0/0 1.00000 4/0 1",
+      "2026-02-01 digest Red 1/1/0/0 1.00000 1/0 0.25",
+      "2026-02-01 gallery Red 1/0/1/2 0.00000 1/1 1 1x 50013 Missing Permissions",
+      "2026-02-02 gallery Blue 1/0/1/0 0.00000 0/2 3 2x 50013 Missing Permissions",
+    }, brief(rows("messages", "bot.lua", "--json", "--by", "day", "--until", "2026-02-03")))
     assert.same({
-      "2026-01 - Red 2/2/0/0 1.00000 1",
-      "2026-02 - Blue 1/0/1/0 0.00000 3",
-      "2026-02 - Red 2/1/1/1 0.50000 0.625",
-    }, brief(rows("messages", "bot.lua", "--json", "--by", "month", "--per", "guild")))
-    assert.same({ "2026 - Blue 1/0/1/0 0.00000 3", "2026 - Red 4/3/1/1 0.75000 0.8125" },
-      brief(rows("messages", "bot.lua", "--json", "--by", "year", "--per", "guild")))
+      "2026-01 - Red 2/2/0/0 1.00000 4/0 1",
+      "2026-02 - Blue 1/0/1/0 0.00000 0/2 3 2x 50013 Missing Permissions",
+      "2026-02 - Red 2/1/1/2 0.50000 2/1 0.625 1x 50013 Missing Permissions",
+      "2026-02 - ann 4/1/3/0 0.25000 1/3 1 2x 50007 Cannot send",
+    }, brief(rows("messages", "bot.lua", "--json", "--by", "guild,month")))
+    assert.same({ "2026 - Blue 1/0/1/0 0.00000 0/2 3 2x 50013 Missing Permissions",
+      "2026 - Red 4/3/1/2 0.75000 6/1 0.8125 1x 50013 Missing Permissions" },
+      brief(rows("messages", "bot.lua", "--json", "--by", "year", "--by", "guild", "name!=hello")))
   end)
 
   it("by channel, of a guild, sorted and cut", function()
-    assert.same({ "- c1 4/4/0/-1 1.00000 0.8125", "- c2 3/2/1/-1 0.66667 1" },
-      brief(rows("messages", "bot.lua", "--json", "--per", "channel", "--guild", "Red")))
-    assert.same({ "gallery Blue 1/0/1/0 0.00000 3" },
+    assert.same({ "- Red/c1 4/4/0/-1 1.00000 - 0.8125", "- Red/c2 3/2/1/-1 0.66667 - 1 1x 50013 Missing Permissions" },
+      brief(rows("messages", "bot.lua", "--json", "--by", "channel", "--guild", "Red")))
+    assert.same({ "digest Red/c1 1/1/0/-1 1.00000 - 0.25", "gallery Red/c1 1/1/0/-1 1.00000 - 1",
+      "gallery Red/c2 1/0/1/-1 0.00000 - 1 1x 50013 Missing Permissions" },
+      brief(rows("messages", "bot.lua", "--json", "--by", "message, channel", "--guild", "Red", "--since", "2026-02-01")))
+    assert.same({ "- ann/ann 4/1/3/-1 0.25000 - 1 2x 50007 Cannot send" },
+      brief(rows("messages", "bot.lua", "--json", "--by", "channel", "name=hello")))
+    assert.same({ "gallery Blue 1/0/1/0 0.00000 0/2 3 2x 50013 Missing Permissions" },
       brief(rows("messages", "bot.lua", "--json", "--guild", "863071397207212053")))
     assert.same({}, rows("messages", "bot.lua", "--json", "--guild", "Green"))
-    assert.same({ "gallery Blue 1/0/1/0 0.00000 3" },
+    assert.same({ "gallery Blue 1/0/1/0 0.00000 0/2 3 2x 50013 Missing Permissions" },
       brief(rows("messages", "bot.lua", "--json", "--sort", "runtime", "--limit", "1")))
-    assert.same({ "digest Red 1/1/0/0 1.00000 0.25" },
+    assert.same({ "digest Red 1/1/0/0 1.00000 1/0 0.25" },
       brief(rows("messages", "bot.lua", "--json", "--sort", "success_rate", "--limit", "1")))
-    assert.same({ "gallery Red 1/0/1/1 0.00000 1" }, brief(rows("messages", "bot.lua", "--json",
-      "--since", "2026-02-01", "--until", "2026-02-02", "name=gallery")))
+    assert.same({ "gallery Red 1/0/1/2 0.00000 1/1 1 1x 50013 Missing Permissions" }, brief(rows("messages", "bot.lua",
+      "--json", "--since", "2026-02-01", "--until", "2026-02-02", "name=gallery")))
+  end)
+
+  it("is 1 where nothing was tried", function()
+    local list = rows("messages", "bot.lua", "--json", "skipped=late")
+    assert.same({ 0, 2, 1, 1, cjson.null }, { list[1].sent, list[1].skipped, list[1].success_rate,
+      list[1].channels.success_rate, list[1].runtime })
   end)
 
   it("adds up tasks", function()
@@ -123,13 +151,23 @@ crier.sink.jsonl { name = "all", path = "all.jsonl" }
   end)
 
   it("prints tables for people", function()
-    local r = bot:crier { "stats", "messages", "bot.lua", "--by", "day" }
+    local r = bot:crier { "stats", "messages", "bot.lua", "--by", "day", "--until", "2026-02-03" }
     assert.equal([[
-DATE        MESSAGE  GUILD         SENT        OK    FAILED   SKIPPED     RATE  RUNTIME
-2026-01-31  gallery  Red              2         2         0         0  1.00000       1s
-2026-02-01  digest   Red              1         1         0         0  1.00000    250ms
-2026-02-01  gallery  Red              1         0         1         1  0.00000       1s
-2026-02-02  gallery  Blue             1         0         1         0  0.00000       3s
+DATE        MESSAGE  GUILD         SENT        OK    FAILED   SKIPPED     RATE  CHANNELS  RUNTIME  REASON
+2026-01-31  gallery  Red              2         2         0         0  1.00000       4/4       1s
+2026-02-01  digest   Red              1         1         0         0  1.00000       1/1    250ms
+2026-02-01  gallery  Red              1         0         1         2  0.00000       1/2       1s  1x 50013 Missing Permissions
+2026-02-02  gallery  Blue             1         0         1         0  0.00000       0/2       3s  2x 50013 Missing Permissions
+]], r.out)
+    r = bot:crier { "stats", "messages", "bot.lua", "--by", "channel", "--guild", "ann" }
+    assert.equal([[
+GUILD    CHANNEL       SENT        OK    FAILED     RATE  RUNTIME  REASON
+ann      ann              4         1         3  0.25000       1s  2x 50007 Cannot send (and 1 more)
+]], r.out)
+    r = bot:crier { "stats", "messages", "bot.lua", "name=digest" }
+    assert.equal([[
+MESSAGE  GUILD         SENT        OK    FAILED   SKIPPED     RATE  CHANNELS  RUNTIME
+digest   Red              1         1         0         0  1.00000       1/1    250ms
 ]], r.out)
     r = bot:crier { "stats", "tasks", "bot.lua" }
     assert.equal([[
@@ -143,7 +181,6 @@ report           1         0         0         0         0         0        -   
     local before = bot:crier { "stats", "messages", "bot.lua", "--by", "day" }.out
     bot:start()
     bot.process.name = "the bot"
-    local proc = require "spec.support.proc"
     proc.wait_for(function() return bot:crier({ "status" }).code == 0 end)
     assert.equal(before, bot:crier { "stats", "messages", "--by", "day" }.out)
     assert.equal(before, bot:crier { "stats", "messages", "--by", "day", "--sink", "all" }.out)
@@ -152,9 +189,11 @@ report           1         0         0         0         0         0        -   
   local mistakes = {
     { {}, 64, "of what? messages, tasks, common or recent" },
     { { "mesages" }, 64, "there are none of 'mesages' (did you mean 'messages'?)" },
-    { { "messages", "--by", "week" }, 64, "--by takes all, year, month or day, got 'week'" },
-    { { "messages", "--per", "user" }, 64, "--per takes message, guild or channel, got 'user'" },
-    { { "tasks", "--per", "guild" }, 64, "--per goes with messages" },
+    { { "messages", "--by", "week" }, 64, "--by takes all, year, month, day, message, guild or channel, got 'week'" },
+    { { "messages", "--by", "day,,guild" }, 64, "or channel, got ''" },
+    { { "messages", "--by", "" }, 64, "or channel, got ''" },
+    { { "messages", "--by", "day,guild,year" }, 64, "--by takes one of year, month and day" },
+    { { "tasks", "--by", "guild" }, 64, "--by takes all, year, month or day, got 'guild'" },
     { { "messages", "--sort", "size" }, 64, "--sort takes sent, ok, failed, skipped, success_rate, " ..
       "runtime or name, got 'size'" },
     { { "messages", "--limit", "x" }, 64, "--limit takes a number of lines, got 'x'" },
@@ -177,6 +216,73 @@ report           1         0         0         0         0         0        -   
       assert.equal("", r.out)
     end)
   end
+end)
+
+-- One run of a bot, kept by every sink that can be read: what is added up is the same from each.
+describe("crier stats messages", function()
+  local w
+  teardown(function() if w then w:close() end end)
+
+  it("is the same from every store, running or not", function()
+    w = World.new {
+      world = { users = { { id = "301", name = "ann" }, { id = "302", name = "bob", dms = false } },
+        bots = { { token = "good.bot.token", name = "crier" } }, guilds = { { id = "100", name = "guild",
+          channels = { { id = "201", name = "c1", type = 0 }, { id = "202", name = "c2", type = 0, deny = { "SEND_MESSAGES" } } } } } },
+      script = [[
+local crier = require "crier"
+crier.bot { token = crier.secret.env "SPEC_TOKEN" }
+crier.sink.console { name = "screen", format = "json" }
+crier.sink.memory { name = "memory" }
+crier.sink.json { name = "json", kinds = "message", level = "debug" }
+crier.sink.jsonl { name = "jsonl", path = "all.jsonl" }
+crier.sink.csv { name = "csv", path = "all.csv" }
+crier.sink.sql { name = "sql", dsn = "Driver=SQLite3;Database=all.db" }
+local at = { period = "1d", start_in = "6h" }
+local function every(t) for k, v in pairs(at) do t[k] = v end return t end
+local n = 0
+crier.GUILD { snowflake = "100", logging = true, messages = {
+  crier.TextMESSAGE(every { name = "both", channels = { "201", "202" }, data = "x" }),
+  crier.TextMESSAGE(every { name = "one", channels = { "201" }, mode = "edit", data = "y" }),
+  crier.TextMESSAGE(every { name = "never", channels = { "201" }, data = crier.data_function(function() end) {} }),
+} }
+crier.USER { snowflake = "301", logging = true, messages = { crier.DirectMESSAGE(every { name = "hi", data = "z" }) } }
+]] }
+    w:up()
+    for _, name in ipairs { "both", "one", "never", "hi", "one", "both", "never" } do
+      w:crier { "message", "send", name }
+    end
+    local wants = { "message", "guild", "channel", "message,channel", "day,guild" }
+    local seen
+    local function look(sinks)
+      for _, sink in ipairs(sinks) do
+        for _, by in ipairs(wants) do
+          local r = w:crier { "stats", "messages", "bot.lua", "--json", "--sink", sink, "--by", by, "--sort", "name" }
+          assert.equal(0, r.code, sink .. ": " .. r.err)
+          seen = seen or {}
+          seen[by] = seen[by] or r.out
+          assert.equal(seen[by], r.out, sink .. " by " .. by)
+        end
+      end
+    end
+    look { "memory", "json", "jsonl", "csv", "sql" }
+    w:down()
+    look { "json", "jsonl", "csv", "sql" }
+    local function lines(by)
+      local list = {}
+      for line in seen[by]:gmatch "[^\n]+" do
+        local r = cjson.decode(line)
+        list[#list + 1] = ("%s %s %s %d/%d/%d %.5f %s"):format(r.message or "-", r.guild.name,
+          r.channel and r.channel.name or "-", r.sent, r.ok, r.skipped or 0, r.success_rate,
+          r.reasons[1] and r.reasons[1].reason:match "%d%d%d%d+" or "-")
+      end
+      return list
+    end
+    assert.same({ "both guild - 2/0/0 0.00000 50013", "hi ann - 1/1/0 1.00000 -", "never guild - 0/0/2 1.00000 -",
+      "one guild - 2/2/0 1.00000 -" }, lines "message")
+    assert.same({ "- ann - 1/1/0 1.00000 -", "- guild - 4/2/2 0.50000 50013" }, lines "guild")
+    assert.same({ "- ann ann 1/1/0 1.00000 -", "- guild c1 4/4/0 1.00000 -", "- guild c2 2/0/0 0.00000 50013" },
+      lines "channel")
+  end)
 end)
 
 describe("crier stats common and recent", function()

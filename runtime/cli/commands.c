@@ -109,8 +109,8 @@ const struct crier_command crier_commands[] = {
      "  --hour WHICH       common: this (default) or last\n"
      "  --logger NAME      common: of this logger only\n"
      "  --level LEVEL      common: of this level only\n"
-     "  --by PERIOD        and by day, month or year\n"
-     "  --per WHAT         messages: by message (default), guild or channel\n"
+     "  --by WHAT          messages: by message (default), guild, channel; and by day, month or year:\n"
+     "                     --by channel,month. In rows by channel each channel of a send counts alone\n"
      "  --guild G          of this guild or user only: its id or name\n"
      "  --since T          from then on: 2026-11-21T09:00, 09:00, 1h (ago), today, yesterday\n"
      "  --until T          before then\n"
@@ -120,7 +120,8 @@ const struct crier_command crier_commands[] = {
      "  --json             one JSON object a line\n"
      "  --state DIR        state folder (default: .crier beside FILE, else $CRIER_STATE, else "
      ".crier)\n"
-     "RATE is what went well of all that came to an end; RUNTIME is the mean.\n"},
+     "RATE is what went well of all that came to an end (of sends 1 when there were none), CHANNELS\n"
+     "in how many channels of all, RUNTIME the mean, REASON why most of those failed that did.\n"},
     {"sink", crier_cmd_sink, "list|replay|copy ...", "how sinks do; records moved into one",
      "crier sink list [FILE]: the sinks, what they have not written yet, and what sinks that are gone\n"
      "or a stopped bot have left\n"
