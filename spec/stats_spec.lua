@@ -218,17 +218,20 @@ report           1         0         0         0         0         0        -   
   end
 end)
 
--- One run of a bot, kept by every sink that can be read: what is added up is the same from each.
+-- One run of a bot, kept by every sink that can be read: what is added up is the same from each, and
+-- so are the records.
 describe("crier stats messages", function()
   local w
   teardown(function() if w then w:close() end end)
 
-  it("is the same from every store, running or not", function()
+  local C1, C2, ANN = "978332728615378984", "978332728615378985", "145196308985020416"
+
+  local function start()
     w = World.new {
-      world = { users = { { id = "301", name = "ann" }, { id = "302", name = "bob", dms = false } },
-        bots = { { token = "good.bot.token", name = "crier" } }, guilds = { { id = "100", name = "guild",
-          channels = { { id = "201", name = "c1", type = 0 }, { id = "202", name = "c2", type = 0, deny = { "SEND_MESSAGES" } } } } } },
-      script = [[
+      world = { users = { { id = ANN, name = "ann" } }, bots = { { token = "good.bot.token", name = "crier" } },
+        guilds = { { id = "863071397207212052", name = "guild", channels = { { id = C1, name = "c1", type = 0 },
+          { id = C2, name = "c2", type = 0, deny = { "SEND_MESSAGES" } } } } } },
+      script = ([[
 local crier = require "crier"
 crier.bot { token = crier.secret.env "SPEC_TOKEN" }
 crier.sink.console { name = "screen", format = "json" }
@@ -237,51 +240,91 @@ crier.sink.json { name = "json", kinds = "message", level = "debug" }
 crier.sink.jsonl { name = "jsonl", path = "all.jsonl" }
 crier.sink.csv { name = "csv", path = "all.csv" }
 crier.sink.sql { name = "sql", dsn = "Driver=SQLite3;Database=all.db" }
-local at = { period = "1d", start_in = "6h" }
-local function every(t) for k, v in pairs(at) do t[k] = v end return t end
-local n = 0
-crier.GUILD { snowflake = "100", logging = true, messages = {
-  crier.TextMESSAGE(every { name = "both", channels = { "201", "202" }, data = "x" }),
-  crier.TextMESSAGE(every { name = "one", channels = { "201" }, mode = "edit", data = "y" }),
-  crier.TextMESSAGE(every { name = "never", channels = { "201" }, data = crier.data_function(function() end) {} }),
+local function message(kind, t)
+  t.period, t.start_in = "1d", "6h"
+  return crier[kind](t)
+end
+crier.GUILD { snowflake = "863071397207212052", logging = true, messages = {
+  message("TextMESSAGE", { name = "both", channels = { "C1", "C2" }, data = "x" }),
+  message("TextMESSAGE", { name = "one", channels = { "C1" }, mode = "edit", data = "y" }),
+  message("TextMESSAGE", { name = "rich", channels = { "C1" }, data = {
+    crier.POLL { question = "tea?", answers = { "yes", "no" } }, crier.BUTTON { label = "look", url = "https://example.org" } } }),
+  message("TextMESSAGE", { name = "never", channels = { "C1" }, data = crier.data_function(function() end) {} }),
 } }
-crier.USER { snowflake = "301", logging = true, messages = { crier.DirectMESSAGE(every { name = "hi", data = "z" }) } }
-]] }
+crier.USER { snowflake = "ANN", logging = true, messages = { message("DirectMESSAGE", { name = "hi", data = "z" }) } }
+]]):gsub("C1", C1):gsub("C2", C2):gsub("ANN", ANN) }
     w:up()
-    for _, name in ipairs { "both", "one", "never", "hi", "one", "both", "never" } do
+    w:fault { match = "POST /channels/*/messages", ["do"] = "status", status = 502, times = 1 }
+    for _, name in ipairs { "both", "one", "never", "rich", "hi", "one", "both", "never" } do
       w:crier { "message", "send", name }
     end
-    local wants = { "message", "guild", "channel", "message,channel", "day,guild" }
-    local seen
-    local function look(sinks)
-      for _, sink in ipairs(sinks) do
-        for _, by in ipairs(wants) do
-          local r = w:crier { "stats", "messages", "bot.lua", "--json", "--sink", sink, "--by", by, "--sort", "name" }
-          assert.equal(0, r.code, sink .. ": " .. r.err)
-          seen = seen or {}
-          seen[by] = seen[by] or r.out
-          assert.equal(seen[by], r.out, sink .. " by " .. by)
-        end
-      end
-    end
-    look { "memory", "json", "jsonl", "csv", "sql" }
-    w:down()
-    look { "json", "jsonl", "csv", "sql" }
-    local function lines(by)
+  end
+
+  -- What each sink answers, which must be the same; `ask` gives the words of the command behind crier.
+  local function same(sinks, ask, seen)
+    for _, sink in ipairs(sinks) do
+      local argv = { table.unpack(ask) }
+      for _, word in ipairs { "--json", "--sink", sink } do argv[#argv + 1] = word end
+      local r = w:crier(argv)
+      assert.equal(0, r.code, sink .. ": " .. r.err)
       local list = {}
-      for line in seen[by]:gmatch "[^\n]+" do
-        local r = cjson.decode(line)
-        list[#list + 1] = ("%s %s %s %d/%d/%d %.5f %s"):format(r.message or "-", r.guild.name,
-          r.channel and r.channel.name or "-", r.sent, r.ok, r.skipped or 0, r.success_rate,
-          r.reasons[1] and r.reasons[1].reason:match "%d%d%d%d+" or "-")
+      for line in r.out:gmatch "[^\n]+" do list[#list + 1] = cjson.decode(line) end
+      seen = seen or list
+      assert.same(seen, list, sink)
+    end
+    return seen
+  end
+
+  it("is the same from every store, running or not", function()
+    start()
+    local by = { "message", "guild", "channel", "message,channel", "day,guild" }
+    local files, sums = { "json", "jsonl", "csv", "sql" }, {}
+    local all = { "memory", table.unpack(files) }
+    local logs = { "logs", "bot.lua", "kind=message", "-n", "100" }
+    local function stats(i) return { "stats", "messages", "bot.lua", "--sort", "name", "--by", by[i] } end
+    local records = same(all, logs)
+    for i in ipairs(by) do sums[by[i]] = same(all, stats(i)) end
+    w:down()
+    same(files, logs, records)
+    for i in ipairs(by) do same(files, stats(i), sums[by[i]]) end
+
+    local function lines(what)
+      local list = {}
+      for i, r in ipairs(sums[what]) do
+        list[i] = ("%s %s %s %d/%d/%d %.5f %s"):format(r.message or "-", r.guild.name, r.channel and r.channel.name or "-",
+          r.sent, r.ok, r.skipped or 0, r.success_rate, r.reasons[1] and r.reasons[1].reason:match "%d%d%d%d+" or "-")
       end
       return list
     end
     assert.same({ "both guild - 2/0/0 0.00000 50013", "hi ann - 1/1/0 1.00000 -", "never guild - 0/0/2 1.00000 -",
-      "one guild - 2/2/0 1.00000 -" }, lines "message")
-    assert.same({ "- ann - 1/1/0 1.00000 -", "- guild - 4/2/2 0.50000 50013" }, lines "guild")
-    assert.same({ "- ann ann 1/1/0 1.00000 -", "- guild c1 4/4/0 1.00000 -", "- guild c2 2/0/0 0.00000 50013" },
+      "one guild - 2/2/0 1.00000 -", "rich guild - 1/1/0 1.00000 -" }, lines "message")
+    assert.same({ "- ann - 1/1/0 1.00000 -", "- guild - 5/3/2 0.60000 50013" }, lines "guild")
+    assert.same({ "- ann ann 1/1/0 1.00000 -", "- guild c1 5/5/0 1.00000 -", "- guild c2 2/0/0 0.00000 50013" },
       lines "channel")
+
+    -- Each record tells what its send took.
+    local rich = World.select(records, function(r) return r.name == "rich" end)[1]
+    assert.equal("tea?", rich.sent_data.poll.question.text)
+    assert.equal("https://example.org", rich.sent_data.components[1].components[1].url)
+    assert.same({ 1, 0 }, { rich.requests, rich.retries })
+    local first = records[1]
+    assert.equal("both", first.name)
+    assert.same({ 3, 1 }, { first.requests, first.retries })
+    assert.is_true(first.retry_wait > 0 and first.retry_wait <= first.runtime)
+    assert.is_true(first.latency > 0 and first.latency <= first.runtime)
+    assert.is_nil(rich.retry_wait)
+    for _, r in ipairs(records) do
+      assert.equal(r.skipped == nil, r.requests ~= nil)
+      if not r.skipped then assert.is_true(r.runtime > 0 and r.requests >= 1 and r.latency > 0) end
+    end
+  end)
+
+  it("shows of a message what it would send, whatever that consists of", function()
+    w:up()
+    local r = w:crier { "message", "preview", "rich" }
+    assert.equal(0, r.code, r.err)
+    assert.matches('poll +{.*"tea%?"', r.out)
+    assert.matches('buttons +%[.*"https://example.org"', r.out)
   end)
 end)
 

@@ -128,6 +128,23 @@ static void print_set_in(const char *label, const char *text)
     crier_buf_fini(&b);
 }
 
+/* What is no text and no file. */
+static void print_parts(const json_t *said)
+{
+    static const char *const parts[][2] = {
+        {"embed", "embed"},       {"poll", "poll"},     {"components", "buttons"},
+        {"stickers", "stickers"}, {"thread", "thread"}, {"reply_to", "reply to"},
+    };
+    for (size_t k = 0; k < CRIER_COUNT(parts); k++) {
+        const json_t *part = json_object_get(said, parts[k][0]);
+        char *text = json_is_string(part) ? crier_strdup(json_string_value(part))
+                                          : json_dumps(part, JSON_INDENT(2));
+        if (part && text)
+            print_set_in(parts[k][1], text);
+        free(text);
+    }
+}
+
 static void print_mentions(const json_t *request)
 {
     const json_t *allowed = json_object_get(json_object_get(request, "body"), "allowed_mentions");
@@ -179,11 +196,7 @@ static void print_preview(const json_t *shown)
     said = json_object_get(shown, "sent_data");
     if (json_object_get(said, "text"))
         print_set_in("text", str(said, "text"));
-    if (json_object_get(said, "embed")) {
-        char *text = json_dumps(json_object_get(said, "embed"), JSON_INDENT(2));
-        print_set_in("embed", text ? text : "");
-        free(text);
-    }
+    print_parts(said);
     json_array_foreach(json_object_get(said, "files"), i, f)
     {
         if (json_object_get(f, "error"))

@@ -247,11 +247,37 @@ static json_t *request_of(const struct preview *v, uint64_t channel)
     return one;
 }
 
+/* As in the record of a send, but files have their sizes. */
+static json_t *sent_data(const struct crier_content *c)
+{
+    char id[24];
+    json_t *said = json_object();
+    if (c->text)
+        json_object_set_new(said, "text", json_string(c->text));
+    if (c->embeds)
+        json_object_set_new(said, "embed", json_loads(c->embeds, 0, NULL));
+    if (c->file_count)
+        json_object_set_new(said, "files", files_of(c));
+    if (c->poll)
+        json_object_set_new(said, "poll", json_loads(c->poll, 0, NULL));
+    if (c->components)
+        json_object_set_new(said, "components", json_loads(c->components, 0, NULL));
+    if (c->sticker_count)
+        json_object_set_new(said, "stickers", json_array());
+    for (unsigned i = 0; i < c->sticker_count; i++)
+        json_array_append_new(json_object_get(said, "stickers"),
+                              json_string(crier_id_text(c->stickers[i], id)));
+    if (c->reply_to)
+        json_object_set_new(said, "reply_to", json_string(crier_id_text(c->reply_to, id)));
+    if (c->thread)
+        json_object_set_new(said, "thread", json_string(c->thread));
+    return said;
+}
+
 static void show(void *arg)
 {
     struct preview *v = arg;
     const struct crier_message *m = v->data.m;
-    const struct crier_content *content = v->data.content;
     json_t *requests = json_array();
     char name[24];
     json_object_set_new(json_object_get(v->shown, "guild"), "name",
@@ -262,14 +288,7 @@ static void show(void *arg)
         json_array_append_new(requests, request_of(v, 0));
     if (!json_array_size(requests))
         json_object_set_new(v->shown, "skipped", json_string("remove_after is reached"));
-    json_t *said = json_object();
-    if (content->text)
-        json_object_set_new(said, "text", json_string(content->text));
-    if (content->embeds)
-        json_object_set_new(said, "embed", json_loads(content->embeds, 0, NULL));
-    if (content->file_count)
-        json_object_set_new(said, "files", files_of(content));
-    json_object_set_new(v->shown, "sent_data", said);
+    json_object_set_new(v->shown, "sent_data", sent_data(v->data.content));
     json_object_set_new(v->shown, "requests", requests);
     finish(v);
 }

@@ -748,6 +748,20 @@ static void build_sent_data(struct crier_builder *b, const struct crier_content 
             crier_build_str(b, NULL, 0, c->files[i].name, strlen(c->files[i].name));
         crier_build_close(b);
     }
+    if (c->poll)
+        crier_build_json(b, "poll", 4, c->poll, strlen(c->poll));
+    if (c->components)
+        crier_build_json(b, "components", 10, c->components, strlen(c->components));
+    if (c->sticker_count) {
+        CRIER_B_OPEN(b, "stickers", CRIER_ARRAY);
+        for (unsigned i = 0; i < c->sticker_count; i++)
+            crier_build_snowflake(b, NULL, 0, c->stickers[i]);
+        crier_build_close(b);
+    }
+    if (c->reply_to)
+        CRIER_B_SNOWFLAKE(b, "reply_to", c->reply_to);
+    if (c->thread)
+        CRIER_B_STR(b, "thread", c->thread);
     crier_build_close(b);
 }
 
@@ -883,6 +897,8 @@ static void finish(struct crier_send *s)
     if (s->waited)
         CRIER_B_NUM(b, "waited", (double)s->waited / 1e6);
     CRIER_B_INT(b, "retries", s->retries);
+    if (s->retry_wait)
+        CRIER_B_NUM(b, "retry_wait", (double)s->retry_wait / 1e6);
     CRIER_B_NUM(b, "latency", (double)s->latency / 1e6);
     build_closed(b, s);
     char *text = outcome_text(s, ok);
