@@ -143,9 +143,9 @@ if ! { cmake -S . -B "$build" "${generator[@]}" -DCMAKE_BUILD_TYPE="$type" -DCRI
 fi
 
 # A sanitizer costs time; ThreadSanitizer of older compilers does not know where new kernels map.
-limit=300 wrap=()
+limit=600 wrap=()
 if [ -n "$sanitize" ]; then
-    limit=900
+    limit=1500
     if [ "$sanitize" = thread ] && setarch -R true 2>/dev/null; then
         wrap=(setarch -R)
     fi

@@ -10,6 +10,7 @@
 #define CRIER_CLI_CLI_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum crier_exit {
@@ -63,6 +64,9 @@ int crier_cmd_version(int argc, char **argv);
 int crier_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /** For getopt's '?': an option that is unknown or lacks its argument. Returns 64. */
 int crier_usage_option(const char *command, char **argv);
+/** The word that says which of a command's works is meant. 0, or 64 and it has been said: there is
+ *  none (NULL), or it is none of the names. */
+int crier_usage_word(const char *command, const char *word, const char *const *names, size_t count);
 /** The value of an option that is a count, from 1 to 100000. 0, or 64 and it has been said. */
 int crier_usage_count(const char *command, const char *option, const char *text, long *out);
 /** The same for a number of lines, from 0 on. */

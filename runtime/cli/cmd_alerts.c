@@ -2,7 +2,6 @@
  *
  * crier alerts: what fires in the running bot, and how its targets do.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,12 +13,6 @@
 #include "cli/cli.h"
 #include "cli/read.h"
 #include "sink/console.h"
-
-static const char *str(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s ? s : "";
-}
 
 static int64_t num(const json_t *o, const char *key)
 {
@@ -45,16 +38,16 @@ static void print_firing(const json_t *in, struct crier_zone *zone)
         snprintf(times, sizeof times, ", %" PRId64 " times", num(in, "count"));
     snprintf(before, sizeof before, "  since %s%s%s: ", since, times,
              json_is_true(json_object_get(in, "told")) ? "" : ", not told");
-    print_text(before, str(in, "text"));
+    print_text(before, crier_member(in, "text"));
 }
 
 static void print_target(const json_t *t)
 {
     if (!json_is_true(json_object_get(t, "failing")) && !num(t, "lost"))
         return;
-    printf("  %s: %" PRId64 " sent, %" PRId64 " waiting, %" PRId64 " given up", str(t, "to"),
-           num(t, "sent"), num(t, "queued"), num(t, "lost"));
-    print_text(*str(t, "error") ? ": " : "", str(t, "error"));
+    printf("  %s: %" PRId64 " sent, %" PRId64 " waiting, %" PRId64 " given up",
+           crier_member(t, "to"), num(t, "sent"), num(t, "queued"), num(t, "lost"));
+    print_text(*crier_member(t, "error") ? ": " : "", crier_member(t, "error"));
 }
 
 void crier_print_alerts(const json_t *alerts)
@@ -70,8 +63,8 @@ void crier_print_alerts(const json_t *alerts)
     {
         const json_t *firing = json_object_get(a, "firing");
         size_t n = json_array_size(firing);
-        printf("%-24s %-11s %8" PRId64 " %8" PRId64 " %8" PRId64 " ", str(a, "name"),
-               str(a, "when"), num(a, "fired"), num(a, "told"), num(a, "left_out"));
+        printf("%-24s %-11s %8" PRId64 " %8" PRId64 " %8" PRId64 " ", crier_member(a, "name"),
+               crier_member(a, "when"), num(a, "fired"), num(a, "told"), num(a, "left_out"));
         if (n > 1)
             printf("firing (%zu)\n", n);
         else
@@ -90,22 +83,10 @@ void crier_print_alerts(const json_t *alerts)
 
 int crier_cmd_alerts(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-                                            {"state", required_argument, NULL, 's'},
-                                            {NULL, 0, NULL, 0}};
     struct crier_client client = {.command = "alerts"};
     bool json = false;
-    int opt;
-    opterr = 0;
-    optind = 1;
-    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (opt == 'j')
-            json = true;
-        else if (opt == 's')
-            client.state = optarg;
-        else
-            return crier_usage_option("alerts", argv);
-    }
+    if (crier_client_options(&client, argc, argv, &json, NULL) != 0)
+        return CRIER_EXIT_USAGE;
     if (argc - optind > 1)
         return crier_usage("alerts", "too many arguments");
     client.file = argv[optind];
@@ -117,12 +98,7 @@ int crier_cmd_alerts(int argc, char **argv)
         fprintf(stderr, "crier alerts: the script declares none (crier help alert)\n");
     else if (code == 0 && !json)
         crier_print_alerts(alerts);
-    json_array_foreach(json ? alerts : NULL, i, a)
-    {
-        char *text = json_dumps(a, JSON_COMPACT);
-        puts(text);
-        free(text);
-    }
+    json_array_foreach(json ? alerts : NULL, i, a) crier_print_json(a);
     json_decref(done);
     json_decref(request);
     return code;

@@ -2,7 +2,6 @@
  *
  * crier eval: a piece of Lua in the running bot. What it prints and returns comes back.
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,9 +44,7 @@ static void print_json(const json_t *done)
         if (v)
             json_object_set(o, keys[i], v);
     }
-    char *text = json_dumps(o, JSON_COMPACT | JSON_ENCODE_ANY);
-    puts(text);
-    free(text);
+    crier_print_json(o);
     json_decref(o);
 }
 
@@ -74,22 +71,10 @@ static void print_traceback(const json_t *done)
 
 int crier_cmd_eval(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-                                            {"state", required_argument, NULL, 's'},
-                                            {NULL, 0, NULL, 0}};
     struct crier_client client = {.command = "eval"};
     bool json = false;
-    int opt;
-    opterr = 0;
-    optind = 1;
-    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (opt == 'j')
-            json = true;
-        else if (opt == 's')
-            client.state = optarg;
-        else
-            return crier_usage_option("eval", argv);
-    }
+    if (crier_client_options(&client, argc, argv, &json, NULL) != 0)
+        return CRIER_EXIT_USAGE;
     int words = argc - optind;
     if (words < 1 || words > 2)
         return crier_usage("eval",

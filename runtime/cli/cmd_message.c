@@ -2,7 +2,6 @@
  *
  * crier message: the running bot's messages, one by one.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,22 +18,9 @@ struct message_args {
     bool json;
 };
 
-static const char *str(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s ? s : "";
-}
-
 static void put(struct crier_buf *b, const char *text)
 {
     crier_console_text((struct crier_str){text, strlen(text)}, b);
-}
-
-static void dump(const json_t *o)
-{
-    char *text = json_dumps(o, JSON_COMPACT | JSON_ENCODE_ANY);
-    puts(text);
-    free(text);
 }
 
 static const char *due_of(const json_t *o, char out[32])
@@ -57,10 +43,10 @@ static void print_row(const json_t *o)
                        : json_is_true(json_object_get(o, "ended")) ? "ended"
                                                                    : due_of(o, when);
     struct crier_buf name = {0};
-    crier_buf_printf(&name, "%s/", str(o, "guild"));
-    crier_buf_puts(&name, str(o, "name"));
+    crier_buf_printf(&name, "%s/", crier_member(o, "guild"));
+    crier_buf_puts(&name, crier_member(o, "name"));
     printf("%-30s %-11s %-24s %8" PRId64 " %8" PRId64 " %8" PRId64 " %s\n", name.data,
-           str(o, "mode"), str(o, "period"),
+           crier_member(o, "mode"), crier_member(o, "period"),
            (int64_t)json_integer_value(json_object_get(o, "sent")),
            (int64_t)json_integer_value(json_object_get(o, "failed")),
            (int64_t)json_integer_value(json_object_get(o, "skipped")), next);
@@ -78,7 +64,7 @@ static int list(const struct message_args *a)
     json_array_foreach(json_object_get(done, "messages"), i, o)
     {
         if (a->json)
-            dump(o);
+            crier_print_json(o);
         else
             print_row(o);
     }
@@ -96,18 +82,18 @@ static void print_sent(const json_t *done)
     size_t i;
     json_t *c;
     if (!record) {
-        fprintf(stderr, "crier message: message '%s' was not sent: %s\n", str(done, "name"),
-                str(done, "skipped"));
+        fprintf(stderr, "crier message: message '%s' was not sent: %s\n",
+                crier_member(done, "name"), crier_member(done, "skipped"));
         return;
     }
-    put(&b, str(record, "text"));
+    put(&b, crier_member(record, "text"));
     puts(b.data);
     json_array_foreach(json_object_get(json_object_get(record, "channels"), "failed"), i, c)
     {
         crier_buf_clear(&b);
-        put(&b, str(c, "name"));
+        put(&b, crier_member(c, "name"));
         crier_buf_puts(&b, ": ");
-        put(&b, str(c, "reason"));
+        put(&b, crier_member(c, "reason"));
         fprintf(stderr, "  #%s\n", b.data);
     }
     crier_buf_fini(&b);
@@ -162,14 +148,14 @@ static void print_requests(const json_t *requests)
     json_array_foreach(requests, i, r)
     {
         bool channel = json_object_get(r, "channel") != NULL;
-        const char *does = str(r, "does"), *last = str(r, "message");
+        const char *does = crier_member(r, "does"), *last = crier_member(r, "message");
         struct crier_buf b = {0};
-        put(&b, str(r, "name"));
+        put(&b, crier_member(r, "name"));
         printf("  %-8s %s%s%s%s (%s)\n", i ? "" : "to", channel ? "#" : "@", b.data,
                strcmp(does, "edit") == 0              ? ": edits message "
                : strcmp(does, "delete and send") == 0 ? ": sends, and deletes message "
                                                       : ": sends",
-               last, str(r, channel ? "channel" : "user"));
+               last, crier_member(r, channel ? "channel" : "user"));
         crier_buf_fini(&b);
     }
 }
@@ -181,28 +167,29 @@ static void print_preview(const json_t *shown)
     size_t i;
     json_t *f;
     if (json_object_get(shown, "error")) {
-        fprintf(stderr, "crier message: %s\n", str(shown, "error"));
-        if (*str(shown, "traceback"))
-            fprintf(stderr, "%s\n", str(shown, "traceback"));
+        fprintf(stderr, "crier message: %s\n", crier_member(shown, "error"));
+        if (*crier_member(shown, "traceback"))
+            fprintf(stderr, "%s\n", crier_member(shown, "traceback"));
         return;
     }
-    printf("message %s (%s, mode %s) in %s %s\n", str(shown, "name"), str(shown, "type"),
-           str(shown, "mode"), str(guild, "type"), str(guild, "name"));
+    printf("message %s (%s, mode %s) in %s %s\n", crier_member(shown, "name"),
+           crier_member(shown, "type"), crier_member(shown, "mode"), crier_member(guild, "type"),
+           crier_member(guild, "name"));
     if (json_object_get(shown, "skipped"))
-        printf("  nothing is sent: %s\n", str(shown, "skipped"));
+        printf("  nothing is sent: %s\n", crier_member(shown, "skipped"));
     if (!requests)
         return;
     print_requests(requests);
     said = json_object_get(shown, "sent_data");
     if (json_object_get(said, "text"))
-        print_set_in("text", str(said, "text"));
+        print_set_in("text", crier_member(said, "text"));
     print_parts(said);
     json_array_foreach(json_object_get(said, "files"), i, f)
     {
         if (json_object_get(f, "error"))
-            printf("  %-8s %s: %s\n", "file", str(f, "name"), str(f, "error"));
+            printf("  %-8s %s: %s\n", "file", crier_member(f, "name"), crier_member(f, "error"));
         else
-            printf("  %-8s %s (%" PRId64 " bytes)\n", "file", str(f, "name"),
+            printf("  %-8s %s (%" PRId64 " bytes)\n", "file", crier_member(f, "name"),
                    (int64_t)json_integer_value(json_object_get(f, "size")));
     }
     if (json_array_size(requests))
@@ -214,9 +201,10 @@ static void print_state(const json_t *done, bool pause)
     char when[32];
     bool changed = json_is_true(json_object_get(done, "changed"));
     if (pause)
-        printf("message %s %s\n", str(done, "name"), changed ? "is paused" : "was paused already");
+        printf("message %s %s\n", crier_member(done, "name"),
+               changed ? "is paused" : "was paused already");
     else
-        printf("message %s %s; next: %s\n", str(done, "name"),
+        printf("message %s %s; next: %s\n", crier_member(done, "name"),
                changed ? "goes on" : "was not paused", due_of(done, when));
 }
 
@@ -228,13 +216,13 @@ static int act(const struct message_args *a, const char *what, const char *name)
                        : crier_usage("message", "the name is not UTF-8");
     bool answered = done && !json_object_get(done, "error");
     if (answered && a->json && strcmp(what, "preview") == 0)
-        dump(json_object_get(done, "preview"));
+        crier_print_json(json_object_get(done, "preview"));
     else if (answered && a->json && json_object_get(done, "record"))
-        dump(json_object_get(done, "record"));
+        crier_print_json(json_object_get(done, "record"));
     else if (answered && a->json) {
         json_object_del(done, "done");
         json_object_del(done, "code");
-        dump(done);
+        crier_print_json(done);
     } else if (answered && strcmp(what, "preview") == 0)
         print_preview(json_object_get(done, "preview"));
     else if (answered && strcmp(what, "send") == 0)
@@ -248,34 +236,13 @@ static int act(const struct message_args *a, const char *what, const char *name)
 
 int crier_cmd_message(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-                                            {"state", required_argument, NULL, 's'},
-                                            {NULL, 0, NULL, 0}};
     static const char *const names[] = {"list", "send", "preview", "pause", "resume"};
     struct message_args a = {.client.command = "message"};
-    int opt;
-    opterr = 0;
-    optind = 1;
-    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (opt == 'j')
-            a.json = true;
-        else if (opt == 's')
-            a.client.state = optarg;
-        else
-            return crier_usage_option("message", argv);
-    }
+    if (crier_client_options(&a.client, argc, argv, &a.json, NULL) != 0)
+        return CRIER_EXIT_USAGE;
     const char *what = optind < argc ? argv[optind++] : NULL;
-    bool known = false;
-    for (size_t i = 0; what && i < CRIER_COUNT(names); i++)
-        known = known || strcmp(names[i], what) == 0;
-    if (!what)
-        return crier_usage("message", "list, send, preview, pause or resume?");
-    if (!known) {
-        const char *near = crier_nearest(what, names, CRIER_COUNT(names));
-        return crier_usage("message", "'%s' is none of list, send, preview, pause and resume%s%s%s",
-                           what, near ? " (did you mean '" : "", near ? near : "",
-                           near ? "'?)" : "");
-    }
+    if (crier_usage_word("message", what, names, CRIER_COUNT(names)) != 0)
+        return CRIER_EXIT_USAGE;
     int words = argc - optind;
     if (strcmp(what, "list") == 0) {
         if (words > 1)

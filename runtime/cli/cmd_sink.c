@@ -154,13 +154,6 @@ static json_t *find_sink(const json_t *sinks, const char *name)
 
 /* --- list ---------------------------------------------------------------------------------- */
 
-static void print_line(const json_t *o)
-{
-    char *text = json_dumps(o, JSON_COMPACT);
-    puts(text);
-    free(text);
-}
-
 /* The running host's sinks, each with its dead letters, then what others have left. */
 static void list_json(json_t *sinks, GPtrArray *list)
 {
@@ -188,7 +181,7 @@ static void list_json(json_t *sinks, GPtrArray *list)
         else
             json_decref(o);
     }
-    json_array_foreach(sinks, i, o) print_line(o);
+    json_array_foreach(sinks, i, o) crier_print_json(o);
 }
 
 static const char *plural(uint64_t n)
@@ -305,7 +298,7 @@ static int move(struct sink_args *a)
         if (a->json) {
             json_object_del(done, "done");
             json_object_del(done, "code");
-            print_line(done);
+            crier_print_json(done);
         } else {
             print_moved(done);
         }
@@ -394,11 +387,11 @@ int crier_cmd_sink(int argc, char **argv)
     static const char *const names[] = {"list", "replay", "copy"};
     const char *what = argc > 1 ? argv[1] : NULL;
     struct sink_args a = {.client.command = "sink", .request = json_object()};
-    int code = 0;
-    if (!what || *what == '-') {
-        code = crier_usage("sink", "list, replay or copy?");
-    } else if (strcmp(what, "list") == 0 || strcmp(what, "replay") == 0 ||
-               strcmp(what, "copy") == 0) {
+    int code;
+    if (what && *what == '-')
+        what = NULL;
+    code = crier_usage_word("sink", what, names, CRIER_COUNT(names));
+    if (code == 0) {
         code = parse_options(&a, what, argc - 1, argv + 1);
         int count = argc - 1 - optind;
         char **words = argv + 1 + optind;
@@ -406,10 +399,6 @@ int crier_cmd_sink(int argc, char **argv)
             code = strcmp(what, "list") == 0     ? parse_list(&a, count, words)
                    : strcmp(what, "replay") == 0 ? parse_replay(&a, count, words)
                                                  : parse_copy(&a, count, words);
-    } else {
-        const char *near = crier_nearest(what, names, CRIER_COUNT(names));
-        code = crier_usage("sink", "'%s' is none of list, replay and copy%s%s%s", what,
-                           near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
     }
     json_decref(a.request);
     return code;

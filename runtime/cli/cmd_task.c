@@ -2,7 +2,6 @@
  *
  * crier task: the running bot's tasks, one by one.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,25 +17,12 @@ struct task_args {
     bool json, wait;
 };
 
-static const char *str(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s ? s : "";
-}
-
-static void dump(const json_t *o)
-{
-    char *text = json_dumps(o, JSON_COMPACT);
-    puts(text);
-    free(text);
-}
-
 static void on_listed(void *arg, json_t *line)
 {
     const struct task_args *a = arg;
     const json_t *task = json_object_get(line, "task");
     if (a->json)
-        dump(task);
+        crier_print_json(task);
     else
         crier_print_task(task);
 }
@@ -89,13 +75,14 @@ static void print_text(FILE *to, const char *text)
 
 static void print_done(const struct task_args *a, const char *what, const json_t *done)
 {
-    const char *name = str(done, "name"), *text = str(done, "text");
+    const char *name = crier_member(done, "name"), *text = crier_member(done, "text");
     int64_t stopped = json_integer_value(json_object_get(done, "stopped"));
     bool changed = json_is_true(json_object_get(done, "changed"));
-    if (a->wait && strcmp(str(done, "action"), "none") == 0) {
+    if (a->wait && strcmp(crier_member(done, "action"), "none") == 0) {
         fprintf(stderr, "crier task: task %s was not run: %s\n", name, text);
     } else if (a->wait) {
-        printf("task %s: %s (run %s)\n", name, str(done, "action"), str(done, "run_id"));
+        printf("task %s: %s (run %s)\n", name, crier_member(done, "action"),
+               crier_member(done, "run_id"));
         if (*text)
             print_text(stdout, text);
     } else if (strcmp(what, "stop") == 0 && !stopped) {
@@ -127,7 +114,7 @@ static int act(const struct task_args *a, const char *what, const char *name, js
         if (a->json) {
             json_object_del(done, "done");
             json_object_del(done, "code");
-            dump(done);
+            crier_print_json(done);
         } else {
             print_done(a, what, done);
         }
@@ -139,37 +126,13 @@ static int act(const struct task_args *a, const char *what, const char *name, js
 
 int crier_cmd_task(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-                                            {"wait", no_argument, NULL, 'w'},
-                                            {"state", required_argument, NULL, 's'},
-                                            {NULL, 0, NULL, 0}};
     static const char *const names[] = {"list", "run", "stop", "pause", "resume", "retry"};
     struct task_args a = {.client.command = "task"};
-    int opt;
-    opterr = 0;
-    optind = 1;
-    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (opt == 'j')
-            a.json = true;
-        else if (opt == 'w')
-            a.wait = true;
-        else if (opt == 's')
-            a.client.state = optarg;
-        else
-            return crier_usage_option("task", argv);
-    }
+    if (crier_client_options(&a.client, argc, argv, &a.json, &a.wait) != 0)
+        return CRIER_EXIT_USAGE;
     const char *what = optind < argc ? argv[optind++] : NULL;
-    bool known = false;
-    for (size_t i = 0; what && i < CRIER_COUNT(names); i++)
-        known = known || strcmp(names[i], what) == 0;
-    if (!what)
-        return crier_usage("task", "list, run, stop, pause, resume or retry?");
-    if (!known) {
-        const char *near = crier_nearest(what, names, CRIER_COUNT(names));
-        return crier_usage("task",
-                           "'%s' is none of list, run, stop, pause, resume and retry%s%s%s", what,
-                           near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
-    }
+    if (crier_usage_word("task", what, names, CRIER_COUNT(names)) != 0)
+        return CRIER_EXIT_USAGE;
     bool run = strcmp(what, "run") == 0;
     if (a.wait && !run && strcmp(what, "retry") != 0)
         return crier_usage("task", "--wait is for run and retry");

@@ -2,7 +2,6 @@
  *
  * crier why: what a task or a message waits for, part by part.
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +13,6 @@
 #include "sink/console.h"
 
 enum { WIDE = 48 };
-
-static const char *str(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s ? s : "";
-}
 
 /* Characters, not bytes, so that columns stand below each other. */
 static int width(const char *s)
@@ -37,13 +30,15 @@ static void print_tree(const json_t *o, int depth)
     json_t *item;
     for (int n = 0; n < depth; n++)
         crier_buf_puts(&b, "  ");
-    crier_console_text((struct crier_str){str(o, "text"), strlen(str(o, "text"))}, &b);
+    crier_console_text((struct crier_str){crier_member(o, "text"), strlen(crier_member(o, "text"))},
+                       &b);
     int pad = WIDE - width(b.data);
     crier_buf_printf(&b, "%*s %-6s", pad > 0 ? pad : 0, "",
                      json_is_true(json_object_get(o, "truth")) ? "true" : "false");
-    if (*str(o, "reason")) {
+    if (*crier_member(o, "reason")) {
         crier_buf_puts(&b, " ");
-        crier_console_text((struct crier_str){str(o, "reason"), strlen(str(o, "reason"))}, &b);
+        crier_console_text(
+            (struct crier_str){crier_member(o, "reason"), strlen(crier_member(o, "reason"))}, &b);
     }
     while (b.len && b.data[b.len - 1] == ' ')
         b.data[--b.len] = '\0';
@@ -64,10 +59,10 @@ static void print_answer(const json_t *o, const struct crier_zone *zone)
     char when[32], left[48];
     size_t i;
     json_t *run;
-    printf("%s %s: %s (%s)\n", str(o, "kind"), str(o, "name"), str(o, "verdict"),
-           time_of(o, "time", zone, when));
-    json_array_foreach(json_object_get(o, "runs"), i, run)
-        printf("  runs since %s (%s)\n", time_of(run, "start", zone, when), str(run, "run_id"));
+    printf("%s %s: %s (%s)\n", crier_member(o, "kind"), crier_member(o, "name"),
+           crier_member(o, "verdict"), time_of(o, "time", zone, when));
+    json_array_foreach(json_object_get(o, "runs"), i, run) printf(
+        "  runs since %s (%s)\n", time_of(run, "start", zone, when), crier_member(run, "run_id"));
     if (json_object_get(o, "start"))
         print_tree(json_object_get(o, "start"), 1);
     if (json_object_get(o, "stop")) {
@@ -75,7 +70,7 @@ static void print_answer(const json_t *o, const struct crier_zone *zone)
         print_tree(json_object_get(o, "stop"), 2);
     }
     if (json_object_get(o, "last_time"))
-        printf("  last: %s %s\n", str(o, "last"), time_of(o, "last_time", zone, when));
+        printf("  last: %s %s\n", crier_member(o, "last"), time_of(o, "last_time", zone, when));
     const json_t *next = json_object_get(o, "next");
     if (next) {
         double wait = json_number_value(next) - json_number_value(json_object_get(o, "time"));
@@ -88,25 +83,13 @@ static void print_answer(const json_t *o, const struct crier_zone *zone)
 
 int crier_cmd_why(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-                                            {"state", required_argument, NULL, 's'},
-                                            {NULL, 0, NULL, 0}};
     struct crier_client client = {.command = "why"};
     struct crier_zone *zone = NULL;
     bool json = false;
-    int opt;
     size_t i;
     json_t *answer, *done = NULL;
-    opterr = 0;
-    optind = 1;
-    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (opt == 'j')
-            json = true;
-        else if (opt == 's')
-            client.state = optarg;
-        else
-            return crier_usage_option("why", argv);
-    }
+    if (crier_client_options(&client, argc, argv, &json, NULL) != 0)
+        return CRIER_EXIT_USAGE;
     int words = argc - optind;
     if (words < 1 || words > 2)
         return crier_usage("why",
@@ -116,18 +99,15 @@ int crier_cmd_why(int argc, char **argv)
     if (!request)
         return crier_usage("why", "the name is not UTF-8");
     int code = crier_client_ask(&client, request, NULL, NULL, &done, NULL);
-    if (code == 0 && crier_zone_open(str(done, "zone"), &zone, NULL) != 0 &&
+    if (code == 0 && crier_zone_open(crier_member(done, "zone"), &zone, NULL) != 0 &&
         crier_zone_open(NULL, &zone, NULL) != 0)
         zone = NULL;
     json_array_foreach(json_object_get(done, "answers"), i, answer)
     {
-        if (json) {
-            char *text = json_dumps(answer, JSON_COMPACT);
-            puts(text);
-            free(text);
-        } else if (zone) {
+        if (json)
+            crier_print_json(answer);
+        else if (zone)
             print_answer(answer, zone);
-        }
     }
     crier_zone_unref(zone);
     json_decref(done);

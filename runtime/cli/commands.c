@@ -269,6 +269,27 @@ static size_t option_names(const struct crier_command *c, char **names, size_t c
     return n;
 }
 
+int crier_usage_word(const char *command, const char *word, const char *const *names, size_t count)
+{
+    struct crier_buf list = {0};
+    for (size_t i = 0; i < count; i++) {
+        if (word && strcmp(names[i], word) == 0) {
+            crier_buf_fini(&list);
+            return 0;
+        }
+        const char *between = i == 0 ? "" : i + 1 < count ? ", " : word ? " and " : " or ";
+        crier_buf_printf(&list, "%s%s", between, names[i]);
+    }
+    const char *near = word ? crier_nearest(word, names, count) : NULL;
+    if (!word)
+        crier_usage(command, "%s?", list.data);
+    else
+        crier_usage(command, "'%s' is none of %s%s%s%s", word, list.data,
+                    near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+    crier_buf_fini(&list);
+    return CRIER_EXIT_USAGE;
+}
+
 static bool read_number(const char *text, long *out)
 {
     char *end;

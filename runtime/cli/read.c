@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/read.h"
 
+#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,41 @@ static int say_err(const struct crier_client *client, const struct crier_err *er
                : err->code == CRIER_EINTERNAL ? CRIER_EXIT_INTERNAL
                                               : CRIER_EXIT_UNREACHABLE;
     return say(client, err->text, code);
+}
+
+int crier_client_options(struct crier_client *client, int argc, char **argv, bool *json, bool *wait)
+{
+    const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                     {"state", required_argument, NULL, 's'},
+                                     {wait ? "wait" : NULL, no_argument, NULL, 'w'},
+                                     {NULL, 0, NULL, 0}};
+    int opt;
+    opterr = 0;
+    optind = 1;
+    while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (opt == 'j')
+            *json = true;
+        else if (opt == 's')
+            client->state = optarg;
+        else if (opt == 'w')
+            *wait = true;
+        else
+            return crier_usage_option(client->command, argv);
+    }
+    return 0;
+}
+
+const char *crier_member(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
+}
+
+void crier_print_json(const json_t *value)
+{
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    puts(text);
+    free(text);
 }
 
 int crier_client_words(struct crier_client *client, json_t *match, int count, char **words)

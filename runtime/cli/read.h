@@ -21,6 +21,16 @@ struct crier_client {
     const char *file;    /**< the script, or NULL */
 };
 
+/** Reads the options --state, --json and, where `wait` is not NULL, --wait; what they set is false
+ * or NULL before. The words begin at argv[optind] then. 0, or 64 and it has been said. */
+int crier_client_options(struct crier_client *client, int argc, char **argv, bool *json,
+                         bool *wait);
+
+/** A text of an answer, "" where there is none. */
+const char *crier_member(const json_t *o, const char *key);
+/** A value as one line of JSON on stdout. */
+void crier_print_json(const json_t *value);
+
 /** Gets what was read; any of them may be NULL. */
 struct crier_reader_out {
     /** Once, before all else. */

@@ -7,12 +7,7 @@
 
 #include "base/clock.h"
 #include "base/duration.h"
-
-static const char *str(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s ? s : "";
-}
+#include "cli/read.h"
 
 static int64_t num(const json_t *o, const char *key)
 {
@@ -38,12 +33,12 @@ static void print_state(const json_t *o)
         puts("ok");
         return;
     }
-    printf(" (%s)", str(o, "error"));
+    printf(" (%s)", crier_member(o, "error"));
     if (next)
         printf(", next try in %s",
                whole_seconds((int64_t)(json_real_value(next) * 1e6) - now, text));
-    if (*str(o, "fallback"))
-        printf(", fallback %s", str(o, "fallback"));
+    if (*crier_member(o, "fallback"))
+        printf(", fallback %s", crier_member(o, "fallback"));
     putchar('\n');
 }
 
@@ -53,16 +48,16 @@ void crier_print_sinks(const json_t *sinks)
     json_t *o;
     int width = 12;
     json_array_foreach(sinks, i, o) width =
-        (int)strlen(str(o, "name")) > width ? (int)strlen(str(o, "name")) : width;
+        (int)strlen(crier_member(o, "name")) > width ? (int)strlen(crier_member(o, "name")) : width;
     printf("%-*s %-8s %10s %10s %8s %8s %8s %8s %8s  %s\n", width, "SINK", "KIND", "ACCEPTED",
            "WRITTEN", "QUEUED", "SPOOLED", "REJECTED", "DROPPED", "COPIED", "STATE");
     json_array_foreach(sinks, i, o)
     {
         printf("%-*s %-8s %10" PRId64 " %10" PRId64 " %8" PRId64 " %8" PRId64 " %8" PRId64
                " %8" PRId64 " %8" PRId64 "  ",
-               width, str(o, "name"), str(o, "kind"), num(o, "accepted"), num(o, "written"),
-               num(o, "queued"), num(o, "spilled"), num(o, "rejected"), num(o, "dropped"),
-               num(o, "copied"));
+               width, crier_member(o, "name"), crier_member(o, "kind"), num(o, "accepted"),
+               num(o, "written"), num(o, "queued"), num(o, "spilled"), num(o, "rejected"),
+               num(o, "dropped"), num(o, "copied"));
         print_state(o);
     }
 }
