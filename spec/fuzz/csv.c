@@ -2,23 +2,9 @@
  * A csv log that anyone may have edited: it is opened, read back, and taken up. */
 #include "support.h"
 
-#include <glob.h>
-
 #include "base/duration.h"
 #include "record/query.h"
 #include "sink/registry.h"
-
-static void clean(const char *folder)
-{
-    char *pattern = crier_asprintf("%s/*", folder);
-    glob_t found;
-    if (glob(pattern, 0, NULL, &found) == 0) {
-        for (size_t i = 0; i < found.gl_pathc; i++)
-            unlink(found.gl_pathv[i]);
-        globfree(&found);
-    }
-    free(pattern);
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -57,6 +43,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     crier_options_fini(&options);
     free(path);
-    clean(scratch());
+    empty_folder(scratch());
     return 0;
 }

@@ -3,23 +3,10 @@
  * day file with the new entry in it. */
 #include "support.h"
 
-#include <glob.h>
 #include <jansson.h>
 
 #include "sink/dayfile.h"
 #include "sink/dayscan.h"
-
-static void clean(const char *folder)
-{
-    char *pattern = crier_asprintf("%s/*", folder);
-    glob_t found;
-    if (glob(pattern, 0, NULL, &found) == 0) {
-        for (size_t i = 0; i < found.gl_pathc; i++)
-            unlink(found.gl_pathv[i]);
-        globfree(&found);
-    }
-    free(pattern);
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -45,6 +32,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     crier_dayfile_free(file);
     free(path);
-    clean(scratch());
+    empty_folder(scratch());
     return 0;
 }

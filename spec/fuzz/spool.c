@@ -3,21 +3,7 @@
  * are the cursor. It opens, gives what is whole, and takes more. */
 #include "support.h"
 
-#include <glob.h>
-
 #include "sink/spool.h"
-
-static void clean(const char *folder)
-{
-    char *pattern = crier_asprintf("%s/*", folder);
-    glob_t found;
-    if (glob(pattern, 0, NULL, &found) == 0) {
-        for (size_t i = 0; i < found.gl_pathc; i++)
-            unlink(found.gl_pathv[i]);
-        globfree(&found);
-    }
-    free(pattern);
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -48,6 +34,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     free(cursor);
     free(segment);
-    clean(scratch());
+    empty_folder(scratch());
     return 0;
 }
