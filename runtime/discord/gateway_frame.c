@@ -79,6 +79,7 @@ int crier_gateway_frame_read(const char *text, size_t len, struct crier_gateway_
     out->op = -1;
     out->seq = -1;
     out->type = CRIER_SCAN_NULL;
+    out->data.data = "";
     crier_scan_init(&scan, text, len);
     event = crier_scan_next(&scan);
     if (event > CRIER_SCAN_END && event != CRIER_SCAN_OBJECT) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The control socket: whatever a client sends, whole lines are answered and the host goes on. */
+ * The control socket: whatever a client sends, in whatever pieces (the first byte says of how many bytes),
+ * it gets lines of JSON, the last of which says that it is the last; and the host goes on. */
 #include "support.h"
 
 #include <sys/socket.h>
@@ -12,8 +13,34 @@ static void on_request(void *arg, struct crier_control_conn *conn, json_t *reque
 {
     unsigned *requests = arg;
     ++*requests;
-    MUST(json_is_object(request));
+    MUST(json_is_object(request) && json_is_string(json_object_get(request, "cmd")));
+    MUST(crier_control_reply(conn, json_pack("{s:O}", "out", request)) == 0);
     crier_control_finish(conn, 0, json_pack("{s:i}", "n", (int)*requests));
+}
+
+static void turn(struct crier_loop *loop, int n)
+{
+    while (n-- > 0)
+        uv_run(crier_loop_uv(loop), UV_RUN_NOWAIT);
+}
+
+/* The answer: JSON objects, the last of them a `done`. */
+static void judge(const struct crier_buf *answer, unsigned requests)
+{
+    const char *at = answer->data, *end = at + answer->len;
+    bool done = false;
+    int lines = 0;
+    for (; at < end; lines++) {
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        MUST(stop && !done);
+        json_t *line = json_loadb(at, (size_t)(stop - at), 0, NULL);
+        MUST(json_is_object(line));
+        done = json_is_true(json_object_get(line, "done"));
+        MUST(!done || json_is_integer(json_object_get(line, "code")));
+        json_decref(line);
+        at = stop + 1;
+    }
+    MUST(requests <= 1 && (!requests || lines == 2) && done == (lines > 0));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -26,17 +53,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         loop = crier_loop_new(crier_clock_real());
         MUST(crier_control_serve(loop, scratch(), on_request, &requests, &control, &err) == 0);
     }
+    if (!size)
+        return 0;
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     snprintf(to.sun_path, sizeof to.sun_path, "%s", crier_control_path(control));
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     MUST(fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
-    uv_run(crier_loop_uv(loop), UV_RUN_NOWAIT);
-    (void)!send(fd, data, size, MSG_NOSIGNAL);
+    turn(loop, 1);
+    size_t piece = data[0] ? (size_t)data[0] * 16 : size;
+    requests = 0;
+    for (size_t at = 1; at < size; at += piece) {
+        (void)!send(fd, data + at, size - at < piece ? size - at : piece, MSG_NOSIGNAL);
+        turn(loop, 1);
+    }
     shutdown(fd, SHUT_WR);
-    for (int i = 0; i < 4; i++)
-        uv_run(crier_loop_uv(loop), UV_RUN_NOWAIT);
+    turn(loop, 4);
+    struct crier_buf answer = {0};
+    ssize_t n;
+    while ((n = recv(fd, crier_buf_reserve(&answer, 8192), 8192, 0)) > 0)
+        answer.len += (size_t)n;
+    judge(&answer, requests);
+    MUST(n == 0);
+    crier_buf_fini(&answer);
     close(fd);
-    for (int i = 0; i < 3; i++)
-        uv_run(crier_loop_uv(loop), UV_RUN_NOWAIT);
+    turn(loop, 3);
     return 0;
 }

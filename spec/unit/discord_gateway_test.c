@@ -33,6 +33,11 @@ static void test_frame(void **state)
     assert_int_equal(crier_gateway_frame_read("{\"op\":9,\"d\":true}", 17, &f, &err), 0);
     assert_int_equal(f.type, CRIER_SCAN_TRUE);
     assert_int_equal(f.seq, -1);
+    /* Without data there is an empty text, which can be scanned. */
+    assert_int_equal(crier_gateway_frame_read("{\"op\":10}", 9, &f, &err), 0);
+    assert_int_equal(f.type, CRIER_SCAN_NULL);
+    assert_non_null(f.data.data);
+    assert_int_equal(f.data.len, 0);
 }
 
 static void test_no_frame(void **state)
