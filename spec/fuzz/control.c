@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The control socket: whatever a client sends, in whatever pieces (the first byte says of how many bytes),
- * it gets lines of JSON, the last of which says that it is the last; and the host goes on. */
+ * it gets lines of JSON, the last of which says that it is the last, or an answer of HTTP; and the host
+ * goes on. */
 #include "support.h"
 
 #include <sys/socket.h>
@@ -14,8 +15,9 @@ static void on_request(void *arg, struct crier_control_conn *conn, json_t *reque
     unsigned *requests = arg;
     ++*requests;
     MUST(json_is_object(request) && json_is_string(json_object_get(request, "cmd")));
-    MUST(crier_control_reply(conn, json_pack("{s:O}", "out", request)) == 0);
-    crier_control_finish(conn, 0, json_pack("{s:i}", "n", (int)*requests));
+    if (strcmp(json_string_value(json_object_get(request, "cmd")), "metrics") != 0)
+        MUST(crier_control_reply(conn, json_pack("{s:O}", "out", request)) == 0);
+    crier_control_finish(conn, 0, json_pack("{s:s}", "text", "m 1\n"));
 }
 
 static void turn(struct crier_loop *loop, int n)
@@ -24,7 +26,18 @@ static void turn(struct crier_loop *loop, int n)
         uv_run(crier_loop_uv(loop), UV_RUN_NOWAIT);
 }
 
-/* The answer: JSON objects, the last of them a `done`. */
+/* A head, and as much behind it as it says; nothing, where only a head was asked for. */
+static void judge_http(struct crier_buf *answer, bool only_head)
+{
+    static const char field[] = "Content-Length: ";
+    crier_buf_putc(answer, '\0');
+    const char *end = strstr(answer->data, "\r\n\r\n"), *length = strstr(answer->data, field);
+    MUST(end && length && length < end);
+    size_t body = answer->len - 1 - (size_t)(end + 4 - answer->data);
+    MUST(body == strtoul(length + sizeof field - 1, NULL, 10) || (only_head && body == 0));
+}
+
+/* JSON objects, the last of them a `done`. */
 static void judge(const struct crier_buf *answer, unsigned requests)
 {
     const char *at = answer->data, *end = at + answer->len;
@@ -40,7 +53,7 @@ static void judge(const struct crier_buf *answer, unsigned requests)
         json_decref(line);
         at = stop + 1;
     }
-    MUST(requests <= 1 && (!requests || lines == 2) && done == (lines > 0));
+    MUST(requests <= 1 && done == (lines > 0) && (!requests || lines > 0) && lines <= 2);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -72,8 +85,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ssize_t n;
     while ((n = recv(fd, crier_buf_reserve(&answer, 8192), 8192, 0)) > 0)
         answer.len += (size_t)n;
-    judge(&answer, requests);
     MUST(n == 0);
+    if (answer.len > 5 && memcmp(answer.data, "HTTP/", 5) == 0)
+        judge_http(&answer, size > 5 && memcmp(data + 1, "HEAD ", 5) == 0);
+    else
+        judge(&answer, requests);
     crier_buf_fini(&answer);
     close(fd);
     turn(loop, 3);

@@ -61,9 +61,21 @@ static bool see_channel(void *arg, const struct crier_cached_channel *channel)
     const struct crier_gateway_cache *cache = arg;
     uint64_t may;
     struct crier_cached_guild guild;
-    MUST(channel->name && crier_gateway_cache_permissions(cache, channel->id, 1, &may));
+    bool thread = channel->type >= 10 && channel->type <= 12;
+    MUST(channel->name);
+    MUST(crier_gateway_cache_permissions(cache, channel->id, 1, &may) || thread);
     MUST(crier_gateway_cache_guild(cache, channel->guild, &guild) && guild.name && guild.channels > 0);
     return true;
+}
+
+/* All is found, and nothing is left of it when it is forgotten. */
+static void judge_cache(struct crier_gateway_cache *cache)
+{
+    struct crier_gateway_cache_stats stats;
+    crier_gateway_cache_channels(cache, 0, see_channel, cache);
+    crier_gateway_cache_forget(cache, 0, 1);
+    crier_gateway_cache_stats(cache, &stats);
+    MUST(stats.guilds == 0 && stats.channels == 0 && stats.bytes == 0);
 }
 
 static void session(const uint8_t *data, size_t size)
@@ -104,9 +116,7 @@ static void session(const uint8_t *data, size_t size)
         now += CRIER_S;
         at += len + 1;
     }
-    crier_gateway_cache_channels(talk.cache, 0, see_channel, talk.cache);
-    struct crier_gateway_cache_stats stats;
-    crier_gateway_cache_stats(talk.cache, &stats);
+    judge_cache(talk.cache);
     crier_gateway_session_fini(&s);
     crier_gateway_cache_free(talk.cache);
 }
@@ -122,7 +132,7 @@ static void frame(const uint8_t *data, size_t size)
              f.data.data + f.data.len <= (const char *)data + size);
         struct crier_gateway_cache *cache = crier_gateway_cache_new();
         crier_gateway_cache_apply(cache, f.name, f.data, NULL);
-        crier_gateway_cache_channels(cache, 0, see_channel, cache);
+        judge_cache(cache);
         crier_gateway_cache_free(cache);
     }
 }

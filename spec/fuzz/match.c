@@ -59,7 +59,7 @@ static int ask(struct crier_zone *zone, const char *const *words, size_t n)
 static void negate(struct crier_zone *zone, const char *word)
 {
     const char *eq = strpbrk(word, "=<>!~");
-    if (!eq || *eq != '=' || eq == word)
+    if (!eq || *eq != '=' || eq[1] == '=' || eq[1] == '~')
         return;
     char *not_equal = crier_asprintf("%.*s!%s", (int)(eq - word), word, eq);
     int fits = ask(zone, &word, 1), others = ask(zone, (const char *const *)&not_equal, 1);
