@@ -3,9 +3,11 @@
 
 #include <lauxlib.h>
 #include <lualib.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "lab/lab.h"
 #include "script/luajson.h"
@@ -252,6 +254,37 @@ static void set_count(lua_State *L, const char *name, uint64_t n)
     lua_setfield(L, -2, name);
 }
 
+static void set_time(lua_State *L, const char *name, int64_t us)
+{
+    lua_pushnumber(L, (lua_Number)us / 1e6);
+    lua_setfield(L, -2, name);
+}
+
+/* What the messages with a name count, by name. due, last: seconds since the epoch. */
+static void push_messages(lua_State *L, const struct crier_generation *gen)
+{
+    lua_newtable(L);
+    for (guint i = 0; i < gen->messages->len; i++) {
+        const struct crier_message *m = gen->messages->pdata[i];
+        const struct crier_msgstate *st = m->state;
+        if (!m->name || !st)
+            continue;
+        lua_newtable(L);
+        set_time(L, "due", st->due);
+        set_time(L, "last", st->last);
+        set_count(L, "sent", st->sent);
+        set_count(L, "failed", st->failed);
+        set_count(L, "skipped", st->skipped);
+        lua_pushboolean(L, st->send || st->intent_due);
+        lua_setfield(L, -2, "under_way");
+        lua_pushboolean(L, st->held);
+        lua_setfield(L, -2, "held");
+        lua_pushboolean(L, st->ended);
+        lua_setfield(L, -2, "ended");
+        lua_setfield(L, -2, m->name);
+    }
+}
+
 /* What can be counted: for invariants. */
 static int l_stats(lua_State *L)
 {
@@ -276,6 +309,8 @@ static int l_stats(lua_State *L)
     set_count(L, "failed", poster.failed);
     set_count(L, "skipped", poster.skipped);
     set_count(L, "pending", crier_poster_pending(crier_host_poster(host)));
+    push_messages(L, gen);
+    lua_setfield(L, -2, "messages");
     set_count(L, "calls", gen->vm->calls);
     set_count(L, "memory", gen->vm->memory_used);
     lua_newtable(L);
@@ -297,6 +332,18 @@ static int l_stats(lua_State *L)
     }
     lua_setfield(L, -2, "sinks");
     return 1;
+}
+
+/* disk_full(bool): whether files can be written. Those that are there keep what they have. */
+static int l_disk_full(lua_State *L)
+{
+    struct rlimit limit;
+    check(L);
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = lua_toboolean(L, 2) ? 0 : limit.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    return 0;
 }
 
 static int l_state_folder(lua_State *L)
@@ -336,6 +383,7 @@ static int l_core(lua_State *L)
                                        {"discord", l_discord},
                                        {"records", l_records},
                                        {"stats", l_stats},
+                                       {"disk_full", l_disk_full},
                                        {"state_folder", l_state_folder},
                                        {NULL, NULL}};
     static const luaL_Reg functions[] = {{"new", l_new}, {"json", l_json}, {NULL, NULL}};

@@ -454,6 +454,8 @@ bool crier_poster_resume(struct crier_poster *p, struct crier_message *m, struct
     if ((!paused && !st->ended) || (st->ended && revive(m, now, err) != 0))
         return false;
     st->paused = false;
+    if (st->due <= now && !st->last)
+        st->last = st->due;
     if (st->due <= now)
         st->due = crier_period_after(&m->period, crier_host_rng(p->host), st->due, now, &skipped);
     if (skipped && paused)
@@ -563,6 +565,8 @@ static void resume_state(struct crier_poster *p, struct crier_message *m, bool n
             st->due = crier_period_first(&m->period, now);
     } else if (restarted && !st->paused && st->due <= now &&
                m->misfire.catch_up == CRIER_CATCH_NONE) {
+        if (!st->last) /* it has begun: later starts keep its times */
+            st->last = st->due;
         st->due = crier_period_after(&m->period, rng, st->due, now, &skipped);
         if (skipped && !st->ended)
             crier_message_skip(p, m, "the host was down", skipped);
@@ -605,6 +609,11 @@ void crier_poster_adopt(struct crier_poster *p, struct crier_generation *gen, bo
             continue;
         m->timer.fire = on_due;
         adopt_message(p, m, restarted, now);
+        if (restarted && m->state->begun && !m->state->intent_due) {
+            m->state->begun = 0;
+            crier_message_skip(p, m, "the host was down", 1);
+            crier_msgstate_save(p, m->state, NULL, NULL);
+        }
         if (m->state->ended)
             continue;
         arm(m);

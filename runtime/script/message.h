@@ -45,6 +45,8 @@ struct crier_msgstate {
     struct crier_channel_state *channels;
     size_t channel_count;
     int64_t intent_due, intent_at; /**< a create that was under way: due time, first attempt */
+    int64_t begun; /**< due time of a send that has begun and not ended; a start that finds it, and
+                        no intent, tells that it was not made. 0: none */
     struct crier_send *send;       /**< under way now */
     bool held;                     /**< something is due and waits for that to end (catch_up) */
     struct crier_message *message; /**< whose timer fires; NULL: none declares it now */

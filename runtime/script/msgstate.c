@@ -46,6 +46,7 @@ static void load_state(void *arg, const char *key, const char *text)
     st->removal = crier_strdup(json_string_value(json_object_get(o, "removal")));
     st->intent_due = json_integer_value(json_object_get(o, "intent_due"));
     st->intent_at = json_integer_value(json_object_get(o, "intent_at"));
+    st->begun = json_integer_value(json_object_get(o, "begun"));
     json_t *channels = json_object_get(o, "channels"), *c;
     size_t i;
     st->channels = crier_calloc(json_array_size(channels) + 1, sizeof *st->channels);
@@ -119,6 +120,7 @@ void crier_msgstate_save(struct crier_poster *p, struct crier_msgstate *st,
     }
     put_int(&b, "intent_due", st->intent_due);
     put_int(&b, "intent_at", st->intent_at);
+    put_int(&b, "begun", st->begun);
     bool any = false;
     for (size_t i = 0; i < st->channel_count; i++) {
         const struct crier_channel_state *at = &st->channels[i];

@@ -61,7 +61,7 @@ static void drop_send(struct crier_send *s)
 
 static void skip_send(struct crier_send *s, const char *reason)
 {
-    s->st->intent_due = s->st->intent_at = 0;
+    s->st->intent_due = s->st->intent_at = s->st->begun = 0;
     crier_message_skip(s->poster, s->m, reason, 1);
     crier_msgstate_save(s->poster, s->st, NULL, NULL);
     tell(s, NULL, reason);
@@ -155,6 +155,7 @@ void crier_send_begin(struct crier_poster *p, struct crier_message *m, int64_t d
     s->resumed = m->state->intent_due != 0;
     set_deadline(s);
     m->state->send = s;
+    m->state->begun = told ? 0 : due;
     crier_generation_ref(m->gen);
     s->index = p->sends->len;
     g_ptr_array_add(p->sends, s);
@@ -684,6 +685,7 @@ static void narrow(struct crier_send *s)
     } else if (closed) {
         skip_send(s, why);
     } else if (none && !m->match) {
+        s->st->begun = 0;
         if (!m->gen->retired)
             crier_message_end(s->poster, m);
         drop_send(s);
@@ -915,7 +917,7 @@ static void finish(struct crier_send *s)
     s->st->requests += (uint64_t)s->requests;
     s->st->retries += (uint64_t)s->retries;
     s->st->waited += s->waited;
-    s->st->intent_due = s->st->intent_at = 0;
+    s->st->intent_due = s->st->intent_at = s->st->begun = 0;
     crier_msgstate_save(p, s->st, NULL, NULL);
     tell(s, record, NULL);
     crier_message_publish(p, m, all ? "message.sent" : "message.failed", record);
