@@ -32,28 +32,33 @@ function holds.accounting(bot, life)
   for name, s in pairs(sinks) do balance(name, s) end
   for _, name in ipairs { "memory", "lines" } do
     local s, owed = sinks[name], life.owed[name] or 0
-    if os.getenv "DBG" and s and s.accepted ~= made+owed then for i = math.max(1,life.records-5), math.min(#bot:records(), life.records+12) do local r=bot:records()[i] print(r.time, r.kind, r.level, r.text, r.logger) end end
     must(not s or s.accepted == made + owed, "sink %s has accepted %d records of %d (and %d from before)", name,
          s and s.accepted or 0, made, owed)
   end
 end
 
----At the end: each record is in the file once, or was counted as lost.
-function holds.delivered(bot, folder, lost)
-  local file, at = io.open(folder .. "/log.jsonl"), {}
+local function ids(path, pattern, found)
+  local file = io.open(path)
   for line in file and file:lines() or function() end do
-    local id = line:match '"id":"(%w+)"'
-    must(id, "log.jsonl: %s", line)
-    must(not at[id], "log.jsonl has record %s twice", id)
-    at[id] = true
+    local id = line:match(pattern)
+    must(id, "%s: %s", path, line)
+    must(not found[id], "%s has record %s twice, or one that is written is among the rejected", path, id)
+    found[id] = true
   end
   if file then file:close() end
-  local missing = 0
+end
+
+---At the end: each record is in the file or among the rejected, once, or was told as lost.
+function holds.delivered(bot, folder, lost)
+  local at, missing, made = {}, 0, 0
+  ids(folder .. "/log.jsonl", '^{"id":"(%w+)"', at)
+  ids(folder .. "/state/sim/sinks/lines.dead.jsonl", '"record":{"id":"(%w+)"', at)
   for _, r in ipairs(bot:records()) do
+    made = made + (r.kind ~= "ghost" and 1 or 0)
     if r.kind ~= "ghost" and not at[r.id] then missing = missing + 1 end
   end
   must(missing >= lost.least and missing <= lost.most,
-       "log.jsonl: %d of %d records are not there, %d to %d were counted as lost", missing, #bot:records(), lost.least, lost.most)
+       "log.jsonl: %d of %d records are not there, %d to %d were told as lost", missing, made, lost.least, lost.most)
 end
 
 -- --- due times -------------------------------------------------------------------------------

@@ -60,13 +60,14 @@ end
 local Storm = {}
 Storm.__index = Storm
 
--- What this life of the host has lost, at its end.
+-- What this life of the host has lost, at its end: told as lost; with a kill what was only in memory; on a
+-- full disk what its end brings about, and what cannot be put among the rejected.
 function Storm:life_ends(killed)
-  local s = (self.bot:stats().sinks or {}).lines
+  local s, lost = (self.bot:stats().sinks or {}).lines, self.lost
   if not s then return end
-  self.lost.least = self.lost.least + s.rejected + s.dropped
-  self.lost.most = self.lost.most + s.rejected + s.dropped
-  if killed and not self.script.lines.durable then self.lost.most = self.lost.most + s.queued end
+  lost.least, lost.most = lost.least + s.dropped, lost.most + s.dropped
+  if killed and not self.script.lines.durable then lost.most = lost.most + s.queued end
+  if self.o.was_full then lost.most = lost.most + s.rejected + s.queued + 20 end
 end
 
 function Storm:restart(killed)
@@ -134,7 +135,7 @@ function Storm:step()
     say("clock %d", by)
     bot:set_clock(bot:now() + by)
   elseif what < 0.82 and o.sinks then
-    o.full = not o.full
+    o.full, o.was_full = not o.full, true
     say("disk %s", o.full and "full" or "not full any more")
     bot.lab:disk_full(o.full)
   end
@@ -166,11 +167,13 @@ local function storm(seed)
   -- Stopped long after all is quiet: what is told then is counted, and all is written.
   o.last = bot:stats().messages
   for _, x in pairs(o.last) do if x.under_way then o.last = nil break end end
+  self:life_ends(false)
   bot:stop()
   holds.once(bot, self.script, o)
   holds.tasks(bot)
   holds.discord(bot, self.script, o)
   holds.limits(bot, o)
+  if self.script.lines then holds.delivered(bot, folder, self.lost) end
   bot:close()
 end
 
