@@ -77,7 +77,7 @@ function Storm:restart(killed)
   bot.lab:disk_full(false)
   if self.o.full and killed then bot:advance(10) end
   self.o.full = false
-  self.o.restarts, self.o.killed = self.o.restarts + 1, self.o.killed or killed
+  self.o.restarts, self.o.kills = self.o.restarts + 1, self.o.kills + (killed and 1 or 0)
   self:life_ends(killed)
   local before
   if killed then
@@ -149,7 +149,7 @@ end
 
 -- Returns the records, as text.
 local function storm(seed)
-  local o = { sinks = chance(0.4), clock = chance(0.15), restarts = 0, told_429 = 0 }
+  local o = { sinks = chance(0.4), clock = chance(0.15), restarts = 0, kills = 0, told_429 = 0 }
   local self = setmetatable({ o = o, script = bots.script(o), version = 1, counts = {},
                               lost = { least = 0, most = 0 }, life = { records = 0, owed = {} } }, Storm)
   bots.write(folder, self.script, 1)
@@ -236,7 +236,7 @@ local function equal(seed)
   bot:stop()
   local with = sends(bot)
   holds.once(bot, s, {})
-  holds.discord(bot, s, { killed = #kills > 0 })
+  holds.discord(bot, s, { kills = #kills })
   bot:close()
   local a, b = {}, {}
   for _, x in ipairs(without) do a[x] = true end
