@@ -195,4 +195,18 @@ function bots.sink_fault()
            ["for"] = math.random(1, 300) .. "s", chance = pick { 0.2, 1 } }
 end
 
+---kill -9: what is on disk at this moment is what the next start finds, and nobody sees what the end of
+-- the host would still say and do. Returns how many records there are, with those.
+function bots.kill(bot, folder)
+  local before = #bot:records()
+  bot.lab:disk_full(false)
+  assert(os.execute(string.format("rm -rf %s.kept && cp -a %s %s.kept", folder, folder, folder)))
+  bot.lab:stop(false)
+  assert(os.execute(string.format("rm -rf %s && mv %s.kept %s", folder, folder, folder)))
+  local records = bot:records()
+  for i = before + 1, #records do records[i].kind = "ghost" end
+  bot:restart(true)
+  return #records
+end
+
 return bots

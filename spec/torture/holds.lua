@@ -172,7 +172,8 @@ function holds.discord(bot, script, o)
   for _, s in pairs(last) do
     local texts = there[s.channel]
     -- (An edit in the moment of a kill is told as "the host was down".)
-    must((o.kills or 0) > 0 or not (s.ok and texts) or texts[s.text], "'%s' was told as %s, and channel %s has another", s.text, s.mode, s.channel)
+    must((o.kills or 0) > 0 or not (s.ok and texts) or texts[s.text],
+         "'%s' was told as %s, and channel %s has another", s.text, s.mode, s.channel)
   end
   for _, m in ipairs(script.messages) do
     for _, c in ipairs(m.user and { m.user } or m.channels) do

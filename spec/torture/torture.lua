@@ -27,20 +27,6 @@ local function clean()
   os.execute("rm -rf " .. folder .. "/*")
 end
 
--- kill -9: what is on disk at this moment is what the next start finds, and nobody sees what the end of
--- the host would still say and do. Returns how many records there are, with those.
-local function kill(bot)
-  local before = #bot:records()
-  bot.lab:disk_full(false)
-  assert(os.execute(string.format("rm -rf %s.kept && cp -a %s %s.kept", folder, folder, folder)))
-  bot.lab:stop(false)
-  assert(os.execute(string.format("rm -rf %s && mv %s.kept %s", folder, folder, folder)))
-  local records = bot:records()
-  for i = before + 1, #records do records[i].kind = "ghost" end
-  bot:restart(true)
-  return #records
-end
-
 -- A moment: any, or one at which something is just under way.
 local function wait(bot, most)
   local span = math.random(1, most) + math.random()
@@ -81,7 +67,7 @@ function Storm:restart(killed)
   self:life_ends(killed)
   local before
   if killed then
-    before = kill(bot)
+    before = bots.kill(bot, folder)
   else
     bot:stop()
     before = #bot:records()
@@ -226,7 +212,7 @@ local function equal(seed)
     else
       if what == "kill" then
         kills[#kills + 1] = bot:now()
-        kill(bot)
+        bots.kill(bot, folder)
       else
         bot:restart()
       end
