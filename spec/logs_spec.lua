@@ -389,6 +389,70 @@ END]]):format(proc.quote(bot:path ".crier/sim/control.sock"), word)):read "l"
   end
 end)
 
+describe("crier logs of a stopped bot whose sink has not written all", function()
+  it("shows what is in its spool too, and no record twice", function()
+    local bot = Bot.new [[
+local crier = require "crier"
+crier.config { limits = { stop = "1s" } }
+crier.sink.console { name = "out", format = "json" }
+crier.sink.jsonl { name = "all", path = "deep/all.jsonl", durable = true, retry = { times = 1 } }
+crier.on("start", function()
+  for i = 1, 3 do crier.log.info("line " .. i, { n = i }) end
+  local ev <close> = crier.event { ev_where = "spec", mod_type = "x", descr = "work" }
+  ev:finish { descr_fin = "done" }
+end)
+]]
+    local function run()
+      bot:start()
+      bot:wait_record(function(r) return r.phase == "finish" end)
+      bot.process:signal "TERM"
+      bot.process:wait()
+      bot.process:stop()
+    end
+    local function logs(...)
+      local r = bot:crier { "logs", "--json", "-n", "all", ... }
+      assert.equal(0, r.code, r.err)
+      return lines(r.out), r.err
+    end
+    run()
+    assert.same({ 3, "" }, { #logs "n>0", select(2, logs "n>0") })
+    local stored = #logs()
+
+    -- The second run cannot write: its folder is a file.
+    os.rename(bot:path "deep", bot:path "away")
+    bot:write("deep", "")
+    run()
+    local r = bot:crier { "logs", "n>0" }
+    assert.equal(69, r.code)
+    assert.is_truthy(r.err:match "\ncrier logs: %d+ records of sink 'all' are in its spool, to be written when the " ..
+      "host runs %(crier sink list%)\n$", r.err)
+    assert.equal(64, bot:crier({ "logs", "kind=tsk" }).code)
+    os.remove(bot:path "deep")
+    os.rename(bot:path "away", bot:path "deep")
+    local all, err = logs()
+    assert.is_truthy(err:match "^crier logs: %d+ records of sink 'all' are in its spool, [^\n]*shown, too\n$", err)
+    assert.is_true(#all >= 2 * stored)
+    local last = ""
+    for _, line in ipairs(all) do
+      local id = cjson.decode(line).id
+      assert.is_true(id > last, line)
+      last = id
+    end
+    assert.equal("1 2 3 1 2 3", numbers(bot:crier { "logs", "--json", "n>0", "-n", "all" }))
+    assert.equal("2 3", numbers(bot:crier { "logs", "--json", "n>0", "-n", "2" }))
+    local events = cjson.decode(logs "kind=event"[2])
+    assert.same({ "work", "done" }, { events.descr, events.descr_fin })
+
+    -- Records that were written and not struck off, as after a kill between the two.
+    os.execute("cp -r " .. proc.quote(bot:path ".crier") .. " " .. proc.quote(bot:path "before"))
+    run()
+    os.execute(("rm -r %s && mv %s %s"):format(proc.quote(bot:path ".crier"), proc.quote(bot:path "before"),
+      proc.quote(bot:path ".crier")))
+    assert.equal("1 2 3 1 2 3 1 2 3", numbers(bot:crier { "logs", "--json", "n>0", "-n", "all" }))
+    bot:close()
+  end)
+end)
+
 describe("a client of crier logs that goes, or does not read", function()
   it("costs the bot nothing but what waits for it", function()
     local bot = Bot.new(script)

@@ -92,7 +92,7 @@ local safe = crier.sink.jsonl { name = "safe", path = "safe.jsonl" }
     -- What is owed lies in the state folder.
     local r = bot:crier { "sink", "list" }
     assert.equal(0, r.code)
-    assert.is_truthy(r.out:match "\ncache: %d+ records to be written when the bot runs\n", r.out)
+    assert.is_truthy(r.out:match "\ncache: %d+ records to be written when the bot runs with a sink of that name\n", r.out)
     local left = cjson.decode(bot:crier({ "sink", "list", "--json" }).out)
     assert.same({ "cache", "left over" }, { left.name, left.state })
     assert.is_true(left.spilled > 50)
@@ -119,6 +119,48 @@ crier.on("start", function() for i = 1, 10 do crier.log.info("line", { n = i }) 
       if name:find("k.dead.done-", 1, true) then kept = kept + 1 end
     end
     assert.equal(4, kept)
+    bot:close()
+  end)
+
+  it("show one that a reload has removed, until it has ended, and then what it has left", function()
+    local head = [[
+local crier = require "crier"
+crier.config { limits = { stop = "2s" } }
+crier.sink.console { name = "out", format = "json" }
+]]
+    -- It writes nothing until somebody answers the request that its first batch makes: nobody does.
+    local server = require("socket").bind("127.0.0.1", 0)
+    local _, port = server:getsockname()
+    local bot = Bot.new(head .. ([[
+crier.sink.custom { name = "slow", batch = 2, write = function()
+  crier.http.get("http://127.0.0.1:%d/", { timeout = "1h" })
+  return true
+end }
+crier.on("start", function()
+  for i = 1, 5 do crier.log.info("line " .. i) end
+  crier.log.info "done"
+end)
+]]):format(port))
+    start(bot)
+    bot:write("bot.lua", head)
+    assert.equal(0, bot:crier({ "reload" }).code)
+    local function slow()
+      for line in bot:crier({ "sink", "list", "--json" }).out:gmatch "[^\n]+" do
+        local o = cjson.decode(line)
+        if o.name == "slow" then return o end
+      end
+    end
+    -- Two seconds later it is given up; what is first seen may be either.
+    local o = slow()
+    assert(o.state == "removed" or o.state == "left over", o.state)
+    if o.state == "removed" then
+      assert.equal(o.accepted, o.queued + o.spilled)
+      assert.is_true(o.gone)
+    end
+    server:close()
+    proc.wait_for(function() return slow().state == "left over" end, 60)
+    assert.is_true(slow().spilled >= 6)
+    assert.is_truthy(bot:crier({ "sink", "list" }).out:match "\nleft over: slow: %d+ records %(crier sink replay")
     bot:close()
   end)
 

@@ -161,7 +161,8 @@ static void list_json(json_t *sinks, GPtrArray *list)
     json_t *o;
     json_array_foreach(sinks, i, o)
         json_object_set_new(o, "state",
-                            json_string(json_is_true(json_object_get(o, "down"))      ? "down"
+                            json_string(json_is_true(json_object_get(o, "gone"))      ? "removed"
+                                        : json_is_true(json_object_get(o, "down"))    ? "down"
                                         : json_is_true(json_object_get(o, "failing")) ? "failing"
                                                                                       : "ok"));
     for (guint k = 0; k < list->len; k++) {
@@ -211,8 +212,9 @@ static void list_text(const json_t *sinks, GPtrArray *list, bool up)
             printf("left over: %s: %" PRIu64 " record%s (crier sink replay %s --to SINK)\n",
                    left->name, left->records, plural(left->records), left->name);
         else if (left->records && !up)
-            printf("%s: %" PRIu64 " record%s to be written when the bot runs\n", left->name,
-                   left->records, plural(left->records));
+            printf("%s: %" PRIu64 " record%s to be written when the bot runs with a sink of that "
+                   "name\n",
+                   left->name, left->records, plural(left->records));
         if (left->dead)
             printf("dead letters: %s: %" PRIu64 " (crier sink replay %s --dead%s)\n", left->name,
                    left->dead, left->name, ours || !up ? "" : " --to SINK");

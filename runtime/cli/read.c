@@ -2,6 +2,7 @@
 #include "cli/read.h"
 
 #include <getopt.h>
+#include <glib.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -264,7 +265,59 @@ static void give(const struct crier_reader_out *out, struct crier_record *record
     crier_record_unref(record);
 }
 
-static int read_page(const struct crier_declared_sink *s, void *self, struct crier_logs *logs,
+/* A store without its host: what the sink has written, and what is in its spool yet. */
+struct stored {
+    struct crier_declared_sink *s;
+    void *self;
+    struct crier_spool *spool; /* NULL: there is none */
+};
+
+static void open_spool(struct stored *t, const char *state_folder)
+{
+    const struct crier_spool_config look = {.look = true};
+    char *folder = crier_sink_folder(state_folder, t->s->name);
+    if (crier_spool_open(folder, &look, &t->spool, NULL) != 0)
+        t->spool = NULL;
+    free(folder);
+}
+
+static char *id_of(const struct crier_record *record)
+{
+    char id[CRIER_ULID_LEN + 1];
+    crier_record_id(record, id);
+    return crier_strdup(id);
+}
+
+/* Those that were being written when the host was killed may stand in the store already. */
+static void add_spooled(const struct stored *t, const struct crier_query *query,
+                        struct crier_record ***hits, size_t *count)
+{
+    struct crier_spool_entry entry;
+    size_t cap = *count;
+    GHashTable *there = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
+    for (size_t i = 0; i < *count; i++)
+        g_hash_table_add(there, id_of((*hits)[i]));
+    crier_spool_rewind(t->spool);
+    while (crier_spool_read(t->spool, &entry)) {
+        struct crier_record *record;
+        if (crier_record_from_bytes(entry.data, entry.len, &record, NULL) != 0)
+            continue; /* damaged, or from a newer version: crier sink list counts it */
+        char *id = id_of(record);
+        if (!crier_query_wants(query, record) || g_hash_table_contains(there, id)) {
+            crier_record_unref(record);
+        } else {
+            if (*count == cap) {
+                cap = cap ? cap * 2 : 64;
+                *hits = crier_realloc(*hits, cap * sizeof **hits);
+            }
+            (*hits)[(*count)++] = record;
+        }
+        free(id);
+    }
+    g_hash_table_destroy(there);
+}
+
+static int read_page(const struct stored *t, struct crier_logs *logs,
                      const struct crier_reader_out *out, bool *more, struct crier_err *err)
 {
     struct crier_query *query;
@@ -273,11 +326,13 @@ static int read_page(const struct crier_declared_sink *s, void *self, struct cri
     int rc = crier_logs_page(logs, &query, err);
     if (rc != 0)
         return rc;
-    rc = s->driver->query(self, query, &hits, &count, err);
+    rc = t->s->driver->query(t->self, query, &hits, &count, err);
+    if (rc == 0 && t->spool && crier_spool_count(t->spool))
+        add_spooled(t, query, &hits, &count);
     if (rc == 0)
         rc = crier_query_finish(query, &hits, &count, err);
     else
-        crier_err_prefix(err, "sink '%s': ", s->name);
+        crier_err_prefix(err, "sink '%s': ", t->s->name);
     crier_query_free(query);
     if (rc != 0) {
         err->code = rc;
@@ -290,57 +345,51 @@ static int read_page(const struct crier_declared_sink *s, void *self, struct cri
     return 0;
 }
 
-/* What its sink has not written yet is not in the store. */
-static void tell_of_spool(const struct crier_client *client, const char *state_folder,
-                          const char *name)
+/* So that nobody looks for them in the file or the database. */
+static void tell_of_spool(const struct crier_client *client, const struct stored *t, bool read)
 {
-    const struct crier_spool_config look = {.look = true};
-    struct crier_spool *spool;
-    char *folder = crier_sink_folder(state_folder, name);
-    if (crier_spool_open(folder, &look, &spool, NULL) == 0) {
-        uint64_t n = crier_spool_count(spool);
-        if (n)
-            fprintf(stderr,
-                    "crier %s: sink '%s' has not written %" PRIu64 " more record%s; it does when the "
-                    "host runs (crier sink list)\n",
-                    client->command, name, n, n == 1 ? "" : "s");
-        crier_spool_close(spool);
-    }
-    free(folder);
+    uint64_t n = t->spool ? crier_spool_count(t->spool) : 0;
+    if (n)
+        fprintf(stderr,
+                "crier %s: %" PRIu64 " record%s of sink '%s' %s in its spool, to be written when the "
+                "host runs%s\n",
+                client->command, n, n == 1 ? "" : "s", t->s->name, n == 1 ? "is" : "are",
+                read ? "; those that match are shown, too" : " (crier sink list)");
 }
 
 static int read_stored(const struct crier_client *client, json_t *request,
                        const struct crier_reader_out *out)
 {
     struct crier_generation *gen;
-    struct crier_declared_sink *s;
+    struct stored t = {0};
     struct crier_logs logs;
     struct crier_err err = {0};
-    void *self = NULL;
     bool more = true;
     int code = crier_client_load(client, &gen);
     if (code != 0)
         return code;
     char *folder = crier_generation_state_folder(gen, client->state, false);
+    char *spools = crier_client_folder(client->state, client->file);
     crier_logs_init(&logs, request, gen->zone, crier_clock_wall(crier_clock_real()));
-    int rc =
-        crier_logs_choose(gen, json_string_value(json_object_get(request, "sink")), true, &s, &err);
-    if (rc == 0)
-        rc = crier_client_open(gen, s, folder, &self, &err);
-    if (rc == 0 && out->from)
-        out->from(out->arg, s->name, s->driver->kind, gen->zone);
-    while (rc == 0 && more)
-        rc = read_page(s, self, &logs, out, &more, &err);
-    if (self)
-        s->driver->close(self);
-    if (rc != 0) {
-        code = say_err(client, &err);
-    } else {
-        char *spools = crier_client_folder(client->state, client->file);
-        tell_of_spool(client, spools, s->name);
-        free(spools);
+    int rc = crier_logs_choose(gen, json_string_value(json_object_get(request, "sink")), true, &t.s,
+                               &err);
+    if (rc == 0) {
+        open_spool(&t, spools);
+        rc = crier_client_open(gen, t.s, folder, &t.self, &err);
     }
+    if (rc == 0 && out->from)
+        out->from(out->arg, t.s->name, t.s->driver->kind, gen->zone);
+    while (rc == 0 && more)
+        rc = read_page(&t, &logs, out, &more, &err);
+    if (t.self)
+        t.s->driver->close(t.self);
+    if (rc != 0)
+        code = say_err(client, &err);
+    if (code != CRIER_EXIT_USAGE)
+        tell_of_spool(client, &t, rc == 0);
+    crier_spool_close(t.spool);
     crier_logs_fini(&logs);
+    free(spools);
     free(folder);
     crier_generation_unref(gen);
     return code;

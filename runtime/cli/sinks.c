@@ -19,18 +19,22 @@ static const char *whole_seconds(int64_t us, char out[48])
     return crier_duration_text(us < 0 ? 0 : us - us % CRIER_S, out);
 }
 
-/* "DOWN 2m10s (why), next try in 50s, fallback files" */
+/* "DOWN 2m10s (why), next try in 50s, fallback files"; of a sink that the script has no more "removed,
+ * ending; " stands in front. */
 static void print_state(const json_t *o)
 {
     int64_t now = crier_clock_wall(crier_clock_real());
     const json_t *since = json_object_get(o, "down_since"), *next = json_object_get(o, "next_try");
+    bool gone = json_is_true(json_object_get(o, "gone"));
     char text[48];
+    if (gone)
+        printf("removed, ending; ");
     if (json_is_true(json_object_get(o, "down")))
         printf("DOWN %s", whole_seconds(now - (int64_t)(json_real_value(since) * 1e6), text));
     else if (json_is_true(json_object_get(o, "failing")))
         printf("FAILING");
     else {
-        puts("ok");
+        puts(gone ? "what is not written yet stays in its spool" : "ok");
         return;
     }
     printf(" (%s)", crier_member(o, "error"));

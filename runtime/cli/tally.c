@@ -342,6 +342,14 @@ static GArray *counted(GHashTable *texts)
     return list;
 }
 
+static void often(const char *what, uint64_t n, char *out, size_t cap)
+{
+    if (n == 1)
+        snprintf(out, cap, "%s once", what);
+    else
+        snprintf(out, cap, "%s %" PRIu64 " times", what, n);
+}
+
 /* Why a message was never sent; "" when it was. */
 static void why_never(const struct crier_message *m, const struct crier_zone *zone, int64_t end,
                       char *out, size_t cap)
@@ -352,9 +360,9 @@ static void why_never(const struct crier_message *m, const struct crier_zone *zo
     if (!st || st->sent)
         return;
     if (st->failed)
-        snprintf(out, cap, "failed %" PRIu64 " times", st->failed);
+        often("failed", st->failed, out, cap);
     else if (st->skipped)
-        snprintf(out, cap, "skipped %" PRIu64 " times", st->skipped);
+        often("skipped", st->skipped, out, cap);
     else if (st->ended)
         snprintf(out, cap, "remove_after was reached before");
     else if (st->due == CRIER_NEVER)

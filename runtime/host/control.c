@@ -92,7 +92,7 @@ static void cmd_status(struct crier_host *host, struct crier_control_conn *conn,
         (json_int_t)st.failed, "skipped", (json_int_t)st.skipped, "late_max",
         (double)st.late_max / 1e6, "late_p50", (double)st.late_p50 / 1e6, "late_p99",
         (double)st.late_p99 / 1e6, "lua_memory", (json_int_t)gen->vm->memory_used, "bots",
-        bot_status(host), "sinks", crier_host_sink_status(host), "messages",
+        bot_status(host), "sinks", crier_host_sink_status(host, true), "messages",
         message_status(host, json_is_true(json_object_get(request, "all"))));
     json_t *tasks;
     json_object_set_new(extra, "tasks",

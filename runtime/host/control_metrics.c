@@ -386,7 +386,7 @@ static void put_sinks(struct crier_buf *b, struct crier_host *host)
         {"spool_bytes", "sink_spool_bytes", "gauge", "What the spool takes on the disk."},
         {"down", "sink_down", "gauge", "Whether the sink is down (1) or not."},
     };
-    json_t *list = crier_host_sink_status(host);
+    json_t *list = crier_host_sink_status(host, false);
     put_list(b, what, CRIER_COUNT(what), "sink", list);
     json_decref(list);
 }

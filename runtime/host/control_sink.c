@@ -30,29 +30,40 @@
 
 /* --- status -------------------------------------------------------------------------------- */
 
-json_t *crier_host_sink_status(struct crier_host *host)
+static json_t *one_status(struct crier_sink *sink)
+{
+    struct crier_sink_stats st;
+    crier_sink_stats(sink, &st);
+    char *error = g_utf8_make_valid(st.last_error, -1); /* it may be cut within a character */
+    json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:s}",
+                          "name", crier_sink_name(sink), "kind", crier_sink_driver_of(sink)->kind,
+                          "accepted", (json_int_t)st.accepted, "written", (json_int_t)st.written,
+                          "rejected", (json_int_t)st.rejected, "dropped", (json_int_t)st.dropped,
+                          "retries", (json_int_t)st.retries, "queued", (json_int_t)st.queued,
+                          "spilled", (json_int_t)st.spilled, "copied", (json_int_t)st.copied,
+                          "spool_bytes", (json_int_t)st.spool_bytes, "failing", st.failing, "down",
+                          st.down, "error", error);
+    g_free(error);
+    if (st.down_since)
+        json_object_set_new(o, "down_since", json_real((double)st.down_since / 1e6));
+    if (st.next_try)
+        json_object_set_new(o, "next_try", json_real((double)st.next_try / 1e6));
+    return o;
+}
+
+json_t *crier_host_sink_status(struct crier_host *host, bool gone)
 {
     json_t *list = json_array();
     for (guint i = 0; i < host->current->sinks->len; i++) {
         const struct crier_declared_sink *s = host->current->sinks->pdata[i];
-        struct crier_sink_stats st;
-        crier_sink_stats(s->sink, &st);
-        json_t *o =
-            json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:s}",
-                      "name", s->name, "kind", s->driver->kind, "accepted", (json_int_t)st.accepted,
-                      "written", (json_int_t)st.written, "rejected", (json_int_t)st.rejected,
-                      "dropped", (json_int_t)st.dropped, "retries", (json_int_t)st.retries,
-                      "queued", (json_int_t)st.queued, "spilled", (json_int_t)st.spilled, "copied",
-                      (json_int_t)st.copied, "spool_bytes", (json_int_t)st.spool_bytes, "failing",
-                      st.failing, "down", st.down, "error", st.last_error);
-        if (!o) /* the error's text was cut within a character */
-            continue;
-        if (st.down_since)
-            json_object_set_new(o, "down_since", json_real((double)st.down_since / 1e6));
-        if (st.next_try)
-            json_object_set_new(o, "next_try", json_real((double)st.next_try / 1e6));
+        json_t *o = one_status(s->sink);
         if (s->fallback)
             json_object_set_new(o, "fallback", json_string(s->fallback->name));
+        json_array_append_new(list, o);
+    }
+    for (guint i = 0; gone && i < host->ending->len; i++) {
+        json_t *o = one_status(host->ending->pdata[i]);
+        json_object_set_new(o, "gone", json_true());
         json_array_append_new(list, o);
     }
     return list;

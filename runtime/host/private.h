@@ -174,7 +174,8 @@ void crier_control_cmd_source(struct crier_host *host, struct crier_control_conn
 
 /* control_sink.c */
 
-json_t *crier_host_sink_status(struct crier_host *host);
+/** gone: those too that a reload has removed and that have not ended yet. */
+json_t *crier_host_sink_status(struct crier_host *host, bool gone);
 void crier_control_cmd_sink(struct crier_host *host, struct crier_control_conn *conn,
                             json_t *request);
 
