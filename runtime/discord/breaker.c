@@ -39,9 +39,10 @@ void crier_breaker_open(struct crier_breaker *b, int64_t now, int seconds,
     b->why = *why;
 }
 
-void crier_breaker_fine(struct crier_breaker *b)
+void crier_breaker_fine(struct crier_breaker *b, int64_t now)
 {
-    b->opened = 0;
+    if (b->until <= now)
+        b->opened = 0;
 }
 
 int64_t crier_breaker_wait(const struct crier_breaker *b, int64_t now)

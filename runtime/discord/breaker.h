@@ -34,8 +34,9 @@ unsigned crier_breaker_count(const struct crier_breaker *b, int64_t now);
 /** Open it for so many seconds, doubled for each time in a row. Nothing when it is open. */
 void crier_breaker_open(struct crier_breaker *b, int64_t now, int seconds,
                         const struct crier_err *why);
-/** Discord has answered as it should: the next time counts as the first again. */
-void crier_breaker_fine(struct crier_breaker *b);
+/** Discord has answered as it should: the next time counts as the first again. Nothing while it is
+ *  open: that was asked for before. */
+void crier_breaker_fine(struct crier_breaker *b, int64_t now);
 /** Whether a request may go now: 0; the time to ask again; CRIER_NEVER: when the probe ends. */
 int64_t crier_breaker_wait(const struct crier_breaker *b, int64_t now);
 

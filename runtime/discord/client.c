@@ -9,13 +9,16 @@
 #include <time.h>
 
 #include "discord/brief.h"
+#include "discord/lookup.h"
 #include "discord/ratelimit.h"
 #include "discord/request.h"
 
 #define BACKOFF_MIN (250 * CRIER_MS)
 #define BACKOFF_MAX (30 * CRIER_S)
 #define NONCE_WINDOW (120 * CRIER_S)
+#define SKEW_SLACK (2 * CRIER_S) /* whole seconds on both sides */
 #define DOUBTS_MAX 3
+#define LIMITED_MAX 3
 #define DM_GAP CRIER_S /* between two openings of direct messages, but for the first few */
 #define DM_GAP_MAX (60 * CRIER_S)
 #define DM_BURST 4
@@ -23,8 +26,10 @@
 #define QUARANTINE_MAX 86400
 
 /* What a request asks for next. A create whose nonce may have expired looks at the channel first,
- * for which it must know who we are. */
-enum phase { MAIN, WHO, LOOK };
+ * page by page, for which it must know who we are, and the server's time. A channel without
+ * messages may be one whose history is hidden from us: what its last message is, is not. */
+enum phase { MAIN, WHO, LOOK, LAST };
+enum { PAGE = 100, PAGES = 50 };
 
 struct queue;
 
@@ -46,8 +51,12 @@ struct request {
     int64_t next_at; /* not before */
     int64_t not_after;
     int64_t maybe_at; /* first attempt that may have been executed; CRIER_NEVER: none */
+    uint64_t known;  /* the last message of ours in the channel before that attempt; 0: not known */
+    uint64_t looked; /* the channel has been looked through up to this id; 0: from its end */
+    int pages;       /* answered since it is being looked at */
     int64_t started;
     int failures; /* in a row, for the back-off */
+    int limited;  /* answers 429 in a row */
     bool once;    /* not to be repeated when it may have been executed */
     bool probe;   /* counted in the breaker's `probing` */
     struct crier_timer deadline;
@@ -101,6 +110,7 @@ struct crier_discord {
     GHashTable *queues;   /* route -> struct queue */
     GHashTable *requests; /* id -> struct request */
     GHashTable *doubts;   /* channel or guild of a route -> unknown 403/404 in a row */
+    GHashTable *last;     /* channel -> itself, and our last message there as far as known */
     GHashTable *shares;   /* whose -> struct share */
     GQueue turns;         /* of shares */
     GQueue parked, ended;
@@ -110,6 +120,7 @@ struct crier_discord {
     bool delivering;
     uint64_t self; /* our user id; 0: not known yet */
     int64_t skew;  /* server's wall time - ours */
+    bool skew_known;
     struct crier_breaker *breaker, own_breaker;
     int64_t dm_gap, dm_free; /* when the opener's allowance is used up to nothing */
     int64_t quarantine_until;
@@ -496,12 +507,6 @@ static char *target_of(const char *path)
     return crier_strndup(path, end ? (size_t)(end - path) : strlen(path));
 }
 
-static uint64_t id_of(const json_t *object)
-{
-    const char *text = json_string_value(json_object_get(object, "id"));
-    return text ? strtoull(text, NULL, 10) : 0;
-}
-
 /* "Sat, 21 Nov 2026 22:31:10 GMT" -> wall microseconds; 0 when it is none. */
 static int64_t http_date(const struct crier_http_response *res)
 {
@@ -524,114 +529,89 @@ static void learn(struct crier_discord *d, const struct request *r,
                   const struct crier_http_response *res, const json_t *body)
 {
     int64_t date = http_date(res);
-    if (date)
+    if (date) {
         d->skew = date - crier_loop_wall(d->loop);
+        d->skew_known = true;
+    }
     if (res->status < 200 || res->status > 299)
         return;
     uint64_t self = 0;
     if (r->phase == WHO || strcmp(r->path, "/users/@me") == 0)
-        self = id_of(body);
+        self = crier_snowflake(body, "id");
     else if (r->phase == MAIN && (r->kind & (CRIER_REQ_CREATE | CRIER_REQ_EDIT)))
-        self = id_of(json_object_get(body, "author"));
+        self = crier_snowflake(json_object_get(body, "author"), "id");
     if (self)
         d->self = self;
 }
 
 /* --- a create whose answer was lost -------------------------------------------------------- */
 
-static bool same_trimmed(const char *a, const char *b)
+static void learn_made(struct crier_discord *d, uint64_t channel, uint64_t message)
 {
-    static const char blanks[] = " \t\r\n";
-    a = a ? a + strspn(a, blanks) : "";
-    b = b ? b + strspn(b, blanks) : "";
-    size_t n = strlen(a), m = strlen(b);
-    while (n && strchr(blanks, a[n - 1]))
-        n--;
-    while (m && strchr(blanks, b[m - 1]))
-        m--;
-    return n == m && memcmp(a, b, n) == 0;
-}
-
-static bool same_member(const json_t *a, const json_t *b, const char *key)
-{
-    return same_trimmed(json_string_value(json_object_get(a, key)),
-                        json_string_value(json_object_get(b, key)));
-}
-
-static bool same_content(const struct request *r, const json_t *message)
-{
-    const struct crier_content *content = r->content;
-    if (!same_trimmed(content->text, json_string_value(json_object_get(message, "content"))) ||
-        json_array_size(json_object_get(message, "attachments")) != content->file_count)
-        return false;
-    if (!content->embeds)
-        return true; /* links in the text make embeds of their own */
-    json_t *ours = json_loads(content->embeds, 0, NULL);
-    const json_t *theirs = json_object_get(message, "embeds");
-    bool same = true;
-    for (size_t i = 0; same && i < json_array_size(ours); i++)
-        same = same_member(json_array_get(ours, i), json_array_get(theirs, i), "title") &&
-               same_member(json_array_get(ours, i), json_array_get(theirs, i), "description");
-    json_decref(ours);
-    return same;
-}
-
-/* "2026-11-21T22:31:10.123000+00:00"; Discord's times are always UTC. */
-static int64_t message_time(const json_t *message)
-{
-    const char *text = json_string_value(json_object_get(message, "timestamp"));
-    struct tm tm = {0};
-    if (!text || sscanf(text, "%d-%d-%dT%d:%d:%d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
-                        &tm.tm_hour, &tm.tm_min, &tm.tm_sec) != 6)
-        return 0;
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    return (int64_t)timegm(&tm) * CRIER_S;
-}
-
-static json_t *find_own(const struct request *r, const json_t *messages)
-{
-    struct crier_discord *d = r->d;
-    int64_t first = crier_loop_wall(d->loop) - (crier_loop_now(d->loop) - r->maybe_at) + d->skew;
-    json_t *message, *found = NULL;
-    size_t i;
-    json_array_foreach((json_t *)messages, i, message)
-    {
-        const json_t *nonce = json_object_get(message, "nonce");
-        if (json_is_string(nonce)) {
-            if (strcmp(json_string_value(nonce), r->nonce) == 0)
-                return message;
-            continue; /* another message of somebody */
-        }
-        /* Whole seconds on both sides: allow for one of each. */
-        if (!found && id_of(json_object_get(message, "author")) == d->self &&
-            message_time(message) >= first - 2 * CRIER_S && same_content(r, message))
-            found = message;
+    uint64_t *pair = g_hash_table_lookup(d->last, &channel);
+    if (!message)
+        return;
+    if (!pair) {
+        pair = crier_malloc(2 * sizeof *pair);
+        pair[0] = channel;
+        g_hash_table_insert(d->last, pair, pair);
     }
-    return found;
+    pair[1] = message;
+}
+
+/* What is not newer than this is not it. A time in the future is one of a clock that has been set
+ * since: it says nothing. */
+static uint64_t not_before(const struct request *r, int64_t now)
+{
+    const struct crier_discord *d = r->d;
+    if (r->maybe_at > now)
+        return r->known;
+    int64_t first = crier_loop_wall(d->loop) - (now - r->maybe_at) + d->skew;
+    uint64_t at = crier_snowflake_at(first - SKEW_SLACK);
+    return at > r->known ? at : r->known;
+}
+
+static void not_to_be_seen(struct request *r, const char *why)
+{
+    crier_err_set(&r->result.err, CRIER_EBUSY,
+                  "it may have been sent, but %s: it is not sent again", why);
+    set_where(r);
+    request_end(r, CRIER_RETRY);
 }
 
 /* The side requests of a create have been answered. */
 static void looked(struct request *r, json_t *body)
 {
-    if (r->phase == WHO && r->d->self) {
+    struct crier_discord *d = r->d;
+    const struct crier_lookup lookup = {r->content, r->nonce, d->self, r->looked};
+    json_t *found = r->phase == LOOK ? crier_lookup_find(&lookup, body) : NULL;
+    r->pages += r->phase == LOOK;
+    uint64_t newest = crier_lookup_newest(body);
+    bool more = r->phase == LOOK && json_array_size(body) >= PAGE && r->looked;
+    if (found) {
+        learn_made(d, r->channel, crier_snowflake(found, "id"));
+        r->result.body = json_incref(found);
+        request_end(r, CRIER_SENT);
+        return;
+    }
+    if (r->phase == WHO) {
         r->phase = LOOK;
-    } else if (r->phase == WHO) {
-        crier_err_set(&r->result.err, CRIER_EINTERNAL, "GET /users/@me answered without an id");
-        request_end(r, CRIER_BAD);
+    } else if (more && (newest <= r->looked || r->pages == PAGES)) {
+        not_to_be_seen(r, "too much has been written there since to find it");
+        return;
+    } else if (more) {
+        r->looked = newest;
+    } else if (r->phase == LOOK && r->pages == 1 && !json_array_size(body)) {
+        r->phase = LAST;
+    } else if (r->phase == LAST && crier_snowflake(body, "last_message_id") > r->looked) {
+        not_to_be_seen(r, "the bot lacks Read Message History there to see whether it was");
         return;
     } else {
-        json_t *found = find_own(r, body);
-        if (found) {
-            r->result.body = json_incref(found);
-            request_end(r, CRIER_SENT);
-            return;
-        }
         r->phase = MAIN;
         r->maybe_at = CRIER_NEVER;
     }
     r->failures = 0;
-    r->since = crier_loop_now(r->d->loop);
+    r->since = crier_loop_now(d->loop);
     queue_ready(r->queue);
 }
 
@@ -648,6 +628,8 @@ static void succeeded(struct request *r, const struct crier_http_response *res, 
         looked(r, body);
         return;
     }
+    if (r->kind == CRIER_REQ_CREATE)
+        learn_made(d, r->channel, crier_snowflake(body, "id"));
     if (res->status < 300)
         r->result.body = json_incref(body);
     request_end(r, CRIER_SENT);
@@ -675,11 +657,16 @@ static bool without_reference(struct request *r)
 static bool garbled(const struct request *r, const struct crier_http_response *res,
                     const json_t *body)
 {
+    if (res->status == 404)
+        return crier_outcome_foreign(res);
     if (res->status < 200 || res->status > 299 || !res->body.len)
         return false;
     if (!json_is_object(body) && !json_is_array(body))
         return true;
-    return r->phase == MAIN && (r->kind & (CRIER_REQ_CREATE | CRIER_REQ_DM)) && !id_of(body);
+    if (r->phase == LOOK)
+        return !json_is_array(body);
+    return (r->phase != MAIN || r->kind & (CRIER_REQ_CREATE | CRIER_REQ_DM)) &&
+           !crier_snowflake(body, "id");
 }
 
 static void judge(struct request *r, const struct crier_http_response *res, json_t *body,
@@ -698,8 +685,9 @@ static void judge(struct request *r, const struct crier_http_response *res, json
                       res->status);
         set_where(r);
     }
-    if (row->class_ != CRIER_CLASS_BREAK && res->status)
-        crier_breaker_fine(d->breaker);
+    if (row->class_ != CRIER_CLASS_BREAK && res->status && !unreadable)
+        crier_breaker_fine(d->breaker, now);
+    r->limited = row->class_ == CRIER_CLASS_WAIT ? r->limited + 1 : 0;
     if (code == 160002 && without_reference(r)) {
         again_at(r, now);
         return;
@@ -724,6 +712,10 @@ static void judge(struct request *r, const struct crier_http_response *res, json
         int64_t until = now + (wait >= 0 ? wait : row->wait * CRIER_S);
         if (until < told)
             until = told;
+        /* It says that it will be over, and it is not: no reason to ask at each moment. */
+        if (r->limited > LIMITED_MAX && until < now + (CRIER_S << (r->limited - LIMITED_MAX)))
+            until =
+                now + (CRIER_S << (r->limited - LIMITED_MAX < 6 ? r->limited - LIMITED_MAX : 6));
         crier_ratelimit_hold(d->rl, route, until);
         if (r->kind == CRIER_REQ_DM && code == 40003)
             dm_too_fast(d, until, &r->result.err);
@@ -770,10 +762,12 @@ static void judge(struct request *r, const struct crier_http_response *res, json
     }
 }
 
-/* A failure of our own side is no question of the network: nothing to repeat. */
+/* A failure of our own side is no question of the network: nothing to repeat. An answer that is too
+ * large is none, but there was one. */
 static bool failed_here(struct request *r, const struct crier_http_response *res)
 {
-    if (res->status || res->err.code == CRIER_ENET || res->err.code == CRIER_ETIMEOUT)
+    if (res->status || res->err.code == CRIER_ENET || res->err.code == CRIER_ETIMEOUT ||
+        res->err.code == CRIER_ELIMIT)
         return false;
     r->result.err = res->err;
     set_where(r);
@@ -861,9 +855,12 @@ static void on_answer(void *arg, struct crier_http_response *res)
 
 static void set_phase(struct request *r, int64_t now)
 {
-    if (r->phase == MAIN && r->kind == CRIER_REQ_CREATE && r->maybe_at != CRIER_NEVER &&
-        now - r->maybe_at > NONCE_WINDOW)
-        r->phase = r->d->self ? LOOK : WHO;
+    if (r->phase != MAIN || r->kind != CRIER_REQ_CREATE || r->maybe_at == CRIER_NEVER ||
+        (r->maybe_at <= now && now - r->maybe_at <= NONCE_WINDOW))
+        return;
+    r->phase = r->d->self && r->d->skew_known ? LOOK : WHO;
+    r->looked = 0;
+    r->pages = 0;
 }
 
 static char *route_of(const struct request *r)
@@ -872,7 +869,26 @@ static char *route_of(const struct request *r)
         return crier_strdup(r->queue->route);
     if (r->phase == WHO)
         return crier_strdup("GET /users/@me");
-    return crier_asprintf("GET /channels/%" PRIu64 "/messages", r->channel);
+    return crier_asprintf("GET /channels/%" PRIu64 "%s", r->channel,
+                          r->phase == LOOK ? "/messages" : "");
+}
+
+static char *url_of(struct request *r, int64_t now)
+{
+    const char *api = r->d->api;
+    if (r->phase == MAIN)
+        return crier_asprintf("%s%s", api, r->path);
+    if (r->phase == WHO)
+        return crier_asprintf("%s/users/@me", api);
+    if (r->phase == LAST)
+        return crier_asprintf("%s/channels/%" PRIu64, api, r->channel);
+    if (!r->pages)
+        r->looked = not_before(r, now);
+    char after[40] = "";
+    if (r->looked)
+        snprintf(after, sizeof after, "&after=%" PRIu64, r->looked);
+    return crier_asprintf("%s/channels/%" PRIu64 "/messages?limit=%d%s", api, r->channel, PAGE,
+                          after);
 }
 
 static void on_sent(void *arg)
@@ -889,13 +905,10 @@ static void start(struct request *r, char *route, int64_t taken, int64_t now)
 {
     struct crier_discord *d = r->d;
     struct crier_http_request req;
-    char *url;
-    if (r->phase == MAIN)
-        url = crier_asprintf("%s%s", d->api, r->path);
-    else if (r->phase == WHO)
-        url = crier_asprintf("%s/users/@me", d->api);
-    else
-        url = crier_asprintf("%s/channels/%" PRIu64 "/messages?limit=50", d->api, r->channel);
+    char *url = url_of(r, now);
+    const uint64_t *made = g_hash_table_lookup(d->last, &r->channel);
+    if (r->phase == MAIN && r->maybe_at == CRIER_NEVER && made)
+        r->known = made[1];
     crier_http_request_init(&req, r->phase == MAIN ? r->method : "GET", url);
     free(url);
     crier_http_request_header(&req, "Authorization: Bot %s", d->token);
@@ -1205,6 +1218,7 @@ struct crier_discord *crier_discord_new(struct crier_loop *loop, struct crier_tr
     d->queues = g_hash_table_new(g_str_hash, g_str_equal);
     d->requests = g_hash_table_new(g_int64_hash, g_int64_equal);
     d->doubts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    d->last = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, free);
     d->shares = g_hash_table_new(g_int64_hash, g_int64_equal);
     g_queue_init(&d->turns);
     g_queue_init(&d->parked);
@@ -1242,6 +1256,7 @@ void crier_discord_free(struct crier_discord *d)
     g_hash_table_destroy(d->shares);
     g_hash_table_destroy(d->requests);
     g_hash_table_destroy(d->doubts);
+    g_hash_table_destroy(d->last);
     crier_ratelimit_free(d->rl);
     token_drop(d);
     free(d->name);

@@ -10,8 +10,10 @@
  *   (creates carry nonce + enforce_nonce) or when idempotent (edit, delete, get)
  *   429: wait as told. Everything else ends the request with its class.
  * A create is repeated for at most two minutes after its first attempt (Discord's nonce window);
- * then the channel is looked at first (GET messages, own author and nonce or same content): found
- * = sent, else sent again.
+ * then the channel is looked at first, from shortly before that attempt on (discord/lookup.h): found =
+ * sent, else sent again. What this client knows to be another message is not taken for it. Where it
+ * cannot be seen (no Read Message History, too much has been written since) it is not sent again: the
+ * request ends with CRIER_RETRY.
  *
  * Thread: [loop].
  */

@@ -132,6 +132,14 @@ const struct crier_outcome_row *crier_outcome_row(int status, int code,
     return &rows[i];
 }
 
+bool crier_outcome_foreign(const struct crier_http_response *res)
+{
+    size_t i = 0;
+    while (i < res->body.len && isspace((unsigned char)res->body.data[i]))
+        i++;
+    return i < res->body.len && res->body.data[i] != '{' && res->body.data[i] != '[';
+}
+
 int crier_outcome_code(const struct crier_http_response *res, const json_t *body)
 {
     if (!res->status)
@@ -147,6 +155,8 @@ int crier_outcome_code(const struct crier_http_response *res, const json_t *body
         !crier_http_header(res, "x-ratelimit-scope", header, sizeof header) &&
         !crier_http_header(res, "x-ratelimit-global", header, sizeof header) &&
         (!json_is_object(body) || (text && strstr(text, "being blocked"))))
+        return CRIER_CODE_BANNED;
+    if (res->status == 403 && crier_outcome_foreign(res))
         return CRIER_CODE_BANNED;
     if (res->status == 403 && text && strcasestr(text, "anti-spam"))
         return CRIER_CODE_QUARANTINED;

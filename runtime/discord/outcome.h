@@ -68,6 +68,8 @@ const struct crier_outcome_row *crier_outcome_rows(size_t *count);
 const char *crier_class_name(enum crier_class class_);
 /** The code to look up for an answer: Discord's own, or one of ours. body may be NULL. */
 int crier_outcome_code(const struct crier_http_response *res, const json_t *body);
+/** Whether a body is no JSON, as all of Discord's errors are: a page of what stands in front of it. */
+bool crier_outcome_foreign(const struct crier_http_response *res);
 /** Discord's `errors` tree (code 50035) in one line:
  *  "embeds[0].title: Must be 256 or fewer in length.; content: ..." */
 void crier_outcome_flatten(const json_t *errors, struct crier_buf *out);
