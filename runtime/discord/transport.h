@@ -40,6 +40,10 @@ struct crier_http_request {
      *  at most, with its argument. NULL: nobody wants to know. */
     void (*sent)(void *arg);
 };
+
+/** The host of an absolute http, https, smtp or smtps address; false: it is none. */
+bool crier_url_host(const char *url, char *host, size_t cap);
+
 void crier_http_request_init(struct crier_http_request *req, const char *method, const char *url);
 void crier_http_request_header(struct crier_http_request *req, const char *fmt, ...)
     CRIER_PRINTF(2, 3);

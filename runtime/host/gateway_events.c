@@ -548,20 +548,10 @@ void crier_event_queue_push(struct crier_host *host, const char *bot, const char
     pump(q);
 }
 
-static void push_texts(lua_State *L, void *arg)
-{
-    const char *const *texts = arg;
-    lua_newtable(L);
-    for (size_t i = 0; texts[i]; i += 2) {
-        lua_pushstring(L, texts[i + 1]);
-        lua_setfield(L, -2, texts[i]);
-    }
-}
-
 void crier_event_tell(struct crier_host *host, const char *hook, const char *const *texts)
 {
     if (host->current && !host->stopping)
-        crier_host_hook(host, hook, push_texts, (void *)texts);
+        crier_host_hook(host, hook, crier_push_texts, (void *)texts);
 }
 
 void crier_event_queue_stats(const struct crier_host *host, uint64_t *dropped, size_t *waiting)

@@ -98,6 +98,8 @@ struct crier_host {
 
 /** Posted when something under way has ended: the last one ends the stop. arg: the host. */
 void crier_host_check_idle(void *arg);
+/** For hooks: an event as a table of texts: name, value, name, value, NULL. */
+void crier_push_texts(lua_State *L, void *arg);
 /** Callbacks that a generation gets at its swap. */
 void crier_host_router_note(void *arg, const struct crier_router_note *note);
 void crier_host_router_due(void *gen, int64_t within);

@@ -66,8 +66,7 @@ static void retire(struct crier_host *host, struct crier_generation *gen)
         terminate(host, host->draining->pdata[i]);
 }
 
-/* A hook's event as a table of texts: name, value, name, value, NULL. */
-static void push_texts(lua_State *L, void *arg)
+void crier_push_texts(lua_State *L, void *arg)
 {
     const char *const *texts = arg;
     lua_newtable(L);
@@ -99,9 +98,9 @@ static void on_sink_event(void *arg, struct crier_sink *sink, const char *what, 
     if (strcmp(what, "down") == 0 || !bad)
         crier_alerts_sink(host->alerts, name, bad, text);
     if (strcmp(what, "down") == 0 && g_hash_table_add(host->down_sinks, crier_strdup(name)))
-        crier_host_hook(host, "sink.down", push_texts, texts);
+        crier_host_hook(host, "sink.down", crier_push_texts, texts);
     else if (!bad && g_hash_table_remove(host->down_sinks, name))
-        crier_host_hook(host, "sink.up", push_texts, texts);
+        crier_host_hook(host, "sink.up", crier_push_texts, texts);
 }
 
 static void emit_load_logs(struct crier_host *host, struct crier_generation *gen)
@@ -301,7 +300,7 @@ static void reload_refused(struct crier_host *host, struct crier_generation *gen
                       "reload refused, generation %u keeps running: %s", host->current->number,
                       first.data);
     const char *texts[] = {"error", first.data ? first.data : "", NULL};
-    crier_host_hook(host, "reload.failed", push_texts, texts);
+    crier_host_hook(host, "reload.failed", crier_push_texts, texts);
     answer(host, EXIT_CONFIG,
            json_pack("{s:o, s:s, s:i}", "problems", diags_json(&gen->diags), "running",
                      host->current->hash, "generation", (int)host->current->number));
@@ -331,7 +330,7 @@ static void reload_done(struct build_job *job)
                       "reloaded %s -> %s: %d added, %d changed, %d removed, %d kept", from,
                       gen->hash, counts->added, counts->changed, counts->removed, counts->kept);
     const char *texts[] = {"from", from, "to", gen->hash, "diff", job->diff.data, NULL};
-    crier_host_hook(host, "reload", push_texts, texts);
+    crier_host_hook(host, "reload", crier_push_texts, texts);
     answer(host, 0,
            json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:f, s:f, s:i, s:o}", "diff",
                      job->diff.data, "from", from, "to", gen->hash, "added", counts->added,

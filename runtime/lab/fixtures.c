@@ -154,8 +154,9 @@ static int read_member(struct fixture *f, const char *key, json_t *v, struct cri
                          near ? near : "", near ? "'?)" : "");
 }
 
-static int read_one(struct crier_fixtures *fixtures, json_t *obj, struct crier_err *err)
+static int read_one(void *arg, json_t *obj, struct crier_err *err)
 {
+    struct crier_fixtures *fixtures = arg;
     const char *key;
     json_t *value;
     int rc = 0;
@@ -180,7 +181,9 @@ static int read_one(struct crier_fixtures *fixtures, json_t *obj, struct crier_e
     return 0;
 }
 
-int crier_fixtures_add(struct crier_fixtures *fixtures, const char *text, struct crier_err *err)
+int crier_lab_list(const char *text, const char *many, const char *one,
+                   int (*add)(void *arg, json_t *entry, struct crier_err *err), void *arg,
+                   struct crier_err *err)
 {
     json_error_t bad;
     json_t *list = json_loads(text, JSON_REJECT_DUPLICATES, &bad);
@@ -189,14 +192,19 @@ int crier_fixtures_add(struct crier_fixtures *fixtures, const char *text, struct
         return crier_err_set(err, CRIER_EINVAL, "not valid JSON: %s (line %d, column %d)", bad.text,
                              bad.line, bad.column);
     if (!json_is_array(list))
-        rc = crier_err_set(err, CRIER_EINVAL, "expected an array of answers");
+        rc = crier_err_set(err, CRIER_EINVAL, "expected an array of %s", many);
     for (size_t i = 0; rc == 0 && i < json_array_size(list); i++) {
-        rc = read_one(fixtures, json_array_get(list, i), err);
+        rc = add(arg, json_array_get(list, i), err);
         if (rc != 0)
-            crier_err_prefix(err, "answer %zu: ", i + 1);
+            crier_err_prefix(err, "%s %zu: ", one, i + 1);
     }
     json_decref(list);
     return rc;
+}
+
+int crier_fixtures_add(struct crier_fixtures *fixtures, const char *text, struct crier_err *err)
+{
+    return crier_lab_list(text, "answers", "answer", read_one, fixtures, err);
 }
 
 /* --- the transport -------------------------------------------------------------------------- */

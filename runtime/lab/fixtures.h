@@ -14,9 +14,17 @@
 #ifndef CRIER_LAB_FIXTURES_H
 #define CRIER_LAB_FIXTURES_H
 
+#include <jansson.h>
+
 #include "discord/transport.h"
 
 struct crier_fixtures; /* opaque */
+
+/** An array of objects in JSON text, each handed to `add`. many, one: what they are, for messages
+ *  ("faults", "fault"). CRIER_EINVAL names the place. */
+CRIER_CHECK int crier_lab_list(const char *text, const char *many, const char *one,
+                               int (*add)(void *arg, json_t *entry, struct crier_err *err),
+                               void *arg, struct crier_err *err);
 
 struct crier_fixtures *crier_fixtures_new(struct crier_clock *clock);
 void crier_fixtures_free(struct crier_fixtures *fixtures);

@@ -209,8 +209,9 @@ static int add_clock_fault(struct crier_lab *lab, const json_t *obj, struct crie
     return 0;
 }
 
-static int add_fault(struct crier_lab *lab, const json_t *obj, struct crier_err *err)
+static int add_fault(void *arg, json_t *obj, struct crier_err *err)
 {
+    struct crier_lab *lab = arg;
     if (!json_is_object(obj))
         return crier_err_set(err, CRIER_EINVAL, "expected an object");
     if (json_object_get(obj, "sink"))
@@ -245,25 +246,11 @@ const char *const crier_lab_presets[] = {"flaky", "limits", "outage", "sinks",
 
 int crier_lab_faults(struct crier_lab *lab, const char *text, struct crier_err *err)
 {
-    json_error_t bad;
     for (size_t i = 0; crier_lab_presets[i]; i++) {
         if (strcmp(text, crier_lab_presets[i]) == 0)
             text = preset_texts[i];
     }
-    json_t *list = json_loads(text, JSON_REJECT_DUPLICATES, &bad);
-    int rc = 0;
-    if (!list)
-        return crier_err_set(err, CRIER_EINVAL, "not valid JSON: %s (line %d, column %d)", bad.text,
-                             bad.line, bad.column);
-    if (!json_is_array(list))
-        rc = crier_err_set(err, CRIER_EINVAL, "expected an array of faults");
-    for (size_t i = 0; rc == 0 && i < json_array_size(list); i++) {
-        rc = add_fault(lab, json_array_get(list, i), err);
-        if (rc != 0)
-            crier_err_prefix(err, "fault %zu: ", i + 1);
-    }
-    json_decref(list);
-    return rc;
+    return crier_lab_list(text, "faults", "fault", add_fault, lab, err);
 }
 
 void crier_lab_faults_clear(struct crier_lab *lab)

@@ -182,14 +182,18 @@ static int l_set_clock(lua_State *L)
     return 0;
 }
 
-static int l_faults(lua_State *L)
+static int add(lua_State *L, int (*what)(struct crier_lab *, const char *, struct crier_err *))
 {
     struct crier_err err = {0};
-    struct box *b = check(L);
-    if (crier_lab_faults(b->lab, luaL_checkstring(L, 2), &err) != 0)
+    if (what(check(L)->lab, luaL_checkstring(L, 2), &err) != 0)
         return failure(L, &err);
     lua_pushboolean(L, true);
     return 1;
+}
+
+static int l_faults(lua_State *L)
+{
+    return add(L, crier_lab_faults);
 }
 
 static int l_clear_faults(lua_State *L)
@@ -200,12 +204,7 @@ static int l_clear_faults(lua_State *L)
 
 static int l_fixtures(lua_State *L)
 {
-    struct crier_err err = {0};
-    struct box *b = check(L);
-    if (crier_lab_fixtures(b->lab, luaL_checkstring(L, 2), &err) != 0)
-        return failure(L, &err);
-    lua_pushboolean(L, true);
-    return 1;
+    return add(L, crier_lab_fixtures);
 }
 
 static int l_http_log(lua_State *L)

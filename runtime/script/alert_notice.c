@@ -375,29 +375,3 @@ void crier_notice_mail(const struct crier_notice *n, const char *from, char *con
     g_free(node);
     free(line);
 }
-
-/* --- addresses --------------------------------------------------------------------------- */
-
-bool crier_url_host(const char *url, char *host, size_t cap)
-{
-    size_t scheme = strncasecmp(url, "https://", 8) == 0  ? 8
-                    : strncasecmp(url, "http://", 7) == 0 ? 7
-                    : strncasecmp(url, "smtp://", 7) == 0 ? 7
-                    : strncasecmp(url, "smtps://", 8) == 0 ? 8
-                                                           : 0;
-    const char *from = url + scheme;
-    size_t len = strcspn(from, "/?#");
-    const char *at = memrchr(from, '@', len);
-    if (at) {
-        len -= (size_t)(at + 1 - from);
-        from = at + 1;
-    }
-    size_t n = from[0] == '[' ? strcspn(from, "]") + 1 : strcspn(from, ":");
-    if (n > len)
-        n = len;
-    if (!scheme || !n || n >= cap || url[strcspn(url, "\r\n \t\\")])
-        return false;
-    memcpy(host, from, n);
-    host[n] = '\0';
-    return true;
-}

@@ -50,9 +50,6 @@ bool crier_mail_address_ok(const char *text);
 /** The address alone; the caller frees. */
 char *crier_mail_address(const char *text);
 
-/** The host of a http or https address; false: it is none. */
-bool crier_url_host(const char *url, char *host, size_t cap);
-
 /** So many UTF-16 units of a valid text at most, "..." standing for the rest. The caller frees. */
 char *crier_text_cut(const char *text, size_t units);
 

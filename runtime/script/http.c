@@ -164,30 +164,6 @@ static void read_options(lua_State *L, int idx, struct draft *d, bool full)
     }
 }
 
-/* Scheme and host of an absolute URL; false when it is none. */
-static bool split_url(const char *url, char *host, size_t cap, size_t *origin_len)
-{
-    size_t scheme = strncasecmp(url, "https://", 8) == 0  ? 8
-                    : strncasecmp(url, "http://", 7) == 0 ? 7
-                                                          : 0;
-    size_t len = strcspn(url + scheme, "/?#\\");
-    const char *from = url + scheme;
-    const char *at = memrchr(from, '@', len);
-    if (at) {
-        len -= (size_t)(at + 1 - from);
-        from = at + 1;
-    }
-    size_t n = from[0] == '[' ? strcspn(from, "]") + 1 : strcspn(from, ":");
-    if (n > len)
-        n = len;
-    if (scheme == 0 || n == 0 || n >= cap || url[strcspn(url, "\r\n \t\\")] != '\0')
-        return false;
-    memcpy(host, from, n);
-    host[n] = '\0';
-    *origin_len = scheme;
-    return true;
-}
-
 /* --- the answer --------------------------------------------------------------------------- */
 
 /* Header lines as a table; a name that comes again is joined with ", ". */
@@ -298,8 +274,7 @@ static int send(lua_State *L, struct draft *d, struct crier_call *call)
 {
     struct crier_vm *vm = crier_vm_of(L);
     char host[128], why[256] = "";
-    size_t scheme;
-    if (!split_url(d->req.url, host, sizeof host, &scheme))
+    if (strncasecmp(d->req.url, "http", 4) != 0 || !crier_url_host(d->req.url, host, sizeof host))
         return luaL_error(L, "crier.http: url: expected http://... or https://...");
     if (!vm->http)
         return refuse(L, "crier.http is not available here: no transport");
@@ -314,7 +289,8 @@ static int send(lua_State *L, struct draft *d, struct crier_call *call)
     struct exchange *x = crier_calloc(1, sizeof *x);
     x->call = call;
     x->transport = vm->http;
-    snprintf(x->target, sizeof x->target, "%s %.*s%s", d->req.method, (int)scheme, d->req.url, host);
+    snprintf(x->target, sizeof x->target, "%s %.*s%s", d->req.method,
+             (int)(strchr(d->req.url, '/') + 2 - d->req.url), d->req.url, host);
     struct crier_http_request req = d->req;
     memset(&d->req, 0, sizeof d->req);
     x->handle = vm->http->ops->start(vm->http, &req, on_done, x);

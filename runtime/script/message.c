@@ -43,46 +43,12 @@ void crier_poster_on_idle(struct crier_poster *p, void (*fn)(void *arg), void *a
     p->idle_arg = arg;
 }
 
-static size_t late_bucket(int64_t us)
-{
-    if (us < LATE_STEPS)
-        return us > 0 ? (size_t)us : 0;
-    int doublings = 63 - __builtin_clzll((unsigned long long)us) - 3; /* 2^3 steps */
-    size_t i = (size_t)doublings * LATE_STEPS + (size_t)(us >> doublings);
-    return i < LATE_BUCKETS ? i : LATE_BUCKETS - 1;
-}
-
-static void count_late(struct crier_poster *p, int64_t us)
-{
-    p->late[late_bucket(us)]++;
-    if (us > p->stats.late_max)
-        p->stats.late_max = us;
-}
-
-/* The upper end of the bucket that holds the permille-th lateness. */
-static int64_t late_at(const struct crier_poster *p, uint64_t permille)
-{
-    uint64_t all = 0, seen = 0;
-    for (size_t i = 0; i < LATE_BUCKETS; i++)
-        all += p->late[i];
-    for (size_t i = 0; i < LATE_BUCKETS; i++) {
-        seen += p->late[i];
-        if (!seen || seen * 1000 < all * permille)
-            continue;
-        if (i < LATE_STEPS)
-            return (int64_t)i;
-        int doublings = (int)(i / LATE_STEPS) - 1;
-        int64_t above = ((int64_t)(i % LATE_STEPS) + LATE_STEPS + 1) << doublings;
-        return above - 1 < p->stats.late_max ? above - 1 : p->stats.late_max;
-    }
-    return 0;
-}
-
 void crier_poster_stats(const struct crier_poster *p, struct crier_poster_stats *out)
 {
     *out = p->stats;
-    out->late_p50 = late_at(p, 500);
-    out->late_p99 = late_at(p, 990);
+    out->late_max = p->late.max;
+    out->late_p50 = crier_lateness_at(&p->late, 500);
+    out->late_p99 = crier_lateness_at(&p->late, 990);
 }
 
 void crier_poster_stop_names(struct crier_poster *p)
@@ -344,7 +310,7 @@ static void on_due(struct crier_timer *timer)
         crier_msgstate_save(p, st, NULL, NULL);
         return;
     }
-    count_late(p, now - due);
+    crier_lateness_add(&p->late, now - due);
     crier_send_begin(p, m, due, now, NULL, NULL);
 }
 

@@ -8,13 +8,11 @@
 #ifndef CRIER_SCRIPT_MESSAGE_PRIVATE_H
 #define CRIER_SCRIPT_MESSAGE_PRIVATE_H
 
+#include "base/lateness.h"
 #include "host/host.h"
 #include "script/declare.h"
 #include "script/message.h"
 #include "script/names.h"
-
-/* Counts of latenesses on a logarithmic scale: eight steps for each doubling. */
-enum { LATE_STEPS = 8, LATE_BUCKETS = 40 * LATE_STEPS };
 
 struct crier_poster {
     struct crier_host *host;
@@ -25,7 +23,7 @@ struct crier_poster {
     GPtrArray *waiting; /* sends that wait for their bot */
     GPtrArray *sends;   /* all under way */
     struct crier_poster_stats stats;
-    uint64_t late[LATE_BUCKETS];
+    struct crier_lateness late;
     void (*on_idle)(void *arg);
     void *idle_arg;
 };

@@ -14,7 +14,6 @@
 #define QUEUE_MOST 1000
 #define RING_MOST 10000
 #define MISSED_STEPS 10000
-#define LATE_STEPS CRIER_TASK_LATE_STEPS
 
 static void wake(struct crier_tasker *p, struct crier_task *t);
 
@@ -446,33 +445,6 @@ static void on_need(void *arg, const char *name, unsigned actions, uint32_t dept
 
 /* --- actions ------------------------------------------------------------------------------ */
 
-static size_t late_bucket(int64_t us)
-{
-    if (us < LATE_STEPS)
-        return us > 0 ? (size_t)us : 0;
-    int doublings = 63 - __builtin_clzll((unsigned long long)us) - 3; /* 2^3 steps */
-    size_t i = (size_t)doublings * LATE_STEPS + (size_t)(us >> doublings);
-    return i < CRIER_TASK_LATE_BUCKETS ? i : CRIER_TASK_LATE_BUCKETS - 1;
-}
-
-static int64_t late_at(const struct crier_tasker *p, uint64_t permille)
-{
-    uint64_t all = 0, seen = 0;
-    for (size_t i = 0; i < CRIER_TASK_LATE_BUCKETS; i++)
-        all += p->late[i];
-    for (size_t i = 0; i < CRIER_TASK_LATE_BUCKETS; i++) {
-        seen += p->late[i];
-        if (!seen || seen * 1000 < all * permille)
-            continue;
-        if (i < LATE_STEPS)
-            return (int64_t)i;
-        int doublings = (int)(i / LATE_STEPS) - 1;
-        int64_t above = ((int64_t)(i % LATE_STEPS) + LATE_STEPS + 1) << doublings;
-        return above - 1 < p->stats.late_max ? above - 1 : p->stats.late_max;
-    }
-    return 0;
-}
-
 void crier_tasker_stats(const struct crier_tasker *p, struct crier_tasker_stats *out)
 {
     GHashTableIter it;
@@ -485,8 +457,9 @@ void crier_tasker_stats(const struct crier_tasker *p, struct crier_tasker_stats 
         out->tasks += st->task != NULL;
         out->paused += st->task && st->paused;
     }
-    out->late_p50 = late_at(p, 500);
-    out->late_p99 = late_at(p, 990);
+    out->late_max = p->late.max;
+    out->late_p50 = crier_lateness_at(&p->late, 500);
+    out->late_p99 = crier_lateness_at(&p->late, 990);
 }
 
 static void push_record_arg(lua_State *L, void *arg)
@@ -629,9 +602,7 @@ static void begin_run(struct crier_tasker *p, struct crier_task *t, int64_t due,
     st->last_start = run->began;
     note_further(p, run);
     g_ptr_array_add(p->runs, run);
-    p->late[late_bucket(now - due)]++;
-    if (now - due > p->stats.late_max)
-        p->stats.late_max = now - due;
+    crier_lateness_add(&p->late, now - due);
     act(p, st,
         &(struct crier_task_said){.name = st->name,
                                   .task = t,

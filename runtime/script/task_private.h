@@ -18,6 +18,7 @@
 #ifndef CRIER_SCRIPT_TASK_PRIVATE_H
 #define CRIER_SCRIPT_TASK_PRIVATE_H
 
+#include "base/lateness.h"
 #include "host/host.h"
 #include "script/declare.h"
 #include "script/task.h"
@@ -72,9 +73,6 @@ struct crier_taskstate {
     GPtrArray *dependents; /* struct crier_task whose conditions name it; NULL: none */
 };
 
-/* Counts of latenesses on a logarithmic scale: eight steps for each doubling. */
-enum { CRIER_TASK_LATE_STEPS = 8, CRIER_TASK_LATE_BUCKETS = 40 * CRIER_TASK_LATE_STEPS };
-
 struct crier_tasker {
     struct crier_host *host;
     struct crier_loop *loop;
@@ -95,7 +93,7 @@ struct crier_tasker {
     unsigned spares;
     struct crier_buf text; /* of the record that is being made */
     struct crier_tasker_stats stats;
-    uint64_t late[CRIER_TASK_LATE_BUCKETS];
+    struct crier_lateness late;
     void (*on_idle)(void *arg);
     void *idle_arg;
 };

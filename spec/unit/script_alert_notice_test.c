@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "discord/transport.h"
 #include "script/alert_notice.h"
 
 static struct crier_notice *make(const char *alert, const char *text)

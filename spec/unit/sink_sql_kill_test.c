@@ -5,74 +5,22 @@
  * on. Every record whose push returned is in the database exactly once in the end, and in order,
  * each message with its channel.
  */
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-#include <cmocka.h>
-
-#include "base/clock.h"
-#include "base/ulid.h"
-#include "record/build.h"
-#include "rounds.h"
-#include "sink/registry.h"
+#include "sink_kill_support.h"
 #include "sink/sql.h"
 
 enum { KILLS = 5 + ROUNDS(20), MAX = 1000000 };
 
-struct shared {
-    _Atomic uint64_t pushed;  /* records whose push has returned, over all children */
-    _Atomic uint64_t begun;   /* and those whose push was called */
-    _Atomic uint64_t written; /* of this child, as its sink counts */
-};
-
-static struct shared *shared;
-static char folder[64];
-static struct crier_rng rng;
 static unsigned char seen[MAX];
+static uint64_t pushed_before;
 
-struct rig {
-    struct crier_loop *loop;
-    struct crier_sink_env env;
-    struct crier_source source;
-    struct crier_builder builder;
-    struct crier_sink *sink;
-};
-
-static void rig_begin(struct rig *r)
+static void set_options(struct crier_options *common, struct crier_options *options)
 {
-    struct crier_options common, options;
-    struct crier_err err = {0};
-    *r = (struct rig){.loop = crier_loop_new(crier_clock_real())};
-    r->env = (struct crier_sink_env){
-        .clock = crier_clock_real(), .folder = folder, .state_folder = folder};
-    crier_source_init(&r->source, "n", false, NULL);
-    crier_builder_init(&r->builder, &r->source);
-    crier_options_init(&common, crier_sink_common_options, crier_sink_common_count);
-    crier_options_init(&options, crier_sink_sql.options, crier_sink_sql.option_count);
-    struct crier_option_value *v = (void *)crier_options_get(&common, "durable");
-    v->set = true;
-    v->i = true;
-    v = (void *)crier_options_get(&common, "queue");
-    v->i = 200; /* so that the spool is read back now and then */
-    v = (void *)crier_options_get(&common, "batch");
+    struct crier_option_value *v = (void *)crier_options_get(common, "batch");
     v->set = true;
     v->i = 100;
-    v = (void *)crier_options_get(&options, "dsn");
+    v = (void *)crier_options_get(options, "dsn");
     free(v->s);
     v->s = crier_strdup("Driver=SQLite3;Database=out.db");
-    if (crier_sink_open(&crier_sink_sql, "out", &common, &options, &r->env, &r->sink, &err) != 0) {
-        fprintf(stderr, "%s\n", err.text);
-        _exit(3);
-    }
-    crier_sink_start(r->sink, r->loop);
 }
 
 /* Every other one is a message with a channel. */
@@ -114,15 +62,12 @@ static void write_forever(uint64_t seed)
     struct crier_sink_stats s;
     struct rig r;
     crier_rng_seed(&mine, seed);
-    rig_begin(&r);
+    rig_begin(&r, &crier_sink_sql, set_options);
     for (;;) {
         int64_t burst = crier_rng_range(&mine, 1, crier_rng_range(&mine, 1, 10) == 1 ? 400 : 40);
         for (int64_t i = 0; i < burst && shared->begun + 1 < MAX; i++) {
             uint64_t n = shared->begun++;
-            struct crier_record *record = make(&r, n);
-            crier_sink_push(r.sink, record);
-            shared->pushed = n + 1;
-            crier_record_unref(record);
+            rig_push(&r, make(&r, n), n);
         }
         crier_sink_stats(r.sink, &s);
         shared->written = s.written;
@@ -130,38 +75,9 @@ static void write_forever(uint64_t seed)
     }
 }
 
-static void kill_one(void)
+static bool has_written(uint64_t written)
 {
-    int status;
-    shared->written = 0;
-    uint64_t seed = crier_rng_next(&rng), from = shared->pushed;
-    uint64_t written = (uint64_t)crier_rng_range(&rng, 0, 800);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0)
-        write_forever(seed);
-    while (shared->pushed == from || shared->written < written) {
-        assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
-        nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
-    }
-    assert_int_equal(kill(pid, SIGKILL), 0);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFSIGNALED(status));
-}
-
-static void write_the_rest(void)
-{
-    struct rig r;
-    struct crier_sink_stats s;
-    rig_begin(&r);
-    crier_sink_stop(r.sink, 60 * CRIER_S);
-    crier_sink_stats(r.sink, &s);
-    assert_int_equal(s.accepted, s.written);
-    assert_int_equal(s.dropped + s.rejected + s.spilled, 0);
-    crier_sink_unref(r.sink);
-    crier_loop_free(r.loop);
-    crier_builder_fini(&r.builder);
-    crier_source_fini(&r.source);
+    return shared->pushed > pushed_before && shared->written >= written;
 }
 
 static void expect(enum crier_sql_fault fault, const struct crier_err *err)
@@ -199,13 +115,16 @@ static void every_record_once(void **state)
     uint64_t begun[KILLS], pushed[KILLS], missing = 0;
     struct crier_sql_conn conn = {.timeout = 10 * CRIER_S};
     struct crier_err err = {0};
+    struct rig r;
     (void)state;
     for (int k = 0; k < KILLS; k++) {
-        kill_one();
+        pushed_before = shared->pushed;
+        kill_child(write_forever, has_written, (uint64_t)crier_rng_range(&rng, 0, 800), 0);
         begun[k] = shared->begun;
         pushed[k] = shared->pushed;
     }
-    write_the_rest();
+    rig_begin(&r, &crier_sink_sql, set_options);
+    rig_finish(&r);
     if (crier_sql_dsn_read(&conn.dsn, "Driver=SQLite3;Database=out.db", NULL, NULL, folder, false,
                            &err) != 0)
         fail_msg("%s", err.text);
@@ -227,24 +146,6 @@ static void every_record_once(void **state)
     assert_int_equal(messages + logs + missing, begun[KILLS - 1]);
     print_message("%llu records over %d kills\n", (unsigned long long)(messages + logs), KILLS);
     assert_true(messages + logs > KILLS * 20);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    strcpy(folder, "/tmp/crier-sql-kill-XXXXXX");
-    crier_rng_seed_system(&rng);
-    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    return mkdtemp(folder) && shared != MAP_FAILED ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    char command[96];
-    (void)state;
-    munmap(shared, sizeof *shared);
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
 }
 
 int main(void)
