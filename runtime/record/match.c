@@ -141,7 +141,9 @@ static void free_term(struct term *t)
 
 static void add_value(struct term *t, struct crier_value v)
 {
-    t->values = crier_realloc(t->values, (t->count + 1) * sizeof *t->values);
+    /* By doubling: the powers of two are the sizes. */
+    if ((t->count & (t->count - 1)) == 0)
+        t->values = crier_realloc(t->values, (t->count ? t->count * 2 : 1) * sizeof *t->values);
     t->values[t->count++] = v;
 }
 

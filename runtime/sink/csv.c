@@ -33,6 +33,8 @@
 
 #define REST "record"
 
+enum { MAX_DEPTH = 64 };
+
 static const struct crier_option options[] = {
     {.name = "path",
      .type = CRIER_OPT_PATH,
@@ -114,9 +116,18 @@ static void free_columns(struct columns *c)
     *c = (struct columns){.rest = -1};
 }
 
+/* Deeper than any record, which only another hand can have written: one name, dots and all. */
+static bool too_deep(const char *name)
+{
+    unsigned dots = 0;
+    while (*name && dots < MAX_DEPTH)
+        dots += *name++ == '.';
+    return dots == MAX_DEPTH;
+}
+
 static void add_node(struct node **at, const char *name, int column)
 {
-    size_t len = strcspn(name, ".");
+    size_t len = too_deep(name) ? strlen(name) : strcspn(name, ".");
     bool last = !name[len];
     while (*at && ((*at)->len != len || memcmp((*at)->key, name, len) != 0))
         at = &(*at)->next;

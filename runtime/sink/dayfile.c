@@ -306,19 +306,35 @@ static int64_t find_text(int fd, int64_t from, const char *text, size_t len)
     }
 }
 
+/* Whether an entry is there to its end, with the comma that it has in front of another one. */
+static bool has_its_end(int fd, int64_t from, int64_t end, bool alone)
+{
+    static const char stop[] = "\n        }";
+    char behind = 0;
+    int64_t at = find_text(fd, from, stop, sizeof stop - 1);
+    if (at < 0 || at >= end)
+        return false;
+    return alone || pread(fd, &behind, 1, at + (int64_t)sizeof stop - 1) != 1 || behind == ',';
+}
+
 /* A torn entry is the newest one: the beginning of its text, then blanks up to the next. Lines
- * never break inside a JSON string, and only entries begin with this line, so both ends show. */
+ * never break inside a JSON string, and only entries begin and end with their lines, so it shows.
+ * Damage in one that has its end is another hand's, and not ours to drop. */
 static int64_t torn_entry(int fd, int64_t *end)
 {
     static const char start[] = "\n        {\n";
     static const char tail[] = "\n    ]\n}";
+    char last;
     int64_t from = find_text(fd, 0, start, sizeof start - 1);
     if (from < 0)
         return -1;
     *end = find_text(fd, from + 1, start, sizeof start - 1);
-    if (*end < 0)
+    bool alone = *end < 0;
+    if (alone)
         *end = find_text(fd, from, tail, sizeof tail - 1);
-    return *end < 0 ? -1 : from;
+    if (*end < 0 || pread(fd, &last, 1, *end - 1) != 1 || last != ' ')
+        return -1;
+    return has_its_end(fd, from, *end, alone) ? -1 : from;
 }
 
 /* From the end to the beginning: a kill in between leaves the beginning, to be found again. */
@@ -382,15 +398,13 @@ static int load(struct crier_dayfile *f, bool *ours, struct crier_err *err)
     struct crier_dayscan scan;
     crier_dayscan_init(&scan);
     scan.want_ids = CRIER_DAYFILE_IDS;
-    int64_t torn, end = 0;
+    int64_t torn = -1, end = 0;
     int rc = scan_file(f->fd, f->path, 0, 0, &scan, ours, err);
     if (rc == 0 && !*ours && (torn = torn_entry(f->fd, &end)) >= 0) {
         crier_dayscan_fini(&scan);
         crier_dayscan_init(&scan);
         scan.want_ids = CRIER_DAYFILE_IDS;
         rc = scan_file(f->fd, f->path, torn, end, &scan, ours, err);
-        if (rc == 0 && *ours)
-            rc = blank_out(f, torn, end, err);
     }
     if (rc != 0 || !*ours)
         goto out;
@@ -399,7 +413,10 @@ static int load(struct crier_dayfile *f, bool *ours, struct crier_err *err)
                            (unsigned long long)scan.id);
         goto out;
     }
-    adopt(f, &scan);
+    if (torn >= 0)
+        rc = blank_out(f, torn, end, err);
+    if (rc == 0)
+        adopt(f, &scan);
 out:
     crier_dayscan_fini(&scan);
     return rc;

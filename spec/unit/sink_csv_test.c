@@ -221,6 +221,34 @@ static void test_garbage_is_skipped_and_told(void **state)
     crier_clock_free(clock);
 }
 
+/* A header by another hand: a name of a million parts is one name, and the rows are read. */
+static void test_deep_names(void **state)
+{
+    (void)state;
+    struct crier_clock *clock = crier_clock_virtual(START);
+    struct crier_err err = {0};
+    struct crier_buf text = {0};
+    struct rig rig;
+    size_t count;
+    crier_buf_puts(&text, "id,time,kind,level,");
+    for (int i = 0; i < 1000000; i++)
+        crier_buf_puts(&text, "a.");
+    crier_buf_puts(&text, "b,c.d\r\n01KAJ9S3M0000000000000000A,2022-05-23T16:28:15.000000Z,log,info,1,2\r\n");
+    put_file(LIVE, "w", text.data, text.len);
+    rig_open(&rig, &DRIVER, clock, NULL);
+    struct crier_record **hits = query_all(&rig, &count, &err);
+    assert_int_equal(count, 1);
+    char scratch[32];
+    struct crier_value v;
+    assert_true(crier_record_get(hits[0], "c.d", &v, scratch));
+    assert_int_equal(v.i, 2);
+    crier_record_unref(hits[0]);
+    free(hits);
+    rig_close(&rig);
+    crier_buf_fini(&text);
+    crier_clock_free(clock);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +259,7 @@ int main(void)
         LINE_CASE(test_columns_change),
         LINE_CASE(test_torn_tails),
         LINE_CASE(test_garbage_is_skipped_and_told),
+        LINE_CASE(test_deep_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

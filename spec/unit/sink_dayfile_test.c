@@ -309,6 +309,56 @@ static void test_bad_files_are_kept(void **state)
     crier_dayfile_free(f);
 }
 
+/* Of what only a kill leaves, a torn entry, nothing is owed to anyone. Damage by another hand is: the
+ * file is kept with it, wherever in the newest entry it is. And another one's file is left as it is. */
+static void test_what_is_mended(void **state)
+{
+    (void)state;
+    static const char entry[] = "\n        {\n            \"index\": 0\n        }";
+    static const char head[] =
+        "{\n    \"name\": \"G\",\n    \"id\": 7,\n    \"type\": \"GUILD\",\n    \"message_history\": [";
+    struct crier_dayfile *f = new_file(PAGE);
+    struct crier_err err;
+    add_one(f, 200); /* and the folder is there */
+    crier_dayfile_free(f);
+    for (int others = 0; others < 2; others++) {
+        for (size_t at = 12; at < sizeof entry - 1; at++) {
+            char *text = crier_asprintf("%s    %s%s%s    \n    ]\n}", head, entry, others ? ",   " : "",
+                                        others ? entry : "");
+            text[strlen(head) + 4 + at] = '\x01';
+            char *old = crier_asprintf("%s.old", path);
+            f = new_file(PAGE);
+            spill(path, text, strlen(text));
+            /* The last two bytes end the entry: without them it looks like a torn one. */
+            bool torn = at >= sizeof entry - 11;
+            add_one(f, 200);
+            assert_int_equal(judge_file(path).count, torn ? 1 + others : 1);
+            assert_int_equal(exists("2022/05/23/G.json.old"), !torn);
+            if (!torn) {
+                char *kept = slurp(old, NULL);
+                assert_string_equal(kept, text);
+                free(kept);
+                unlink(old);
+            }
+            crier_dayfile_free(f);
+            unlink(path);
+            free(old);
+            free(text);
+        }
+    }
+    char *same, *torn = crier_asprintf("%s\n        {\n            \"index\":     %s\n    ]\n}", head, entry);
+    memcpy(strstr(torn, "\"id\": 7"), "\"id\": 8", 7);
+    f = new_file(PAGE);
+    spill(path, torn, strlen(torn));
+    assert_int_equal(crier_dayfile_begin(f, &err), CRIER_EEXIST);
+    same = slurp(path, NULL);
+    assert_string_equal(same, torn);
+    crier_dayfile_free(f);
+    unlink(path);
+    free(same);
+    free(torn);
+}
+
 static void test_what_is_not_a_file_is_kept(void **state)
 {
     (void)state;
@@ -617,6 +667,7 @@ int main(void)
         T(test_batch_cut_at_any_page),
         T(test_torn_large_entry_is_mended),
         T(test_bad_files_are_kept),
+        T(test_what_is_mended),
         T(test_what_is_not_a_file_is_kept),
         T(test_planted_link),
         T(test_files_of_others_are_taken_on),
