@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/duration.h"
 #include "cli/cli.h"
@@ -15,14 +14,6 @@ static bool loopback_url(const char *url)
 {
     return strncmp(url, "http://127.", 11) == 0 || strncmp(url, "http://localhost", 16) == 0 ||
            strncmp(url, "http://[::1]", 12) == 0;
-}
-
-/* What we were started with beside stdin, stdout and stderr is not for the commands of tasks. */
-static void close_at_exec(void)
-{
-#ifdef CLOSE_RANGE_CLOEXEC
-    (void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC); /* a kernel before 5.11 leaves them open */
-#endif
 }
 
 int crier_cmd_run(int argc, char **argv)
@@ -113,6 +104,5 @@ int crier_cmd_run(int argc, char **argv)
         return crier_usage("run", "--world, --transcript and --sim-no-limits need --sim");
     c.sim_allow = allow;
     c.file = argv[optind];
-    close_at_exec();
     return crier_host_run(&c);
 }

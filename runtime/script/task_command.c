@@ -11,10 +11,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include "base/json.h"
+#include "script/spawn.h"
 #include "script/task_private.h"
 
 enum { KEPT = 64 << 10, LAST_LINES = 20 };
@@ -28,11 +30,12 @@ extern char **environ;
 struct job {
     struct crier_run *run; /* NULL: it has ended */
     struct crier_loop *loop;
-    uv_process_t process;
+    pid_t pid;         /* 0: there is none */
+    uv_signal_t child; /* of any process of ours that has ended */
     uv_pipe_t pipe;
     int open; /* handles that are not closed yet */
-    bool spawned, exited, closed, killed;
-    int64_t status;
+    bool exited, closed, killed;
+    int status;
     int signal;
     struct crier_timer timer;
     int64_t since; /* of the cancel, then of the exit; monotonic */
@@ -192,16 +195,15 @@ static void on_closed(uv_handle_t *handle)
 
 static void close_handles(struct job *j)
 {
-    if (j->open == 2)
-        uv_close((uv_handle_t *)&j->process, on_closed);
+    uv_close((uv_handle_t *)&j->child, on_closed);
     uv_close((uv_handle_t *)&j->pipe, on_closed);
 }
 
 /* It may have a group that has lost its leader. */
 static void signal_group(struct job *j, int number)
 {
-    if (j->spawned && j->process.pid > 0)
-        kill(-j->process.pid, number);
+    if (j->pid > 0)
+        kill(-j->pid, number);
 }
 
 static void tell(struct job *j)
@@ -213,7 +215,7 @@ static void tell(struct job *j)
     if (j->signal)
         reason = crier_asprintf("killed by signal %d (%s)", j->signal, strsignal(j->signal));
     else if (j->status != 0)
-        reason = crier_asprintf("exit code %lld", (long long)j->status);
+        reason = crier_asprintf("exit code %d", j->status);
     if (reason) {
         const char *last = last_lines(text);
         trace =
@@ -262,12 +264,18 @@ static void look(struct crier_timer *timer)
         crier_timer_in(j->loop, &j->timer, LOOK_EVERY);
 }
 
-static void on_end(uv_process_t *process, int64_t status, int number)
+static void on_child(uv_signal_t *child, int number)
 {
-    struct job *j = process->data;
+    struct job *j = child->data;
+    int status;
+    (void)number;
+    if (!j->run || j->exited || j->pid <= 0 || waitpid(j->pid, &status, WNOHANG) != j->pid)
+        return;
     j->exited = true;
-    j->status = status;
-    j->signal = number;
+    if (WIFEXITED(status))
+        j->status = WEXITSTATUS(status);
+    else
+        j->signal = WTERMSIG(status);
     if (!j->run->cancelled)
         j->since = crier_loop_now(j->loop);
     look(&j->timer);
@@ -309,33 +317,21 @@ static int spawn(struct job *j, char **argv, char **env, const char *cwd)
     int ends[2];
     uv_loop_t *uv = crier_loop_uv(j->loop);
     uv_pipe_init(uv, &j->pipe, 0);
-    j->pipe.data = j->process.data = j;
-    j->open = 1;
+    uv_signal_init(uv, &j->child);
+    j->pipe.data = j->child.data = j;
+    j->open = 2;
+    int rc = uv_signal_start(&j->child, on_child, SIGCHLD); /* before there is a child */
+    if (rc != 0)
+        return rc;
     if (pipe2(ends, O_CLOEXEC) != 0)
         return -errno;
-    uv_stdio_container_t stdio[3] = {
-        {.flags = UV_IGNORE},
-        {.flags = UV_INHERIT_FD, .data.fd = ends[1]},
-        {.flags = UV_INHERIT_FD, .data.fd = ends[1]},
-    };
-    uv_process_options_t options = {.file = argv[0],
-                                    .args = argv,
-                                    .env = env,
-                                    .cwd = cwd,
-                                    .flags = UV_PROCESS_DETACHED,
-                                    .stdio_count = 3,
-                                    .stdio = stdio,
-                                    .exit_cb = on_end};
-    int rc = uv_pipe_open(&j->pipe, ends[0]);
+    rc = uv_pipe_open(&j->pipe, ends[0]);
     if (rc != 0)
         close(ends[0]);
-    int spawned = uv_spawn(uv, &j->process, &options);
-    j->open = 2; /* also when that has failed */
+    else
+        rc = crier_spawn(argv, env, cwd, ends[1], &j->pid);
     close(ends[1]);
-    j->spawned = spawned == 0;
-    if (rc == 0 && spawned == 0)
-        rc = uv_read_start((uv_stream_t *)&j->pipe, on_alloc, on_read);
-    return spawned != 0 ? spawned : rc;
+    return rc ? rc : uv_read_start((uv_stream_t *)&j->pipe, on_alloc, on_read);
 }
 
 static char *why_not(const char *program, const char *cwd, int rc)

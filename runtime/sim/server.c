@@ -509,9 +509,6 @@ int crier_sim_server_start(struct crier_sim *sim, struct crier_loop *loop, int *
         .timeout_secs = 60,
     };
     server->context = lws_create_context(&info);
-#ifdef CLOSE_RANGE_CLOEXEC
-    (void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC); /* libwebsockets 4.3 leaves a socket of its own */
-#endif
     struct lws_vhost *vhost =
         server->context ? lws_get_vhost_by_name(server->context, "default") : NULL;
     if (!vhost || lws_get_vhost_listen_port(vhost) <= 0) {
