@@ -204,7 +204,7 @@ describe("crier check", function()
         [[bot.lua:3:7: bot 'b': option 'token' is missing (token = crier.secret.env "DISCORD_TOKEN")]] },
       { "of a GUILD",
         'crier.GUILD { logging = true }',
-        [[bot.lua:3:7: GUILD: option 'snowflake' is missing (snowflake = "863071397207212052")]] },
+        [[bot.lua:3:7: GUILD: option 'snowflake' is missing (snowflake = "863071397207212052", or crier.guilds { crier.contains "town" })]] },
       { "of a TextMESSAGE",
         guild('  crier.TextMESSAGE {},'),
         [[bot.lua:4:9: message: option 'channels' is missing (channels = { "978332728615378984" })]],

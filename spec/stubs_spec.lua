@@ -71,6 +71,8 @@ local function cats(type, name)
     if type == '"debug"|"info"|"warning"|"error"|"critical"' then type = "crier.Level" end
   elseif type == "string|integer" and name == "snowflake" then
     type = "crier.Snowflake"
+  elseif type == "string|integer|crier.Pattern" then
+    type = "crier.Snowflake|crier.Pattern"
   elseif type == "(string|integer)[]|crier.Pattern" then
     type = "crier.Snowflake|crier.Snowflake[]|crier.Pattern"
   elseif type == "(string|integer)[]" then

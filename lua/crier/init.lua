@@ -274,7 +274,10 @@ end
 function crier.not_last_author(opt)
   local all = opt and opt.per_channel == false
   local own = {}
+  raw.watch_last()
   local function ours(ctx, channel)
+    local known = raw.last_own(ctx.bot, channel)
+    if known ~= nil then return known end
     if not own[ctx.bot] then
       local me, err = discord.me { bot = ctx.bot }
       if not me then return nil, err end

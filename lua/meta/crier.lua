@@ -80,6 +80,7 @@ local crier = {}
 ---@field callback? crier.Duration|false CPU time of a callback between two waits; default "250ms"
 ---@field memory? crier.Size|false memory of the Lua state; default "256MiB"
 ---@field load? crier.Duration|false CPU time to load the script; default "5s"
+---@field added? integer|false messages, GUILDs and USERs that crier.add may have added at one time; default 10000
 ---@field drain? crier.Duration|false time that callbacks of an old generation may take to end after a reload; default "5m"
 ---@field stop? crier.Duration time to finish what is under way and flush all sinks at the end; default "10s"
 
@@ -130,7 +131,7 @@ function crier.secret.file(path) end
 function crier.secret.credential(name) end
 
 ---@class crier.options.GUILD
----@field snowflake crier.Snowflake
+---@field snowflake crier.Snowflake|crier.Pattern its id, or crier.guilds {...}: each guild that matches
 ---@field name? string instead of the name that Discord has for it
 ---@field logging? boolean make a record of every send; default false
 ---@field messages? crier.Message[]
@@ -169,6 +170,26 @@ function crier.USER(options) end
 ---@field data crier.Data
 ---@field only_if? fun(ctx: crier.Context, channel: string): any, string? asked before each send, channel by channel; nil or false, and why, leaves the channel out
 ---@field mentions? crier.Mentions|string[] who may be pinged; default nobody
+
+---Adds a message to a GUILD or USER (or its snowflake), or a GUILD or USER, while the bot runs. It is
+---there until it is removed, or the script is reloaded. Mistakes are raised.
+---@generic T: crier.Message|crier.Target
+---@param object T made in the callback that adds it
+---@param to? crier.Target|crier.Snowflake where a message goes
+---@return T|nil object, string? problem the bot stops, or a newer script has taken over
+function crier.add(object, to) end
+
+---Removes a message, GUILD or USER. What the script declares is there again after a reload.
+---@param object crier.Message|crier.Target|crier.Snowflake|string it, a message's name, or "GUILD/NAME"
+---@return true|nil removed, string? problem there is none
+function crier.remove(object) end
+
+---Changes options of a message, or `logging` and `name` of a GUILD or USER; crier.null takes one away.
+---The state stays, as at a reload: due time, last messages, counts. Mistakes are raised.
+---@param object crier.Message|crier.Target|crier.Snowflake|string it, a message's name, or "GUILD/NAME"
+---@param changes table
+---@return crier.Message|crier.Target|nil object, string? problem there is none
+function crier.update(object, changes) end
 
 ---A message to text channels of a guild.
 ---@param options crier.options.TextMESSAGE
@@ -295,6 +316,12 @@ function crier.THREAD(options) end
 ---@param patterns table[] crier.contains, crier.regex, crier.all, crier.any, crier.no
 ---@return crier.Pattern
 function crier.channels(patterns) end
+
+---The guilds that the bot is in and whose name matches, each with the messages of its own; those
+---that come later come in, those that are left or renamed go out. Several patterns must all match.
+---@param patterns table[] crier.contains, crier.regex, crier.all, crier.any, crier.no
+---@return crier.Pattern
+function crier.guilds(patterns) end
 
 ---Every word of the text is a word of the name, in any case.
 ---@param text string

@@ -38,6 +38,7 @@ enum {
     CRIER_OPT_OR_FALSE = 2, /**< `false` lifts it: `off` is set */
     CRIER_OPT_ADDRESS = 4,  /**< SECRET: an URL or a DSN, which may stand in the script (with a
                                  warning where there is a password in it) */
+    CRIER_OPT_PATTERN = 16, /**< SNOWFLAKE: a pattern will do too; it is read by the declaration */
     CRIER_OPT_CARRIED = 8,  /**< FUNCTION: of a text, to a text; run elsewhere, its code in `s` */
 };
 

@@ -15,13 +15,18 @@ static void count(guint n, const char *noun, const char *end)
 
 static void summary(const struct crier_generation *gen)
 {
-    guint guilds = 0;
-    for (guint i = 0; i < gen->targets->len; i++)
-        guilds += ((const struct crier_target *)gen->targets->pdata[i])->type == CRIER_GUILD;
+    guint guilds = 0, patterns = 0;
+    for (guint i = 0; i < gen->targets->len; i++) {
+        const struct crier_target *t = gen->targets->pdata[i];
+        guilds += t->type == CRIER_GUILD && !t->match;
+        patterns += t->match != NULL;
+    }
     printf("%s: ", gen->file);
     count(gen->bots->len, "bot", ", ");
     count(guilds, "guild", ", ");
-    count(gen->targets->len - guilds, "user", ", ");
+    if (patterns)
+        printf("%u pattern%s of guilds, ", patterns, patterns == 1 ? "" : "s");
+    count(gen->targets->len - guilds - patterns, "user", ", ");
     count(gen->messages->len, "message", ", ");
     if (gen->tasks->len)
         count(gen->tasks->len, "task", ", ");

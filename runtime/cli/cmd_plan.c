@@ -9,6 +9,8 @@
 #include "cli/cli.h"
 #include "cli/load.h"
 #include "sched/condition_text.h"
+#include "script/guilds.h"
+#include "script/pattern.h"
 #include "script/task.h"
 #include "state/board.h"
 #include "state/state.h"
@@ -171,13 +173,38 @@ static void stored_times(struct crier_state *state, const struct crier_message *
     json_decref(o);
 }
 
+/* Of a guild of a pattern with that one's name; where none is known, with the pattern. */
+static void message_name(const struct crier_message *m, bool json, char *out, size_t cap)
+{
+    char label[120];
+    crier_message_label(m, label, sizeof label);
+    if (m->of && !json)
+        snprintf(out, cap, "%.100s/%s", m->target->seen, label);
+    else if (m->target->match && !json)
+        snprintf(out, cap, "%s, guilds %.150s", label, crier_pattern_text(m->target->match));
+    else
+        snprintf(out, cap, "%s", label);
+}
+
+static void json_guild(struct crier_buf *b, const struct crier_target *t)
+{
+    if (!t->match && !t->of)
+        return;
+    crier_json_key(b, "guilds");
+    crier_json_str(b, crier_pattern_text(t->match ? t->match : t->of->match));
+    if (!t->of)
+        return;
+    crier_json_key(b, "guild");
+    crier_json_str(b, t->seen);
+}
+
 static void print_line(const struct next *n, const struct crier_generation *gen, int64_t now,
                        bool json)
 {
-    char when[40], label[200], period[300], left[48];
+    char when[40], label[300], period[300], left[48];
     const char *what = n->m ? "message" : "task";
     if (n->m) {
-        crier_message_label(n->m, label, sizeof label);
+        message_name(n->m, json, label, sizeof label);
         crier_period_text(&n->m->period, period);
     } else {
         char *text = crier_cond_text(n->t->start);
@@ -197,6 +224,7 @@ static void print_line(const struct next *n, const struct crier_generation *gen,
         if (n->m) {
             crier_json_key(&b, "key");
             crier_json_str(&b, n->m->key);
+            json_guild(&b, n->m->target);
         } else {
             crier_json_key(&b, "earliest");
             crier_json_bool(&b, n->guessed);
@@ -218,18 +246,29 @@ static void print_line(const struct next *n, const struct crier_generation *gen,
            n->m && n->m->period.kind == CRIER_PERIOD_RANDOM ? " (drawn anew each time)" : "");
 }
 
+/* The guilds of patterns are those that matched when the bot ran last. */
+static void recall_guilds(struct crier_generation *gen, struct crier_state *state)
+{
+    for (guint i = 0; i < gen->targets->len; i++) {
+        struct crier_target *t = gen->targets->pdata[i];
+        if (t->match)
+            t->said = crier_guilds_recall(gen, state, t) > 0;
+    }
+}
+
 static void print_plan(struct crier_generation *gen, struct crier_state *state, const char *folder,
                        long count, bool json)
 {
     int64_t now = crier_clock_wall(crier_clock_real());
     struct crier_rng rng;
     crier_rng_seed(&rng, 1);
-    struct next *list = crier_calloc(gen->messages->len + gen->tasks->len + 1, sizeof *list);
+    recall_guilds(gen, state);
+    struct next *list = crier_calloc(crier_message_count(gen) + gen->tasks->len + 1, sizeof *list);
     size_t n = 0;
-    for (guint i = 0; i < gen->messages->len; i++) {
+    for (guint i = 0; i < crier_message_count(gen); i++) {
         struct next *x = &list[n];
-        x->m = gen->messages->pdata[i];
-        if (!x->m->key)
+        x->m = crier_message_at(gen, i);
+        if (!x->m->key || (x->m->target->match && x->m->target->said))
             continue;
         stored_times(state, x->m, now, x);
         uint64_t skipped;

@@ -357,7 +357,7 @@ static void why_never(const struct crier_message *m, const struct crier_zone *zo
     const struct crier_msgstate *st = m->state;
     char when[32];
     *out = '\0';
-    if (!st || st->sent)
+    if (!crier_message_is_live(m) || st->sent)
         return;
     if (st->failed)
         often("failed", st->failed, out, cap);
@@ -414,8 +414,8 @@ static void text_never(const struct crier_tally *t, const struct crier_generatio
     enum { SHOWN = 50 };
     char why[200], label[120];
     unsigned n = 0;
-    for (guint i = 0; gen && i < gen->messages->len; i++) {
-        const struct crier_message *m = gen->messages->pdata[i];
+    for (guint i = 0; gen && i < crier_message_count(gen); i++) {
+        const struct crier_message *m = crier_message_at(gen, i);
         why_never(m, gen->zone, t->from + t->span, why, sizeof why);
         if (*why && ++n <= SHOWN)
             crier_buf_printf(out, "%-15s message '%s': %s\n", n == 1 ? "never fired" : "",
@@ -515,8 +515,8 @@ static void json_never(const struct crier_tally *t, const struct crier_generatio
     char why[200], label[120];
     crier_json_key(out, "never");
     crier_json_open(out, '[');
-    for (guint i = 0; gen && i < gen->messages->len; i++) {
-        const struct crier_message *m = gen->messages->pdata[i];
+    for (guint i = 0; gen && i < crier_message_count(gen); i++) {
+        const struct crier_message *m = crier_message_at(gen, i);
         why_never(m, gen->zone, t->from + t->span, why, sizeof why);
         if (!*why)
             continue;

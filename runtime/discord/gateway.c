@@ -443,6 +443,13 @@ static bool joined_lately(struct crier_gateway *g, struct crier_str data)
     return at > wall_s(g) - JOINED_S;
 }
 
+static gboolean is_of_shard(gpointer id, gpointer value, gpointer arg)
+{
+    const struct shard *shard = arg;
+    (void)value;
+    return (*(const uint64_t *)id >> 22) % shard->gateway->shard_count == shard->session.shard;
+}
+
 static void do_dispatch(void *arg, const struct crier_gateway_frame *frame)
 {
     struct shard *shard = arg;
@@ -454,6 +461,7 @@ static void do_dispatch(void *arg, const struct crier_gateway_frame *frame)
         shard->began = crier_loop_wall(g->loop);
         shard->cold = false;
         crier_gateway_cache_me(g->cache, g->me);
+        g_hash_table_foreach_remove(g->expected, is_of_shard, shard);
         crier_gateway_cache_forget(g->cache, shard->session.shard, g->shard_count);
         expect_guilds(shard, frame);
     }
@@ -669,6 +677,21 @@ void crier_gateway_set_presence(struct crier_gateway *g, const char *json)
         crier_gateway_session_presence(&g->shards[i].session, json, now_of(g));
         arm(&g->shards[i]);
     }
+}
+
+bool crier_gateway_knows(const struct crier_gateway *g, uint64_t guild)
+{
+    struct crier_cached_guild seen;
+    unsigned n = g->shard_count;
+    for (unsigned i = 0; i < n; i++) {
+        const struct shard *shard = &g->shards[i];
+        bool asked = !guild || (guild >> 22) % n == i;
+        if (asked && (shard->session.state != CRIER_GW_READY || (!guild && shard->cold)))
+            return false;
+    }
+    if (!guild)
+        return n > 0 && g_hash_table_size(g->expected) == 0;
+    return n > 0 && crier_gateway_cache_guild(g->cache, guild, &seen) && !seen.away;
 }
 
 struct crier_gateway_cache *crier_gateway_cache(struct crier_gateway *g)

@@ -70,6 +70,9 @@ void crier_gateway_set_intents(struct crier_gateway *gateway, uint32_t intents);
 void crier_gateway_set_presence(struct crier_gateway *gateway, const char *json);
 
 struct crier_gateway_cache *crier_gateway_cache(struct crier_gateway *gateway);
+/** Whether the cache has all of a guild (0: every guild that the bot is in), and is told of changes at
+ *  this moment. */
+bool crier_gateway_knows(const struct crier_gateway *gateway, uint64_t guild);
 /** The bot's own id; 0: not known yet. */
 uint64_t crier_gateway_me(const struct crier_gateway *gateway);
 unsigned crier_gateway_shards(const struct crier_gateway *gateway);

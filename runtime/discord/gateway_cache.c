@@ -20,11 +20,14 @@ struct channel {
     uint64_t id; /* first: it is the hash table's key */
     struct guild *guild;
     struct channel *next, **link; /* of the guild's */
-    uint64_t parent;
+    uint64_t parent, last; /* last: the message */
     uint16_t type, overwrite_count;
-    uint32_t size;
+    uint32_t size : 24, author : 8; /* author: enum author, of the last message */
+    int32_t position;
     struct overwrite overwrites[];
 };
+
+enum author { AUTHOR_UNKNOWN, AUTHOR_OTHER, AUTHOR_OWN };
 
 struct role {
     uint64_t id, permissions;
@@ -46,6 +49,7 @@ struct crier_gateway_cache {
     uint64_t me;
     GHashTable *guilds, *channels; /* sets */
     size_t bytes;
+    bool watch;         /* last messages */
     GArray *overwrites; /* of the channel being read */
 };
 
@@ -188,8 +192,8 @@ static void read_overwrites(struct crier_scan *scan, GArray *out)
 
 /* What has been read of a channel; the name is the scanner's, so it is kept in a buffer. */
 struct draft {
-    uint64_t id, guild, parent;
-    int64_t type;
+    uint64_t id, guild, parent, last;
+    int64_t type, position;
     char name[512];
     size_t name_len;
 };
@@ -206,8 +210,8 @@ static void take_name(struct draft *d, struct crier_str s)
 static bool read_channel(struct crier_gateway_cache *cache, struct crier_scan *scan, struct draft *d)
 {
     enum crier_scan_event event;
-    d->id = d->guild = d->parent = 0;
-    d->type = 0;
+    d->id = d->guild = d->parent = d->last = 0;
+    d->type = d->position = 0;
     d->name_len = 0;
     g_array_set_size(cache->overwrites, 0);
     while (crier_scan_item(scan, &event)) {
@@ -217,8 +221,12 @@ static bool read_channel(struct crier_gateway_cache *cache, struct crier_scan *s
             d->guild = crier_str_id(scan->s);
         else if (event == CRIER_SCAN_STR && crier_str_is(scan->key, "parent_id"))
             d->parent = crier_str_id(scan->s);
+        else if (event == CRIER_SCAN_STR && crier_str_is(scan->key, "last_message_id"))
+            d->last = crier_str_id(scan->s);
         else if (event == CRIER_SCAN_STR && crier_str_is(scan->key, "name"))
             take_name(d, scan->s);
+        else if (event == CRIER_SCAN_INT && crier_str_is(scan->key, "position"))
+            d->position = scan->i;
         else if (event == CRIER_SCAN_INT && crier_str_is(scan->key, "type"))
             d->type = scan->i;
         else if (event == CRIER_SCAN_ARRAY && crier_str_is(scan->key, "permission_overwrites"))
@@ -242,6 +250,12 @@ static struct guild *find_guild(const struct crier_gateway_cache *cache, uint64_
 static void put_channel(struct crier_gateway_cache *cache, struct guild *g, const struct draft *d)
 {
     struct channel *old = find_channel(cache, d->id);
+    uint64_t last = d->last;
+    enum author author = cache->watch && !last ? AUTHOR_OTHER : AUTHOR_UNKNOWN;
+    if (old && old->last >= last) { /* what the event says may be older than what it was sent for */
+        last = old->last;
+        author = old->author;
+    }
     if (old)
         channel_drop(cache, old);
     size_t list = cache->overwrites->len * sizeof(struct overwrite);
@@ -252,9 +266,12 @@ static void put_channel(struct crier_gateway_cache *cache, struct guild *g, cons
                           .next = g->channels,
                           .link = &g->channels,
                           .parent = d->parent,
+                          .last = last,
+                          .author = author,
+                          .position = (int32_t)d->position,
                           .type = (uint16_t)d->type,
                           .overwrite_count = (uint16_t)cache->overwrites->len,
-                          .size = (uint32_t)size};
+                          .size = (uint32_t)size & 0xffffff};
     if (list)
         memcpy(c->overwrites, cache->overwrites->data, list);
     memcpy((char *)(c->overwrites + c->overwrite_count), d->name, d->name_len);
@@ -408,6 +425,11 @@ static uint64_t top_id(struct crier_str data, const char *key)
     }
     crier_scan_fini(&scan);
     return id;
+}
+
+uint64_t crier_gateway_cache_id(struct crier_str data)
+{
+    return top_id(data, "id");
 }
 
 static bool top_true(struct crier_str data, const char *key)
@@ -571,6 +593,70 @@ static void thread_list(struct crier_gateway_cache *cache, struct crier_str data
     crier_scan_fini(&scan);
 }
 
+/* --- last messages -------------------------------------------------------------------------- */
+
+static void set_last(struct channel *c, uint64_t message, enum author author)
+{
+    if (!c || message < c->last)
+        return;
+    c->last = message;
+    c->author = author;
+}
+
+static void message_created(struct crier_gateway_cache *cache, struct crier_str data)
+{
+    struct crier_scan scan;
+    enum crier_scan_event event;
+    uint64_t id = 0, channel = 0, author = 0;
+    crier_scan_init(&scan, data.data, data.len);
+    if (crier_scan_next(&scan) == CRIER_SCAN_OBJECT) {
+        while ((!id || !channel || !author) && crier_scan_item(&scan, &event)) {
+            if (event == CRIER_SCAN_STR && crier_str_is(scan.key, "id"))
+                id = crier_str_id(scan.s);
+            else if (event == CRIER_SCAN_STR && crier_str_is(scan.key, "channel_id"))
+                channel = crier_str_id(scan.s);
+            else if (event == CRIER_SCAN_OBJECT && crier_str_is(scan.key, "author"))
+                author = read_inner_id(&scan);
+            else if (!pass(&scan, event))
+                break;
+        }
+    }
+    crier_scan_fini(&scan);
+    if (id && channel && author)
+        set_last(find_channel(cache, channel), id,
+                 author == cache->me ? AUTHOR_OWN : AUTHOR_OTHER);
+}
+
+/* One or several: which one is the last now only REST knows. */
+static void message_deleted(struct crier_gateway_cache *cache, struct crier_str data, bool bulk)
+{
+    struct channel *c = find_channel(cache, top_id(data, "channel_id"));
+    if (c && (bulk || c->last == top_id(data, "id")))
+        c->author = AUTHOR_UNKNOWN;
+}
+
+void crier_gateway_cache_watch(struct crier_gateway_cache *cache, bool on)
+{
+    GHashTableIter it;
+    gpointer key;
+    g_hash_table_iter_init(&it, cache->channels);
+    while (cache->watch && !on && g_hash_table_iter_next(&it, &key, NULL))
+        ((struct channel *)key)->author = AUTHOR_UNKNOWN;
+    cache->watch = on;
+}
+
+void crier_gateway_cache_sent(struct crier_gateway_cache *cache, uint64_t channel, uint64_t message)
+{
+    if (cache->watch)
+        set_last(find_channel(cache, channel), message, AUTHOR_OWN);
+}
+
+int crier_gateway_cache_last_own(const struct crier_gateway_cache *cache, uint64_t channel)
+{
+    const struct channel *c = cache->watch ? find_channel(cache, channel) : NULL;
+    return !c || c->author == AUTHOR_UNKNOWN ? -1 : c->author == AUTHOR_OWN;
+}
+
 enum crier_gateway_news crier_gateway_cache_apply(struct crier_gateway_cache *cache,
                                                   const char *event, struct crier_str data,
                                                   uint64_t *guild)
@@ -604,6 +690,10 @@ enum crier_gateway_news crier_gateway_cache_apply(struct crier_gateway_cache *ca
             channel_drop(cache, c);
     } else if (strcmp(event, "THREAD_LIST_SYNC") == 0) {
         thread_list(cache, data);
+    } else if (cache->watch && strcmp(event, "MESSAGE_CREATE") == 0) {
+        message_created(cache, data);
+    } else if (cache->watch && strncmp(event, "MESSAGE_DELETE", 14) == 0) {
+        message_deleted(cache, data, event[14] != '\0');
     }
     if (guild)
         *guild = id;
@@ -628,7 +718,9 @@ static struct crier_cached_channel show_channel(const struct channel *c)
                                          .guild = c->guild->id,
                                          .parent = c->parent,
                                          .name = name_of(c),
-                                         .type = c->type};
+                                         .type = c->type,
+                                         .position = c->position,
+                                         .last_message = c->last};
 }
 
 bool crier_gateway_cache_guild(const struct crier_gateway_cache *cache, uint64_t id,

@@ -38,6 +38,17 @@ void crier_gateway_cache_me(struct crier_gateway_cache *cache, uint64_t me);
 /** Forget what a shard knew: a new session tells it all again. */
 void crier_gateway_cache_forget(struct crier_gateway_cache *cache, unsigned shard, unsigned shards);
 
+/** From now on, which message is the last of a channel, and whether it is the bot's own. The bot gets
+ *  told of messages then: it has that intent. */
+void crier_gateway_cache_watch(struct crier_gateway_cache *cache, bool on);
+/** The bot has sent a message there; its event may be on its way. */
+void crier_gateway_cache_sent(struct crier_gateway_cache *cache, uint64_t channel, uint64_t message);
+/** Whether a channel's last message is the bot's own: 1, 0; -1: not known, ask REST. */
+int crier_gateway_cache_last_own(const struct crier_gateway_cache *cache, uint64_t channel);
+
+/** The id at the top of an event's data; 0: none. */
+uint64_t crier_gateway_cache_id(struct crier_str data);
+
 /** What an event has meant for the cache. */
 enum crier_gateway_news {
     CRIER_NEWS_NONE,
@@ -63,6 +74,8 @@ struct crier_cached_channel {
     uint64_t id, guild, parent; /**< parent 0: none */
     const char *name;           /**< borrowed until the next event */
     int type;                   /**< as Discord counts: 0 text, 5 announcement, 11 thread, ... */
+    int position;               /**< among the guild's */
+    uint64_t last_message;      /**< as far as is known; 0: none */
 };
 bool crier_gateway_cache_guild(const struct crier_gateway_cache *cache, uint64_t id,
                                struct crier_cached_guild *out);

@@ -72,6 +72,12 @@ struct crier_view_ops {
  *  /channels and /members/{bot}. Both are borrowed; free the client first. */
 struct crier_view *crier_view_rest(struct crier_discord *d, struct crier_loop *loop);
 
+struct crier_gateway;
+/** By a gateway where it knows the answer, else by `rest`, which it owns. gateway(arg): the one that is
+ *  open, or NULL. */
+struct crier_view *crier_view_gateway(struct crier_view *rest, struct crier_loop *loop,
+                                      struct crier_gateway *(*gateway)(void *arg), void *arg);
+
 /** The bits as people know them, "Send Messages, Embed Links", into out; returns out. */
 const char *crier_permission_names(uint64_t bits, char *out, size_t cap);
 

@@ -229,7 +229,8 @@ void crier_bot_adopt(struct crier_host *host, const struct crier_bot *decl,
                                           .event_arg = bot};
     bot->client = crier_discord_new(
         host->loop, host->inline_transport ? host->inline_transport : host->http, &config);
-    bot->view = crier_view_rest(bot->client, host->loop);
+    bot->view = crier_view_gateway(crier_view_rest(bot->client, host->loop), host->loop,
+                                   crier_host_gateway_of, bot);
     g_ptr_array_add(host->bots, bot);
     ask_me(bot);
 }
@@ -265,8 +266,10 @@ static void furnish_alerts(struct crier_host *host, const struct crier_generatio
 /* The simulator's world: what the script names and no world file has. */
 void crier_host_furnish_sim(struct crier_host *host, const struct crier_generation *gen)
 {
-    for (guint i = 0; host->sim && i < gen->targets->len; i++) {
-        const struct crier_target *t = gen->targets->pdata[i];
+    for (guint i = 0; host->sim && i < crier_target_count(gen); i++) {
+        const struct crier_target *t = crier_target_at(gen, i);
+        if (t->match || t->of)
+            continue;
         if (!crier_sim_knows(host->sim, t->id) && t->type == CRIER_USER)
             crier_sim_add_user(host->sim, t->id, t->name);
         else if (!crier_sim_knows(host->sim, t->id))

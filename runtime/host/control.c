@@ -51,12 +51,13 @@ static json_t *message_status(struct crier_host *host, bool all)
 {
     json_t *list = json_array();
     struct crier_generation *gen = host->current;
-    guint n = all || gen->messages->len < 100 ? gen->messages->len : 100;
-    for (guint i = 0; i < n; i++) {
-        const struct crier_message *m = gen->messages->pdata[i];
+    for (guint i = 0; i < crier_message_count(gen); i++) {
+        const struct crier_message *m = crier_message_at(gen, i);
         char label[120], period[128], target[24];
-        if (!m->state)
+        if (!crier_message_is_live(m))
             continue;
+        if (!all && json_array_size(list) == 100)
+            break;
         json_t *o =
             json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:b, s:b, s:s}", "name",
                       crier_message_label(m, label, sizeof label), "key", m->key, "mode",
@@ -88,7 +89,7 @@ static void cmd_status(struct crier_host *host, struct crier_control_conn *conn,
         "version", CRIER_VERSION, "pid", (int)getpid(), "up", up, "file", gen->path, "config",
         gen->hash, "generation", (int)gen->number, "reloads", (int)host->reloads, "draining",
         (int)host->draining->len, "sim", host->config->sim || host->config->sim_url,
-        "messages_total", (int)gen->messages->len, "sent", (json_int_t)st.sent, "failed",
+        "messages_total", (int)crier_message_total(gen), "sent", (json_int_t)st.sent, "failed",
         (json_int_t)st.failed, "skipped", (json_int_t)st.skipped, "late_max",
         (double)st.late_max / 1e6, "late_p50", (double)st.late_p50 / 1e6, "late_p99",
         (double)st.late_p99 / 1e6, "lua_memory", (json_int_t)gen->vm->memory_used, "bots",

@@ -112,7 +112,7 @@ static void put_host(struct crier_buf *b, struct crier_host *host)
     plain(b, "up_seconds", "gauge", "Time since the start.",
           (double)(crier_clock_wall(host->clock) - host->started_wall) / 1e6);
     plain(b, "reloads_total", "counter", "Reloads that were taken.", host->reloads);
-    plain(b, "messages", "gauge", "Messages declared.", host->current->messages->len);
+    plain(b, "messages", "gauge", "Messages declared.", crier_message_total(host->current));
     plain(b, "lua_memory_bytes", "gauge", "Memory of the script's state.",
           (double)host->current->vm->memory_used);
     plain(b, "send_late_seconds_max", "gauge", "Longest time between due and start of a send.",
@@ -198,10 +198,10 @@ static void put_messages(struct crier_buf *b, struct crier_host *host)
     struct things things;
     struct crier_buf labels = {0};
     things_init(&things, COLUMNS);
-    for (guint i = 0; i < host->current->messages->len; i++) {
-        const struct crier_message *m = host->current->messages->pdata[i];
+    for (guint i = 0; i < crier_message_count(host->current); i++) {
+        const struct crier_message *m = crier_message_at(host->current, i);
         char label[120], guild[24];
-        if (!m->state || !m->target)
+        if (!crier_message_is_live(m))
             continue;
         put_label(&labels, "bot", m->target->bot ? m->target->bot->name : "", true);
         put_label(&labels, "guild", crier_id_text(m->target->id, guild), false);

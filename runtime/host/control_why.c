@@ -147,11 +147,11 @@ static json_t *message_answer(struct crier_host *host, struct crier_message *m, 
 static char *no_such(const struct crier_generation *gen, const char *name)
 {
     size_t n = 0;
-    const char **names = crier_calloc(gen->tasks->len + gen->messages->len + 1, sizeof *names);
+    const char **names = crier_calloc(gen->tasks->len + crier_message_count(gen) + 1, sizeof *names);
     for (guint i = 0; i < gen->tasks->len; i++)
         names[n++] = ((const struct crier_task *)gen->tasks->pdata[i])->name;
-    for (guint i = 0; i < gen->messages->len; i++) {
-        const struct crier_message *m = gen->messages->pdata[i];
+    for (guint i = 0; i < crier_message_count(gen); i++) {
+        const struct crier_message *m = crier_message_at(gen, i);
         if (m->name)
             names[n++] = m->name;
     }

@@ -24,11 +24,27 @@ static struct crier_gateway_sockets *sockets_of(struct crier_host *host)
 
 /* --- what a gateway tells ------------------------------------------------------------------- */
 
+/* GUILDs by pattern: one that has come, has another name, or is left. */
+static void tell_guilds(struct host_gateway *hg, const char *name, struct crier_str data, int change)
+{
+    struct crier_cached_guild guild;
+    struct crier_host *host = hg->bot->host;
+    bool left = change < 0;
+    if (!left && strcmp(name, "GUILD_CREATE") != 0 && strcmp(name, "GUILD_UPDATE") != 0)
+        return;
+    uint64_t id = crier_gateway_cache_id(data);
+    if (left)
+        crier_poster_guild(host->poster, hg->bot->name, id, NULL);
+    else if (crier_gateway_cache_guild(crier_gateway_cache(hg->gateway), id, &guild))
+        crier_poster_guild(host->poster, hg->bot->name, id, guild.name);
+}
+
 static void on_event(void *arg, const char *name, struct crier_str data, int change)
 {
     struct host_gateway *hg = arg;
     struct host_bot *bot = hg->bot;
     crier_invites_event(hg->invites, name, data);
+    tell_guilds(hg, name, data, change);
     crier_event_queue_push(bot->host, bot->name, name, data, change, crier_gateway_me(hg->gateway));
 }
 
@@ -159,6 +175,8 @@ void crier_host_gateways_adopt(struct crier_host *host, const struct crier_gener
             open_gateway(bot, intents, decl->presence);
         }
         if (bot->gateway)
+            crier_gateway_cache_watch(crier_gateway_cache(bot->gateway->gateway), gen->last_author);
+        if (bot->gateway)
             crier_invites_adopt(bot->gateway->invites, gen);
     }
 }
@@ -175,6 +193,43 @@ struct crier_gateway_cache *crier_host_cache(struct crier_host *host, const char
 {
     struct host_bot *bot = bot_named(host, name);
     return bot && bot->gateway ? crier_gateway_cache(bot->gateway->gateway) : NULL;
+}
+
+struct crier_gateway *crier_host_gateway_of(void *arg)
+{
+    struct host_bot *bot = arg;
+    return bot->gateway ? bot->gateway->gateway : NULL;
+}
+
+const char *crier_host_known_name(struct crier_host *host, const char *name, uint64_t id)
+{
+    struct host_bot *bot = bot_named(host, name);
+    struct crier_gateway *g = bot ? crier_host_gateway_of(bot) : NULL;
+    struct crier_cached_guild guild;
+    struct crier_cached_channel channel;
+    if (g && crier_gateway_cache_guild(crier_gateway_cache(g), id, &guild))
+        return crier_gateway_knows(g, id) ? guild.name : NULL;
+    if (g && crier_gateway_cache_channel(crier_gateway_cache(g), id, &channel))
+        return crier_gateway_knows(g, channel.guild) ? channel.name : NULL;
+    return NULL;
+}
+
+int crier_host_last_own(struct crier_host *host, const char *name, uint64_t id)
+{
+    struct host_bot *bot = bot_named(host, name);
+    struct crier_gateway *g = bot ? crier_host_gateway_of(bot) : NULL;
+    struct crier_cached_channel channel;
+    if (!g || !crier_gateway_cache_channel(crier_gateway_cache(g), id, &channel) ||
+        !crier_gateway_knows(g, channel.guild))
+        return -1;
+    return crier_gateway_cache_last_own(crier_gateway_cache(g), id);
+}
+
+void crier_host_sent(struct crier_host *host, const char *name, uint64_t channel, uint64_t message)
+{
+    struct crier_gateway_cache *cache = crier_host_cache(host, name);
+    if (cache)
+        crier_gateway_cache_sent(cache, channel, message);
 }
 
 /* --- status --------------------------------------------------------------------------------- */

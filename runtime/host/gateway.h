@@ -30,6 +30,8 @@ void crier_host_gateway_close(struct host_bot *bot, bool end);
 void crier_host_gateways_end(struct crier_host *host);
 /** For `status`; NULL: the bot has none. */
 json_t *crier_host_gateway_status(struct host_bot *bot);
+/** For crier_view_gateway; arg: the host_bot. */
+struct crier_gateway *crier_host_gateway_of(void *bot);
 /** What the bot knows of its guilds; NULL: it has no gateway. */
 struct crier_gateway_cache *crier_host_cache(struct crier_host *host, const char *bot);
 

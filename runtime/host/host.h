@@ -161,6 +161,17 @@ struct crier_tasker *crier_host_tasker(struct crier_host *host);
 struct crier_discord *crier_host_client(struct crier_host *host, const char *bot);
 /** What the bot sees of Discord; lives as long as its client. NULL: there is no such bot. */
 struct crier_view *crier_host_view(struct crier_host *host, const char *bot);
+/** What the bot's gateway knows a guild or channel by; NULL: it does not, or there is none. Borrowed
+ *  until its next event. */
+const char *crier_host_known_name(struct crier_host *host, const char *bot, uint64_t id);
+/** Whether the last message of a channel is the bot's own, as its gateway knows: 1, 0; -1: it does
+ *  not. */
+int crier_host_last_own(struct crier_host *host, const char *bot, uint64_t channel);
+/** The bot has sent a message there. */
+void crier_host_sent(struct crier_host *host, const char *bot, uint64_t channel, uint64_t message);
+/** What is sent to has changed while the generation runs: the simulator gets what it does not have,
+ *  the gateways watch the invites that are to be watched. In the loop's next turn. */
+void crier_host_targets_changed(struct crier_host *host);
 /** Whether its token was accepted, or it has been given up. */
 bool crier_host_bot_ready(struct crier_host *host, const char *bot);
 /** Whether Discord does not answer the bot, and has not done so for seconds. */

@@ -390,10 +390,10 @@ void crier_invites_adopt(struct invites *invites, const struct crier_generation 
 {
     GPtrArray *old = invites->guilds;
     invites->guilds = g_ptr_array_new_with_free_func(watched_free);
-    for (guint i = 0; i < gen->targets->len; i++) {
-        const struct crier_target *t = gen->targets->pdata[i];
+    for (guint i = 0; i < crier_target_count(gen); i++) {
+        const struct crier_target *t = crier_target_at(gen, i);
         struct watched *w = NULL;
-        if (!t->invite_track || !t->bot || strcmp(t->bot->name, invites->bot->name) != 0 ||
+        if (!t->invite_track || !t->id || t->gone || !t->bot || strcmp(t->bot->name, invites->bot->name) != 0 ||
             find(invites, t->id))
             continue;
         for (guint j = 0; j < old->len && !w; j++) {

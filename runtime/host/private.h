@@ -91,6 +91,7 @@ struct crier_host {
     bool again;            /* another was asked for meanwhile */
     GPtrArray *waiting;    /* connections that wait for the reload */
     GPtrArray *waiting_next;
+    bool targets_posted;  /* crier_host_targets_changed */
     GPtrArray *followers; /* control_logs.c: clients that get each record */
 };
 

@@ -138,6 +138,24 @@ static void replace_sinks(struct crier_host *host, const struct crier_generation
     }
 }
 
+static void on_targets_changed(void *arg)
+{
+    struct crier_host *host = arg;
+    host->targets_posted = false;
+    if (host->stopping || !host->current)
+        return;
+    crier_host_furnish_sim(host, host->current);
+    crier_host_gateways_adopt(host, host->current);
+}
+
+void crier_host_targets_changed(struct crier_host *host)
+{
+    if (host->targets_posted)
+        return;
+    host->targets_posted = true;
+    crier_loop_post(host->loop, on_targets_changed, host);
+}
+
 /* The point of no return: everything before it was judged good. */
 void crier_host_swap(struct crier_host *host, struct crier_generation *gen)
 {
@@ -317,8 +335,9 @@ static void reload_done(struct build_job *job)
         crier_generation_unref(gen);
         return;
     }
-    const struct crier_diff_counts *counts = &job->counts;
+    struct crier_diff_counts *counts = &job->counts;
     char from[8];
+    crier_generation_diff_late(old, gen, &job->diff, counts);
     snprintf(from, sizeof from, "%s", old->hash);
     int64_t began = crier_loop_now(host->loop);
     crier_host_swap(host, gen);

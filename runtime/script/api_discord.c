@@ -97,7 +97,12 @@ static void on_done(void *arg, const struct crier_discord_result *r)
 {
     struct action *a = arg;
     struct crier_call *call = a->call;
+    uint64_t sent = strcmp(a->what, "discord.send") == 0 && r->outcome == CRIER_SENT
+                        ? crier_json_id(json_object_get(r->body, "id"))
+                        : 0;
     record(a, r);
+    if (sent)
+        crier_host_sent(a->host, a->bot, a->target, sent);
     free(a->what);
     free(a->bot);
     free(a->where);
@@ -293,10 +298,33 @@ static int l_call(lua_State *L)
     return crier_call_wait(L, give_up, a);
 }
 
+/* crier.not_last_author is made: messages are to be watched, where there is a gateway. */
+static int l_watch_last(lua_State *L)
+{
+    struct crier_vm *vm = crier_vm_of(L);
+    if (vm->loading)
+        ((struct crier_generation *)vm->owner)->last_author = true;
+    return 0;
+}
+
+/* Whether a channel's last message is the bot's own; nil: Discord must be asked. */
+static int l_last_own(lua_State *L)
+{
+    struct crier_generation *gen = crier_generation_of(L);
+    uint64_t channel = strtoull(luaL_checkstring(L, 2), NULL, 10);
+    int own = gen->host ? crier_host_last_own(gen->host, luaL_checkstring(L, 1), channel) : -1;
+    if (own < 0)
+        lua_pushnil(L);
+    else
+        lua_pushboolean(L, own);
+    return 1;
+}
+
 void crier_open_discord(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"send", l_send}, {"edit", l_edit}, {"dm", l_dm}, {"call", l_call}, {NULL, NULL}};
+        {"send", l_send}, {"edit", l_edit}, {"dm", l_dm}, {"call", l_call},
+        {"watch_last", l_watch_last}, {"last_own", l_last_own}, {NULL, NULL}};
     luaL_newlib(L, functions);
     lua_setfield(L, -2, "_discord");
 }

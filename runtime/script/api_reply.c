@@ -91,6 +91,8 @@ bool crier_gateway_needed(const struct crier_generation *gen, const struct crier
         wanted = wanted || (strncmp(g->name, "gateway.", 8) != 0 &&
                             strcmp(g->name, "invite.used") != 0);
     }
+    if (gen->last_author)
+        bits |= CRIER_INTENT_MESSAGES; /* where there is a gateway, it need not ask then */
     for (guint i = 0; i < gen->responders->len; i++) {
         const struct crier_responder *r = gen->responders->pdata[i];
         if (r->bot && r->bot != bot)
@@ -98,9 +100,9 @@ bool crier_gateway_needed(const struct crier_generation *gen, const struct crier
         bits |= MESSAGES | CRIER_INTENT_CONTENT;
         wanted = true;
     }
-    for (guint i = 0; i < gen->targets->len; i++) {
-        const struct crier_target *t = gen->targets->pdata[i];
-        if (!t->invite_track || t->bot != bot)
+    for (guint i = 0; i < crier_target_count(gen); i++) {
+        const struct crier_target *t = crier_target_at(gen, i);
+        if (!t->invite_track || t->gone || t->bot != bot)
             continue;
         bits |= CRIER_INTENT_MEMBERS | CRIER_INTENT_INVITES;
         wanted = true;

@@ -115,6 +115,29 @@ static void copy_value(lua_State *L, int seen, int depth)
     lua_remove(L, from);
 }
 
+static int l_copy(lua_State *L)
+{
+    lua_newtable(L);
+    lua_insert(L, 1);
+    copy_value(L, 1, 0);
+    return 1;
+}
+
+int crier_data_copy_args(struct crier_vm *vm, int args)
+{
+    lua_State *L = vm->L;
+    bool capped = vm->capped;
+    vm->capped = false; /* an error outside of the call would have nowhere to go */
+    lua_pushcfunction(L, l_copy);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, args);
+    if (lua_pcall(L, 1, 1, 0) == LUA_OK)
+        args = luaL_ref(L, LUA_REGISTRYINDEX);
+    else
+        lua_pop(L, 1);
+    vm->capped = capped;
+    return args;
+}
+
 /* Runs inside the call's coroutine, so that whatever raises here is the call's error. */
 static int l_data(lua_State *L)
 {
@@ -182,10 +205,12 @@ struct preview {
 static void finish(struct preview *v)
 {
     struct crier_generation *gen = v->data.m->gen;
+    struct crier_message *m = v->data.m;
     v->done(v->arg, v->shown);
     json_decref(v->shown);
     crier_content_unref(v->data.content);
     free(v);
+    crier_message_unref(m);
     crier_generation_unref(gen);
 }
 
@@ -351,6 +376,7 @@ void crier_poster_preview(struct crier_poster *p, struct crier_message *m,
                          crier_id_text(m->target->id, id), "type",
                          m->target->type == CRIER_GUILD ? "GUILD" : "USER");
     crier_generation_ref(m->gen);
+    crier_message_ref(m);
     if (m->content) {
         v->data.content = crier_content_ref(m->content);
         have_content(v);

@@ -22,6 +22,8 @@ const struct crier_option crier_limits_options[] = {
      "memory of one generation's Lua state"},
     {"load", CRIER_OPT_DURATION, CRIER_OPT_OR_FALSE, "5s", NULL, 1000, 0, NULL,
      "CPU time to load the script"},
+    {"added", CRIER_OPT_INT, CRIER_OPT_OR_FALSE, "10000", NULL, 1, 0, NULL,
+     "messages, GUILDs and USERs that crier.add may have added at one time"},
     {"drain", CRIER_OPT_DURATION, CRIER_OPT_OR_FALSE, "5m", NULL, 0, 0, NULL,
      "time that callbacks of an old generation may take to end after a reload"},
     {"stop", CRIER_OPT_DURATION, 0, "10s", NULL, 0, 0, NULL,
@@ -59,20 +61,52 @@ static const struct crier_option bot_options[] = {
      "what people see: a text, or { status = \"dnd\", watching = \"the news\" }"},
 };
 
+#define TARGET_OPTIONS                                                                             \
+    {"name",                                                                                       \
+     CRIER_OPT_STRING,                                                                             \
+     0,                                                                                            \
+     NULL,                                                                                         \
+     NULL,                                                                                         \
+     0,                                                                                            \
+     0,                                                                                            \
+     NULL,                                                                                         \
+     "instead of the name that Discord has for it"},                                               \
+        {"logging",                                                                                \
+         CRIER_OPT_BOOL,                                                                           \
+         0,                                                                                        \
+         "false",                                                                                  \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         0,                                                                                        \
+         NULL,                                                                                     \
+         "make a record of every send; without it only counters and hooks see them"},              \
+        {"messages",                                                                               \
+         CRIER_OPT_OBJECT,                                                                         \
+         0,                                                                                        \
+         NULL,                                                                                     \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         0,                                                                                        \
+         "crier.Message[]",                                                                        \
+         "the messages to send there"},                                                            \
+    {                                                                                              \
+        "bot", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "crier.Bot",                                 \
+            "the bot that sends; needed when there are several"                                    \
+    }
+
 static const struct crier_option guild_options[] = {
-    {"snowflake", CRIER_OPT_SNOWFLAKE, CRIER_OPT_REQUIRED, NULL, NULL, 0, 0, SNOWFLAKE_TYPE,
-     "snowflake = \"863071397207212052\""},
-    {"name", CRIER_OPT_STRING, 0, NULL, NULL, 0, 0, NULL,
-     "instead of the name that Discord has for it"},
-    {"logging", CRIER_OPT_BOOL, 0, "false", NULL, 0, 0, NULL,
-     "make a record of every send; without it only counters and hooks see them"},
-    {"messages", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "crier.Message[]",
-     "the messages to send there"},
-    {"bot", CRIER_OPT_OBJECT, 0, NULL, NULL, 0, 0, "crier.Bot",
-     "the bot that sends; needed when there are several"},
-    /* the last: a USER has all but this */
+    {"snowflake", CRIER_OPT_SNOWFLAKE, CRIER_OPT_REQUIRED | CRIER_OPT_PATTERN, NULL, NULL, 0, 0,
+     SNOWFLAKE_TYPE "|crier.Pattern",
+     "snowflake = \"863071397207212052\", or crier.guilds { crier.contains \"town\" }"},
+    TARGET_OPTIONS,
     {"invite_track", CRIER_OPT_BOOL, 0, "false", NULL, 0, 0, NULL,
      "make a record of kind invite for each new member, with the invite that was used"},
+};
+
+static const struct crier_option user_options[] = {
+    {"snowflake", CRIER_OPT_SNOWFLAKE, CRIER_OPT_REQUIRED, NULL, NULL, 0, 0, SNOWFLAKE_TYPE,
+     "snowflake = \"145196308985020416\""},
+    TARGET_OPTIONS,
 };
 
 #define MESSAGE_OPTIONS_HEAD                                                                       \
@@ -230,8 +264,8 @@ const struct crier_topic *crier_topics(size_t *count)
              CRIER_COUNT(secret_options)},
             {"GUILD", "a guild (server) and its messages", guild_options,
              CRIER_COUNT(guild_options)},
-            {"USER", "a user and the direct messages to them", guild_options,
-             CRIER_COUNT(guild_options) - 1},
+            {"USER", "a user and the direct messages to them", user_options,
+             CRIER_COUNT(user_options)},
             {"TextMESSAGE", "a message to text channels of a guild", text_options,
              CRIER_COUNT(text_options)},
             {"DirectMESSAGE", "a direct message to a user", direct_options,
@@ -270,6 +304,22 @@ const struct crier_topic *crier_topics(size_t *count)
 }
 
 /* --- helpers ----------------------------------------------------------------------------- */
+
+static int l_message_gc(lua_State *L)
+{
+    void **box = luaL_checkudata(L, 1, CRIER_MT_MESSAGE);
+    crier_message_unref(*box);
+    *box = NULL;
+    return 0;
+}
+
+static int l_target_gc(lua_State *L)
+{
+    void **box = luaL_checkudata(L, 1, CRIER_MT_TARGET);
+    crier_target_unref(*box);
+    *box = NULL;
+    return 0;
+}
 
 static void push_handle(lua_State *L, void *object, const char *metatable)
 {
@@ -361,7 +411,8 @@ static void read_limits(struct crier_decl *d, struct crier_config *config)
         snprintf(inner.object, sizeof inner.object, "config.limits");
         crier_decl_read(&inner, crier_limits_options, crier_limits_count, false, &o);
         int64_t *const to[] = {&config->limits.callback, &config->limits.memory,
-                               &config->limits.load, &config->limits.drain, &config->limits.stop};
+                               &config->limits.load, &config->limits.added, &config->limits.drain,
+                               &config->limits.stop};
         for (size_t i = 0; i < crier_limits_count; i++) {
             if (o.values[i].set)
                 *to[i] = o.values[i].off ? 0 : o.values[i].i;
@@ -757,27 +808,41 @@ static void judge_edit(struct crier_decl *d, const struct crier_message *m)
                            "option 'data': Discord does not let a %s be edited", what);
 }
 
-static int declare_message(lua_State *L, enum crier_message_type type)
+/* A message that nothing refers to but the value that is pushed, and while the script loads its
+ * generation. */
+static struct crier_message *new_message(struct crier_decl *d, enum crier_message_type type)
+{
+    struct crier_message *m = crier_calloc(1, sizeof *m);
+    m->refs = 1;
+    m->gen = d->gen;
+    m->type = type;
+    m->file = d->file;
+    m->line = d->line;
+    m->late = !crier_vm_of(d->L)->loading;
+    push_handle(d->L, m, CRIER_MT_MESSAGE);
+    if (!m->late)
+        g_ptr_array_add(d->gen->messages, crier_message_ref(m));
+    lua_pushvalue(d->L, d->table);
+    m->options = luaL_ref(d->L, LUA_REGISTRYINDEX);
+    return m;
+}
+
+static struct crier_message *declare_message(lua_State *L, int idx, enum crier_message_type type,
+                                             const char *callee)
 {
     bool text = type == CRIER_TEXT_MESSAGE;
-    const char *callee = crier_message_type_name(type);
     struct crier_decl d;
-    crier_decl_begin(
-        &d, L, 1, callee, "message",
+    crier_decl_begin_late(
+        &d, L, idx, callee, "message",
         text ? "crier.TextMESSAGE { channels = {...}, period = \"10s\", data = \"...\" }"
              : "crier.DirectMESSAGE { period = \"1d\", data = \"...\" }");
+    struct crier_message *m = new_message(&d, type);
     struct crier_options o;
     crier_decl_read(&d, text ? text_options : direct_options,
                     text ? CRIER_COUNT(text_options) : CRIER_COUNT(direct_options), false, &o);
-    struct crier_message *m = crier_calloc(1, sizeof *m);
-    m->gen = d.gen;
-    m->type = type;
-    m->file = d.file;
-    m->line = d.line;
     m->name = crier_strdup(opt(&o, "name")->s);
     m->was = crier_strdup(opt(&o, "was")->s);
     m->mode = (enum crier_mode)opt(&o, "mode")->i;
-    g_ptr_array_add(d.gen->messages, m);
     if (m->name && (!*m->name || strchr(m->name, '/')))
         crier_decl_problem(&d, CRIER_ERROR, "name", NULL,
                            "option 'name' must not be empty or hold a '/'");
@@ -805,18 +870,35 @@ static int declare_message(lua_State *L, enum crier_message_type type)
     }
     judge_edit(&d, m);
     crier_options_fini(&o);
-    push_handle(L, m, CRIER_MT_MESSAGE);
-    return 1;
+    crier_decl_end(&d);
+    return m;
 }
 
 static int l_text_message(lua_State *L)
 {
-    return declare_message(L, CRIER_TEXT_MESSAGE);
+    declare_message(L, 1, CRIER_TEXT_MESSAGE, "TextMESSAGE");
+    return 1;
 }
 
 static int l_direct_message(lua_State *L)
 {
-    return declare_message(L, CRIER_DIRECT_MESSAGE);
+    declare_message(L, 1, CRIER_DIRECT_MESSAGE, "DirectMESSAGE");
+    return 1;
+}
+
+struct crier_message *crier_declare_again(lua_State *L, int idx, enum crier_message_type type)
+{
+    return declare_message(L, idx, type, "update");
+}
+
+struct crier_message *crier_to_message(lua_State *L, int idx)
+{
+    return test_handle(L, idx, CRIER_MT_MESSAGE);
+}
+
+struct crier_target *crier_to_target(lua_State *L, int idx)
+{
+    return test_handle(L, idx, CRIER_MT_TARGET);
 }
 
 static int l_voice_message(lua_State *L)
@@ -874,19 +956,21 @@ static void adopt_messages(struct crier_decl *d, struct crier_target *t)
             crier_decl_problem(
                 d, CRIER_ERROR, key, NULL, "item %zu of 'messages' must be a crier.%s, got %s", i,
                 crier_message_type_name(wanted), crier_lua_describe(L, -1, got, sizeof got));
-        } else if (m->target) {
+        } else if (m->target || m->late != t->pending) {
             crier_decl_problem(d, CRIER_ERROR, key, "declare it once for each",
                                "message '%s' is in another GUILD or USER already (%s)",
-                               crier_message_label(m, name, sizeof name), m->target->where);
+                               crier_message_label(m, name, sizeof name),
+                               m->target ? m->target->where : "it was made before");
         } else if (m->type != wanted) {
             crier_decl_problem(
                 d, CRIER_ERROR, key, NULL, "message '%s' is a %s; a %s takes crier.%s only",
                 crier_message_label(m, name, sizeof name), crier_message_type_name(m->type),
                 t->type == CRIER_GUILD ? "GUILD" : "USER", crier_message_type_name(wanted));
-            m->target = t;
+            if (!t->pending)
+                m->target = t;
         } else {
             m->target = t;
-            g_ptr_array_add(t->messages, m);
+            g_ptr_array_add(t->messages, t->pending ? crier_message_ref(m) : m);
         }
         lua_pop(L, 1);
     }
@@ -897,22 +981,35 @@ static int declare_target(lua_State *L, enum crier_target_type type)
 {
     const char *callee = type == CRIER_GUILD ? "GUILD" : "USER";
     struct crier_decl d;
-    crier_decl_begin(
+    crier_decl_begin_late(
         &d, L, 1, callee, callee,
         type == CRIER_GUILD
             ? "crier.GUILD { snowflake = \"...\", messages = { crier.TextMESSAGE {...} } }"
             : "crier.USER { snowflake = \"...\", messages = { crier.DirectMESSAGE {...} } }");
     struct crier_options o;
-    crier_decl_read(&d, guild_options, CRIER_COUNT(guild_options) - (type == CRIER_USER), false, &o);
     struct crier_target *t = crier_calloc(1, sizeof *t);
+    t->refs = 1;
     t->type = type;
+    t->messages = g_ptr_array_new();
+    t->pending = !crier_vm_of(L)->loading;
+    push_handle(L, t, CRIER_MT_TARGET);
+    if (!t->pending)
+        g_ptr_array_add(d.gen->targets, crier_target_ref(t));
+    crier_decl_read(&d, type == CRIER_GUILD ? guild_options : user_options,
+                    type == CRIER_GUILD ? CRIER_COUNT(guild_options) : CRIER_COUNT(user_options),
+                    false, &o);
+    crier_decl_field(&d, "snowflake");
+    struct crier_pattern *match = crier_to_pattern(L, -1, "guilds");
+    t->match = match && type == CRIER_GUILD ? crier_pattern_ref(match) : NULL;
+    lua_pop(L, 1);
     t->id = (uint64_t)opt(&o, "snowflake")->i;
     t->name = crier_strdup(opt(&o, "name")->s);
-    t->logging = opt(&o, "logging")->i;
+    t->logs = t->logging = opt(&o, "logging")->i;
     t->invite_track = type == CRIER_GUILD && opt(&o, "invite_track")->i;
-    t->messages = g_ptr_array_new();
     t->where = place_text(&d);
-    g_ptr_array_add(d.gen->targets, t);
+    if (t->match && t->name)
+        crier_decl_problem(&d, CRIER_ERROR, "name", "leave it out: each has its own",
+                           "option 'name' would be that of all guilds that match");
     adopt_messages(&d, t);
     int bot_type = crier_decl_field(&d, "bot");
     t->bot = test_handle(L, -1, CRIER_MT_BOT);
@@ -922,7 +1019,7 @@ static int declare_target(lua_State *L, enum crier_target_type type)
                            "option 'bot' must be what crier.bot returned");
     lua_pop(L, 1);
     crier_options_fini(&o);
-    push_handle(L, t, CRIER_MT_TARGET);
+    crier_decl_end(&d);
     return 1;
 }
 
@@ -1006,8 +1103,10 @@ void crier_open_declare(lua_State *L)
         {"__gc", l_secret_gc}, {"__tostring", l_secret_tostring}, {NULL, NULL}};
     metatable(L, CRIER_MT_SECRET, secret_meta);
     metatable(L, CRIER_MT_BOT, NULL);
-    metatable(L, CRIER_MT_TARGET, NULL);
-    metatable(L, CRIER_MT_MESSAGE, NULL);
+    static const luaL_Reg target_meta[] = {{"__gc", l_target_gc}, {NULL, NULL}};
+    static const luaL_Reg message_meta[] = {{"__gc", l_message_gc}, {NULL, NULL}};
+    metatable(L, CRIER_MT_TARGET, target_meta);
+    metatable(L, CRIER_MT_MESSAGE, message_meta);
     static const luaL_Reg functions[] = {
         {"config", l_config},
         {"bot", l_bot},

@@ -68,6 +68,13 @@ struct crier_cond *crier_to_cond(lua_State *L, int idx);
 
 /** The bot at idx (what crier.bot returned), or NULL. */
 struct crier_bot *crier_to_bot(lua_State *L, int idx);
+/** The message or the GUILD or USER at idx, or NULL. Borrowed from the value. */
+struct crier_message *crier_to_message(lua_State *L, int idx);
+struct crier_target *crier_to_target(lua_State *L, int idx);
+/** crier.update: the table at idx read as the declaration of such a message, in a callback; pushes
+ *  the new one. Raises. */
+struct crier_message *crier_declare_again(lua_State *L, int idx, enum crier_message_type type);
+void crier_open_add(lua_State *L); /**< add remove update */
 /** The declared sink at idx, or NULL. */
 struct crier_declared_sink *crier_to_sink(lua_State *L, int idx);
 /** By name, among those declared so far; NULL: none. */

@@ -15,6 +15,7 @@
 #include "script/alert.h"
 #include "script/declare.h"
 #include "script/event.h"
+#include "script/message.h"
 #include "script/sugar.h"
 #include "script/task.h"
 #include "script/text_function.h"
@@ -194,29 +195,12 @@ static void free_bot(void *p)
 
 static void free_target(void *p)
 {
-    struct crier_target *t = p;
-    free(t->name);
-    free(t->where);
-    g_ptr_array_free(t->messages, TRUE);
-    free(t);
+    crier_target_unref(p);
 }
 
 static void free_message(void *p)
 {
-    struct crier_message *m = p;
-    free(m->name);
-    free(m->was);
-    free(m->key);
-    free(m->channels);
-    crier_period_fini(&m->period);
-    crier_content_unref(m->content);
-    crier_pattern_unref(m->match);
-    if (m->mentions) {
-        free(m->mentions->role_ids);
-        free(m->mentions->user_ids);
-        free(m->mentions);
-    }
-    free(m);
+    crier_message_unref(p);
 }
 
 static void free_declared_sink(void *p)
@@ -297,6 +281,10 @@ static void destroy(void *arg)
     if (gen->on_free)
         gen->on_free(gen);
     crier_vm_free(gen->vm);
+    gen->vm = NULL;
+    g_ptr_array_free(gen->late_messages, TRUE);
+    g_ptr_array_free(gen->late_targets, TRUE);
+    crier_diags_fini(&gen->late_diags);
     crier_router_free(gen->router);
     g_ptr_array_free(gen->rules, TRUE);
     g_ptr_array_free(gen->transforms, TRUE);
@@ -347,8 +335,11 @@ static char *base_key(const struct crier_message *m, const char *name)
     struct crier_buf b = {0};
     if (t->bot && strcmp(t->bot->name, "bot") != 0)
         crier_buf_printf(&b, "%s:", t->bot->name);
-    crier_buf_printf(&b, "%s %llu/", t->type == CRIER_GUILD ? "GUILD" : "USER",
-                     (unsigned long long)t->id);
+    if (t->match)
+        crier_buf_printf(&b, "GUILDS %s/", crier_pattern_text(t->match));
+    else
+        crier_buf_printf(&b, "%s %llu/", t->type == CRIER_GUILD ? "GUILD" : "USER",
+                         (unsigned long long)t->id);
     if (name) {
         crier_buf_puts(&b, name);
     } else {
@@ -361,6 +352,16 @@ static char *base_key(const struct crier_message *m, const char *name)
     return crier_buf_take(&b);
 }
 
+char *crier_message_key(const struct crier_message *m, int ordinal)
+{
+    char *base = base_key(m, m->name);
+    if (m->name)
+        return base;
+    char *key = crier_asprintf("%s:%d", base, ordinal);
+    free(base);
+    return key;
+}
+
 void crier_message_keys(struct crier_generation *gen)
 {
     GHashTable *seen = g_hash_table_new(g_str_hash, g_str_equal);
@@ -369,14 +370,13 @@ void crier_message_keys(struct crier_generation *gen)
         struct crier_message *m = gen->messages->pdata[i];
         if (!m->target)
             continue;
-        m->key = base_key(m, m->name);
+        int n = 0;
         if (!m->name) {
-            int n = GPOINTER_TO_INT(g_hash_table_lookup(ordinals, m->key)) + 1;
-            g_hash_table_insert(ordinals, crier_strdup(m->key), GINT_TO_POINTER(n));
-            char *key = crier_asprintf("%s:%d", m->key, n);
-            free(m->key);
-            m->key = key;
+            char *base = base_key(m, NULL);
+            n = GPOINTER_TO_INT(g_hash_table_lookup(ordinals, base)) + 1;
+            g_hash_table_insert(ordinals, base, GINT_TO_POINTER(n));
         }
+        m->key = crier_message_key(m, n);
         struct crier_message *other = g_hash_table_lookup(seen, m->key);
         if (other) {
             char text[160];
@@ -420,14 +420,13 @@ static void judge_targets(struct crier_generation *gen, bool sim)
     GHashTable *seen = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
     for (guint i = 0; i < gen->targets->len; i++) {
         struct crier_target *t = gen->targets->pdata[i];
-        char file[256], object[80];
+        char file[256], object[200];
         struct place at = {file, split_place(t->where, file, sizeof file),
                            t->type == CRIER_GUILD ? "GUILD" : "USER"};
-        snprintf(object, sizeof object, "%s '%llu'", t->type == CRIER_GUILD ? "GUILD" : "USER",
-                 (unsigned long long)t->id);
+        crier_target_label(t, object, sizeof object);
         char *key = crier_asprintf("%s/%s", t->bot ? t->bot->name : "", object);
         struct crier_target *other = g_hash_table_lookup(seen, key);
-        if (other && t->id)
+        if (other && (t->id || t->match))
             problem(gen, CRIER_ERROR, &at, object, "put all its messages into one",
                     "it is declared already, at %s", other->where);
         g_hash_table_insert(seen, key, t);
@@ -438,7 +437,7 @@ static void judge_targets(struct crier_generation *gen, bool sim)
         if (!t->bot && !t->bot_wrong && gen->bots->len > 1)
             problem(gen, CRIER_ERROR, &at, object, "local b = crier.bot {...}, then bot = b here",
                     "there are %u bots: option 'bot' must say which one sends", gen->bots->len);
-        if (!t->logging && t->messages->len && t->id)
+        if (!t->logging && t->messages->len && (t->id || t->match))
             problem(gen, CRIER_NOTE, &at, object, "logging = true",
                     "logging is off: its sends make no records");
     }
@@ -455,7 +454,12 @@ static void judge_messages(struct crier_generation *gen)
                             "it belongs to no GUILD or USER and is never sent");
             continue;
         }
-        if (!m->name && (m->mode != CRIER_MODE_SEND || m->removal.kind != CRIER_REMOVAL_NONE))
+        if (m->target->match && m->channel_count)
+            message_problem(m, CRIER_ERROR, "channels",
+                            "channels = crier.channels { crier.contains \"news\" }",
+                            "option 'channels': a channel is in one guild, and this message goes to "
+                            "each that matches");
+        if (!m->name && (m->target->match || m->mode != CRIER_MODE_SEND || m->removal.kind != CRIER_REMOVAL_NONE))
             message_problem(m, CRIER_NOTE, NULL, "name = \"...\"",
                             "it has no name: its state is lost when its channels or mode change");
     }
@@ -927,6 +931,7 @@ static int l_open_all(lua_State *L)
     lua_newtable(L);
     crier_open_record(L);
     crier_open_declare(L);
+    crier_open_add(L);
     crier_open_content(L);
     crier_open_match(L);
     crier_open_discord(L);
@@ -1012,10 +1017,13 @@ static struct crier_generation *new_generation(const struct crier_build *build)
                                                .memory = 256LL << 20,
                                                .load = 5 * CRIER_S,
                                                .drain = 300 * CRIER_S,
-                                               .stop = 10 * CRIER_S};
+                                               .stop = 10 * CRIER_S,
+                                               .added = 10000};
     gen->bots = g_ptr_array_new_with_free_func(free_bot);
     gen->targets = g_ptr_array_new_with_free_func(free_target);
     gen->messages = g_ptr_array_new_with_free_func(free_message);
+    gen->late_targets = g_ptr_array_new_with_free_func(free_target);
+    gen->late_messages = g_ptr_array_new_with_free_func(free_message);
     gen->tasks = g_ptr_array_new_with_free_func(crier_task_free);
     gen->sinks = g_ptr_array_new_with_free_func(free_declared_sink);
     gen->rules = g_ptr_array_new_with_free_func(free_rule);
@@ -1142,6 +1150,11 @@ static void describe_changes(const struct crier_message *a, const struct crier_m
                a->content->file_count != b->content->file_count;
     if (data)
         crier_buf_printf(out, "%sdata", out->len ? ", " : "");
+    if (a->target->match && b->target->match &&
+        strcmp(crier_pattern_text(a->target->match), crier_pattern_text(b->target->match)) != 0)
+        crier_buf_printf(out, "%sguilds %s -> %s", out->len ? ", " : "",
+                         crier_pattern_text(a->target->match),
+                         crier_pattern_text(b->target->match));
     if (a->target->logging != b->target->logging)
         crier_buf_printf(out, "%slogging", out->len ? ", " : "");
 }
@@ -1157,17 +1170,32 @@ static GHashTable *by_key(const struct crier_generation *gen)
     return map;
 }
 
+/* A message for guilds of a pattern that has become another one is the same still. */
+static struct crier_message *of_other_pattern(const struct crier_generation *old, GHashTable *after,
+                                              const struct crier_message *m)
+{
+    for (guint i = 0; m->name && i < old->messages->len; i++) {
+        struct crier_message *o = old->messages->pdata[i];
+        if (o->key && o->target->match && o->name && strcmp(o->name, m->name) == 0 &&
+            !g_hash_table_contains(after, o->key))
+            return o;
+    }
+    return NULL;
+}
+
 static void diff_messages(const struct crier_generation *old, const struct crier_generation *new_,
                           struct crier_buf *out, struct crier_diff_counts *counts)
 {
     GHashTable *before = by_key(old), *after = by_key(new_);
-    char label[120], where[200];
+    char label[120], where[520];
     for (guint i = 0; i < new_->messages->len; i++) {
         const struct crier_message *m = new_->messages->pdata[i];
         if (!m->key)
             continue;
         struct crier_message *was = g_hash_table_lookup(before, m->key);
         bool renamed = false;
+        if (!was && m->target->match)
+            was = of_other_pattern(old, after, m);
         if (!was && m->was) {
             char *old_key = base_key(m, m->was);
             was = g_hash_table_lookup(before, old_key);
@@ -1176,8 +1204,14 @@ static void diff_messages(const struct crier_generation *old, const struct crier
             if (renamed)
                 g_hash_table_insert(after, was->key, was); /* it was not removed */
         }
+        if (was && strcmp(was->key, m->key) != 0 && !renamed)
+            g_hash_table_insert(after, was->key, was);
         crier_message_label(m, label, sizeof label);
-        snprintf(where, sizeof where, "(%s:%d)", m->file ? m->file : "?", m->line);
+        if (m->target->match)
+            snprintf(where, sizeof where, "(%s:%d, guilds %.200s)", m->file ? m->file : "?",
+                     m->line, crier_pattern_text(m->target->match));
+        else
+            snprintf(where, sizeof where, "(%s:%d)", m->file ? m->file : "?", m->line);
         if (!was) {
             counts->added++;
             line(out, '+', "message", label, where);
@@ -1201,6 +1235,37 @@ static void diff_messages(const struct crier_generation *old, const struct crier
             counts->removed++;
             line(out, '-', "message", crier_message_label(m, label, sizeof label), "");
         }
+    }
+    g_hash_table_destroy(before);
+    g_hash_table_destroy(after);
+}
+
+void crier_generation_diff_late(const struct crier_generation *old,
+                                const struct crier_generation *new_, struct crier_buf *out,
+                                struct crier_diff_counts *counts)
+{
+    GHashTable *before = by_key(old), *after = by_key(new_);
+    char label[120], where[300];
+    for (guint i = 0; i < old->late_messages->len; i++) {
+        const struct crier_message *m = old->late_messages->pdata[i];
+        if (m->of)
+            continue;
+        crier_message_label(m, label, sizeof label);
+        snprintf(where, sizeof where, "(%s:%d, %s while the bot ran)", m->file ? m->file : "?",
+                 m->line, g_hash_table_contains(before, m->key) ? "changed" : "added");
+        if (!g_hash_table_contains(after, m->key)) {
+            counts->removed++;
+            line(out, '-', "message", label, where);
+        } else if (g_hash_table_contains(before, m->key)) {
+            line(out, '~', "message", label, "as in the script; it was changed while the bot ran");
+        }
+    }
+    for (guint i = 0; i < old->messages->len; i++) {
+        const struct crier_message *m = old->messages->pdata[i];
+        if (m->key && m->gone && g_hash_table_contains(after, m->key) &&
+            !(m->state && m->state->message && m->state->message->gen == old))
+            line(out, '+', "message", crier_message_label(m, label, sizeof label),
+                 "as in the script; it was removed while the bot ran");
     }
     g_hash_table_destroy(before);
     g_hash_table_destroy(after);

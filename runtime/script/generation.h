@@ -36,6 +36,7 @@ struct crier_limits {
     int64_t load;     /**< CPU microseconds for loading */
     int64_t drain;    /**< microseconds that an old generation may take to end */
     int64_t stop;     /**< microseconds to finish and flush at the end */
+    int64_t added;    /**< what callbacks may have added at one time; 0: no limit */
 };
 extern const struct crier_option crier_limits_options[];
 extern const size_t crier_limits_count;
@@ -83,18 +84,32 @@ struct crier_bot {
 
 enum crier_target_type { CRIER_GUILD, CRIER_USER };
 
-/** crier.GUILD, crier.USER */
+/** crier.GUILD, crier.USER. What stands in the script is constant once it is loaded, but for the
+ *  marked members: a reload's builder reads it. What is made while the bot runs (crier.add, a guild
+ *  of a pattern) is in lists of its own, and goes with its last reference. */
 struct crier_target {
+    int refs;
     enum crier_target_type type;
-    uint64_t id;
-    char *name; /**< overrides Discord's; may be NULL */
+    uint64_t id;                 /**< 0: `match` */
+    struct crier_pattern *match; /**< GUILD: all guilds whose names match, each as one of its own */
+    struct crier_target *of;     /**< is one of those; a reference. NULL: it is not */
+    char *name;                  /**< [loop] overrides Discord's; may be NULL */
+    char *seen;                  /**< of: Discord's name when it came in */
     bool logging;
+    bool logs;    /**< [loop] logging, as it is now */
+    bool pending; /**< made by a callback, and not added yet: it owns its messages */
+    bool gone;    /**< [loop] removed */
+    bool said;    /**< [loop] match: that there is no such guild */
     struct crier_bot *bot; /**< the only one, where the script names none */
     bool invite_track;     /**< GUILD: which invite a new member has used */
     bool bot_wrong;        /**< what the script names is no bot, and that has been said */
-    GPtrArray *messages;   /**< struct crier_message, borrowed from the generation's list */
+    GPtrArray *messages;   /**< [loop] struct crier_message, borrowed from the generation's lists */
     char *where;
 };
+struct crier_target *crier_target_ref(struct crier_target *target);
+void crier_target_unref(struct crier_target *target);
+/** "GUILD '863071397207212052'", or "GUILD all{contains news}", into out; returns out. */
+const char *crier_target_label(const struct crier_target *target, char *out, size_t cap);
 
 enum crier_message_type { CRIER_TEXT_MESSAGE, CRIER_DIRECT_MESSAGE };
 enum crier_mode { CRIER_MODE_SEND, CRIER_MODE_EDIT, CRIER_MODE_CLEAR_SEND };
@@ -104,9 +119,14 @@ const char *crier_mode_name(enum crier_mode mode);
 /** crier.TextMESSAGE, crier.DirectMESSAGE: as declared. What happens to it over time is in its
  *  struct crier_msgstate, which outlives generations. */
 struct crier_message {
+    int refs;
     struct crier_timer timer;
     struct crier_generation *gen;
-    struct crier_target *target; /**< NULL until a GUILD or USER names it */
+    struct crier_target *target; /**< NULL until a GUILD or USER names it; `late`: a reference */
+    struct crier_message *of;    /**< of a guild of a pattern: the declaration, which it shares its
+                                      parts with; a reference */
+    bool late;                   /**< added while the bot runs, or of such a guild */
+    bool gone;                   /**< [loop] removed, or another one has taken its place */
     enum crier_message_type type;
     enum crier_mode mode;
     char *name; /**< NULL when unnamed */
@@ -129,8 +149,16 @@ struct crier_message {
     int only_if;                     /**< registry ref of the predicate, 0 none */
     const char *file;                /**< interned; the place of the declaration */
     int line;
+    int options;                     /**< registry ref of the table that declared it, 0 none */
     struct crier_msgstate *state; /**< set when the generation is swapped in */
 };
+/** While it is under way its generation is held, too. */
+struct crier_message *crier_message_ref(struct crier_message *message);
+void crier_message_unref(struct crier_message *message);
+/** Nothing is due of it any more: its generation is retired, or it is gone itself. */
+bool crier_message_is_over(const struct crier_message *message);
+/** It is sent: no declaration for guilds of a pattern, and not gone. */
+bool crier_message_is_live(const struct crier_message *message);
 
 /** A declared sink: opened, or taken over from the running generation. */
 struct crier_declared_sink {
@@ -182,6 +210,11 @@ struct crier_generation {
     struct crier_zone *zone;
     struct crier_diags diags;
     GPtrArray *bots, *targets, *messages, *sinks, *rules, *transforms, *hooks, *states;
+    GPtrArray *late_targets, *late_messages; /**< [loop] made while it runs; see crier_message_at */
+    guint added;               /**< of these, by callbacks: not those of patterns */
+    struct crier_diags late_diags; /**< of declarations by callbacks */
+    bool late;                 /**< one is being read */
+    bool last_author;          /**< crier.not_last_author is used */
     GPtrArray *alerts; /**< struct crier_alert (script/alert.h) */
     GPtrArray *responders; /**< struct crier_responder (script/reply.h) */
     GPtrArray *tasks; /**< struct crier_task (script/task.h) */
@@ -257,6 +290,28 @@ char *crier_generation_stored_state(struct crier_generation *gen, const char *ke
 /** Whether the script declares an alert. */
 bool crier_generation_has_alerts(const struct crier_generation *gen);
 
+/** All messages, and targets: those of the script first, then those made while it runs. */
+guint crier_message_total(const struct crier_generation *gen); /**< those that are sent */
+guint crier_message_count(const struct crier_generation *gen);
+struct crier_message *crier_message_at(const struct crier_generation *gen, guint i);
+guint crier_target_count(const struct crier_generation *gen);
+struct crier_target *crier_target_at(const struct crier_generation *gen, guint i);
+
+/** A message that is made while the generation runs, with its target, into the lists; consumes the
+ *  reference. And out of them, with its place there; one of the script stays, and is gone. */
+void crier_message_join(struct crier_message *message);
+void crier_message_leave(struct crier_message *message);
+
+/** The guild of a pattern: a target with copies of its messages, in no list yet; a reference. */
+struct crier_target *crier_target_instance(struct crier_target *pattern, uint64_t id,
+                                           const char *name);
+/** A message of such a guild: a reference, in no list yet; bound arguments of its data function are
+ *  copied. */
+struct crier_message *crier_message_instance(struct crier_message *declared,
+                                             struct crier_target *guild);
+/** Its identity, once it has a target. ordinal: among equals without a name. */
+char *crier_message_key(const struct crier_message *message, int ordinal);
+
 /** Identity of a message: "GUILD 863071397207212052/gallery", or without a name
  *  "USER 1/DirectMESSAGE:send::1" (type, mode, channels, ordinal among equals). */
 void crier_message_keys(struct crier_generation *gen);
@@ -270,5 +325,10 @@ struct crier_diff_counts {
 };
 void crier_generation_diff(const struct crier_generation *old, const struct crier_generation *new_,
                            struct crier_buf *out, struct crier_diff_counts *counts);
+/** [loop] The same for what callbacks have added, changed and removed in the old one: it ends with
+ *  it. */
+void crier_generation_diff_late(const struct crier_generation *old,
+                                const struct crier_generation *new_, struct crier_buf *out,
+                                struct crier_diff_counts *counts);
 
 #endif

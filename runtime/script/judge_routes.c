@@ -118,14 +118,14 @@ static void judge_messages_read(struct crier_generation *gen, unsigned readable)
         const struct crier_target *target = gen->targets->pdata[i];
         if (!target->logging || !target->messages->len || (readable >> CRIER_KIND_MESSAGE & 1))
             continue;
-        char file[256], object[64];
+        char file[256], object[200];
         const char *callee = target->type == CRIER_GUILD ? "GUILD" : "USER";
         snprintf(file, sizeof file, "%s", target->where);
         char *colon = strrchr(file, ':');
         int line = colon ? atoi(colon + 1) : 0;
         if (colon)
             *colon = '\0';
-        snprintf(object, sizeof object, "%s '%llu'", callee, (unsigned long long)target->id);
+        crier_target_label(target, object, sizeof object);
         crier_place_problem(gen, CRIER_WARNING, file, line, callee, "logging", object,
                             "its message records reach no sink that can be read",
                             "crier.sink.json, memory, jsonl, csv or sql");

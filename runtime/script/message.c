@@ -6,12 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *known_name(void *host, const char *bot, uint64_t id)
+{
+    return crier_host_known_name(host, bot, id);
+}
+
 struct crier_poster *crier_poster_new(struct crier_host *host)
 {
     struct crier_poster *p = crier_calloc(1, sizeof *p);
     p->host = host;
     p->names = crier_names_new(crier_host_loop(host));
-    p->states = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, crier_msgstate_free);
+    p->guilds = crier_guilds_new(p);
+    crier_names_source(p->names, known_name, host);
+    p->states = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, crier_msgstate_unref);
     p->dms = g_hash_table_new_full(g_str_hash, g_str_equal, free, free);
     p->published = g_hash_table_new_full(g_int64_hash, g_int64_equal, free, free);
     p->waiting = g_ptr_array_new();
@@ -23,6 +30,7 @@ void crier_poster_free(struct crier_poster *p)
 {
     if (!p)
         return;
+    crier_guilds_free(p->guilds);
     crier_names_free(p->names);
     g_hash_table_destroy(p->states);
     g_hash_table_destroy(p->dms);
@@ -75,6 +83,7 @@ const char *crier_id_text(uint64_t id, char out[24])
 const char *crier_target_name(struct crier_poster *p, const struct crier_target *t, char out[24])
 {
     const char *name = t->name ? t->name : crier_names_get(p->names, t->id);
+    name = name ? name : t->seen;
     return name ? name : crier_id_text(t->id, out);
 }
 
@@ -117,7 +126,7 @@ static void push_record_arg(lua_State *L, void *arg)
 void crier_message_publish(struct crier_poster *p, struct crier_message *m, const char *event,
                            struct crier_record *record)
 {
-    if (m->target->logging) {
+    if (m->target->logs) {
         crier_host_emit(p->host, crier_record_ref(record));
     } else {
         crier_host_observe(p->host, record);
@@ -149,7 +158,9 @@ static void publish_skip(void *arg)
     struct crier_record *record = crier_message_tail(b, m, text);
     free(text);
     crier_message_publish(k->poster, m, "message.skipped", record);
-    crier_generation_unref(m->gen);
+    struct crier_generation *gen = m->gen;
+    crier_message_unref(m);
+    crier_generation_unref(gen);
     free(k->reason);
     free(k);
 }
@@ -167,6 +178,7 @@ void crier_message_skip(struct crier_poster *p, struct crier_message *m, const c
                        .count = count,
                        .wall = crier_loop_wall(crier_host_loop(p->host))};
     crier_generation_ref(m->gen);
+    crier_message_ref(m);
     if (client && !crier_host_stopping(p->host) &&
         !crier_host_bot_unreachable(p->host, m->target->bot->name))
         crier_names_want(p->names, client, m->target, NULL, 0, publish_skip, k);
@@ -332,7 +344,7 @@ static bool is_called(struct crier_poster *p, const struct crier_message *m, con
     if (strcmp(word, label) == 0 || strcmp(word, m->key) == 0)
         return true;
     const char *const of[] = {crier_id_text(m->target->id, id), m->target->name,
-                              crier_names_get(p->names, m->target->id)};
+                              crier_names_get(p->names, m->target->id), m->target->seen};
     for (size_t i = 0; i < CRIER_COUNT(of); i++) {
         size_t n = of[i] ? strlen(of[i]) : 0;
         if (n && strncmp(word, of[i], n) == 0 && word[n] == '/' &&
@@ -345,11 +357,11 @@ static bool is_called(struct crier_poster *p, const struct crier_message *m, con
 
 static int none_called(const struct crier_generation *gen, const char *word, struct crier_err *err)
 {
-    const char **names = crier_calloc(gen->messages->len + 1, sizeof *names);
+    const char **names = crier_calloc(crier_message_count(gen) + 1, sizeof *names);
     size_t n = 0;
-    for (guint i = 0; i < gen->messages->len; i++) {
-        const struct crier_message *m = gen->messages->pdata[i];
-        if (m->name && m->state)
+    for (guint i = 0; i < crier_message_count(gen); i++) {
+        const struct crier_message *m = crier_message_at(gen, i);
+        if (m->name && crier_message_is_live(m))
             names[n++] = m->name;
     }
     const char *slash = strchr(word, '/');
@@ -367,9 +379,9 @@ int crier_message_find(struct crier_poster *p, struct crier_generation *gen, con
 {
     struct crier_message *found = NULL;
     char name[24], other[24];
-    for (guint i = 0; i < gen->messages->len; i++) {
-        struct crier_message *m = gen->messages->pdata[i];
-        if (!m->state || !is_called(p, m, word))
+    for (guint i = 0; i < crier_message_count(gen); i++) {
+        struct crier_message *m = crier_message_at(gen, i);
+        if (!crier_message_is_live(m) || !is_called(p, m, word))
             continue;
         if (found)
             return crier_err_set(
@@ -500,9 +512,8 @@ static int64_t start_due(const struct crier_message *m, int64_t first)
 
 static void begin_state(struct crier_poster *p, struct crier_message *m, int64_t now)
 {
-    struct crier_msgstate *st = crier_calloc(1, sizeof *st);
+    struct crier_msgstate *st = crier_msgstate_new(crier_strdup(m->key));
     uint64_t skipped;
-    st->key = crier_strdup(m->key);
     st->first = now;
     st->due = start_due(m, now);
     if (st->due < now)
@@ -557,7 +568,9 @@ static void adopt_message(struct crier_poster *p, struct crier_message *m, bool 
     char *period = crier_period_identity(&m->period);
     bool new_period = differs(&st->period, period);
     free(period);
+    st->refs++;
     st->message = m;
+    st->loaded = false;
     st->held = false; /* if it still waits, its timer says so again */
     bool new_removal = differs(&st->removal, removal_text(&m->removal, removal));
     if (!begun)
@@ -566,33 +579,94 @@ static void adopt_message(struct crier_poster *p, struct crier_message *m, bool 
         crier_msgstate_save(p, st, NULL, NULL);
 }
 
+static void take_on(struct crier_poster *p, struct crier_message *m, bool restarted)
+{
+    m->timer.fire = on_due;
+    adopt_message(p, m, restarted, crier_loop_wall(crier_host_loop(p->host)));
+    if (restarted && m->state->begun && !m->state->intent_due) {
+        m->state->begun = 0;
+        crier_message_skip(p, m, "the host was down", 1);
+        crier_msgstate_save(p, m->state, NULL, NULL);
+    }
+    if (!m->state->ended)
+        arm(m);
+}
+
+static void take_up_intent(struct crier_poster *p, struct crier_message *m)
+{
+    const struct crier_msgstate *st = m->state;
+    if (crier_message_is_live(m) && st->intent_due && !st->ended && !st->send)
+        crier_send_begin(p, m, st->intent_due, st->intent_at, NULL, NULL);
+}
+
 void crier_poster_adopt(struct crier_poster *p, struct crier_generation *gen, bool restarted)
 {
-    int64_t now = crier_loop_wall(crier_host_loop(p->host));
     for (guint i = 0; i < gen->messages->len; i++) {
         struct crier_message *m = gen->messages->pdata[i];
-        if (!m->target || !m->key)
-            continue;
-        m->timer.fire = on_due;
-        adopt_message(p, m, restarted, now);
-        if (restarted && m->state->begun && !m->state->intent_due) {
-            m->state->begun = 0;
-            crier_message_skip(p, m, "the host was down", 1);
-            crier_msgstate_save(p, m->state, NULL, NULL);
-        }
-        if (m->state->ended)
-            continue;
-        arm(m);
-        if (restarted && m->state->intent_due)
-            crier_send_begin(p, m, m->state->intent_due, m->state->intent_at, NULL, NULL);
+        if (m->target && m->key && !m->target->match)
+            take_on(p, m, restarted);
     }
+    crier_guilds_adopt(p->guilds, gen);
+    /* When all are there: a data function may add others. */
+    for (guint i = 0; restarted && i < crier_message_count(gen); i++)
+        take_up_intent(p, crier_message_at(gen, i));
+}
+
+/* Intents of the process before, of messages that are there only now. Not in the callback that adds
+ * them, since a data function is called. */
+static void take_up_intents(void *arg)
+{
+    struct crier_poster *p = arg;
+    struct crier_generation *gen = crier_host_current(p->host);
+    p->intents_posted = false;
+    for (guint i = 0; i < gen->late_messages->len && !crier_host_stopping(p->host); i++)
+        take_up_intent(p, gen->late_messages->pdata[i]);
+}
+
+void crier_poster_begin(struct crier_poster *p, struct crier_message *m)
+{
+    const struct crier_msgstate *st = find_state(p, m);
+    bool loaded = st && st->loaded;
+    take_on(p, m, loaded);
+    if (!loaded || !m->state->intent_due || p->intents_posted)
+        return;
+    p->intents_posted = true;
+    crier_loop_post(crier_host_loop(p->host), take_up_intents, p);
+}
+
+void crier_poster_end(struct crier_poster *p, struct crier_message *m, bool forget)
+{
+    struct crier_msgstate *st = m->state;
+    crier_timer_stop(crier_host_loop(p->host), &m->timer);
+    m->gone = true;
+    if (!st || st->forgotten)
+        return;
+    if (st->message == m)
+        st->message = NULL;
+    if (!forget || st->message)
+        return;
+    if (crier_host_state(p->host))
+        crier_state_put(crier_host_state(p->host), "message", st->key, NULL, NULL, NULL);
+    st->forgotten = true;
+    g_hash_table_remove(p->states, st->key);
+}
+
+void crier_poster_guild(struct crier_poster *p, const char *bot, uint64_t id, const char *name)
+{
+    crier_guilds_event(p->guilds, bot, id, name);
+}
+
+struct crier_message *crier_poster_live(const struct crier_poster *p, const char *key)
+{
+    const struct crier_msgstate *st = g_hash_table_lookup(p->states, key);
+    return st ? st->message : NULL;
 }
 
 void crier_poster_retire(struct crier_poster *p, struct crier_generation *gen)
 {
     struct crier_loop *loop = crier_host_loop(p->host);
-    for (guint i = 0; i < gen->messages->len; i++) {
-        struct crier_message *m = gen->messages->pdata[i];
+    for (guint i = 0; i < crier_message_count(gen); i++) {
+        struct crier_message *m = crier_message_at(gen, i);
         crier_timer_stop(loop, &m->timer);
         if (m->state && m->state->message == m)
             m->state->message = NULL;
@@ -613,9 +687,9 @@ static void set_back(struct crier_message *m, int64_t now)
 void crier_poster_clock_set(struct crier_poster *p, struct crier_generation *gen, int64_t jump_us)
 {
     (void)p;
-    for (guint i = 0; i < gen->messages->len; i++) {
-        struct crier_message *m = gen->messages->pdata[i];
-        if (!m->state || m->state->ended)
+    for (guint i = 0; i < crier_message_count(gen); i++) {
+        struct crier_message *m = crier_message_at(gen, i);
+        if (!crier_message_is_live(m) || m->state->ended)
             continue;
         /* A duration does not care what the wall says; a calendar and a start at a date-time do. */
         if (m->period.kind == CRIER_PERIOD_CALENDAR)

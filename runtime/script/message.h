@@ -31,6 +31,7 @@ struct crier_channel_state {
 };
 
 struct crier_msgstate {
+    int refs; /**< its place in the list, and each message that has or had it */
     char *key;
     int64_t first; /**< wall: first start ever */
     int64_t due;   /**< wall: next due time */
@@ -50,6 +51,8 @@ struct crier_msgstate {
     struct crier_send *send;       /**< under way now */
     bool held;                     /**< something is due and waits for that to end (catch_up) */
     struct crier_message *message; /**< whose timer fires; NULL: none declares it now */
+    bool loaded;    /**< of the process before, and taken up by no message yet */
+    bool forgotten; /**< out of the list, and not to be stored */
 };
 
 struct crier_poster; /* opaque; one a host */
@@ -68,6 +71,16 @@ void crier_poster_load(struct crier_poster *poster);
 void crier_poster_adopt(struct crier_poster *poster, struct crier_generation *gen, bool restarted);
 /** A generation is replaced: its timers stop; what is under way ends by itself. */
 void crier_poster_retire(struct crier_poster *poster, struct crier_generation *gen);
+/** A message that is made while its generation runs: its state found or begun, its timer armed. */
+void crier_poster_begin(struct crier_poster *poster, struct crier_message *m);
+/** A message is removed: nothing is due of it any more, what is under way ends by itself. forget: its
+ *  state too. It may be freed then. */
+void crier_poster_end(struct crier_poster *poster, struct crier_message *m, bool forget);
+/** The gateway says that the bot is in a guild of this name, or (NULL) has left it: GUILDs by
+ *  pattern. */
+void crier_poster_guild(struct crier_poster *poster, const char *bot, uint64_t id, const char *name);
+/** The message that has this key now; NULL: none. */
+struct crier_message *crier_poster_live(const struct crier_poster *poster, const char *key);
 /** Sends under way. */
 size_t crier_poster_pending(const struct crier_poster *poster);
 /** Called whenever a send has ended (the host waits for the last at its stop). */

@@ -11,12 +11,14 @@
 #include "base/lateness.h"
 #include "host/host.h"
 #include "script/declare.h"
+#include "script/guilds.h"
 #include "script/message.h"
 #include "script/names.h"
 
 struct crier_poster {
     struct crier_host *host;
     struct crier_names *names;
+    struct crier_guilds *guilds;
     GHashTable *states; /* key -> struct crier_msgstate */
     GHashTable *dms;    /* "bot/user" -> DM channel (uint64 boxed) */
     GHashTable *published; /* channel (boxed) -> struct published: crossposts of this hour */
@@ -26,6 +28,7 @@ struct crier_poster {
     struct crier_lateness late;
     void (*on_idle)(void *arg);
     void *idle_arg;
+    bool intents_posted;
 };
 
 /* Discord publishes ten messages of a channel an hour. */
@@ -119,8 +122,10 @@ void crier_message_end(struct crier_poster *p, struct crier_message *m);
 
 /* msgstate.c */
 
-/** For GHashTable. */
-void crier_msgstate_free(void *p);
+/** A new state, with one reference; takes the key. */
+struct crier_msgstate *crier_msgstate_new(char *key);
+/** For GHashTable; NULL is allowed. */
+void crier_msgstate_unref(void *p);
 /** Store it; done as crier_state_put. Nothing once the host has closed the store. */
 void crier_msgstate_save(struct crier_poster *p, struct crier_msgstate *st,
                          void (*done)(void *arg, int rc), void *arg);
@@ -139,6 +144,9 @@ void crier_poster_learn_dm(void *arg, const char *key, const char *text);
 void crier_data_push(struct crier_data *data);
 /** The table ctx, the function's view of what is being sent. */
 void crier_data_push_ctx(lua_State *L, const struct crier_data *data);
+/** A copy of bound arguments, tables in them too: a registry ref. Where it cannot be made, the
+ *  same. */
+int crier_data_copy_args(struct crier_vm *vm, int args);
 /** "data function of message 'gallery'". */
 const char *crier_data_what(const struct crier_message *m, char out[160]);
 /** What is wrong with what it returned, as an error of the script; free with crier_lua_error_fini.

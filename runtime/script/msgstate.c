@@ -7,9 +7,19 @@
 
 #include "base/json.h"
 
-void crier_msgstate_free(void *p)
+struct crier_msgstate *crier_msgstate_new(char *key)
+{
+    struct crier_msgstate *st = crier_calloc(1, sizeof *st);
+    st->refs = 1;
+    st->key = key;
+    return st;
+}
+
+void crier_msgstate_unref(void *p)
 {
     struct crier_msgstate *st = p;
+    if (!st || --st->refs > 0)
+        return;
     free(st->key);
     free(st->period);
     free(st->removal);
@@ -32,8 +42,8 @@ static void load_state(void *arg, const char *key, const char *text)
         json_decref(o);
         return;
     }
-    struct crier_msgstate *st = crier_calloc(1, sizeof *st);
-    st->key = crier_strdup(key);
+    struct crier_msgstate *st = crier_msgstate_new(crier_strdup(key));
+    st->loaded = true;
     st->first = json_integer_value(json_object_get(o, "first"));
     st->due = json_integer_value(json_object_get(o, "due"));
     st->last = json_integer_value(json_object_get(o, "last"));
@@ -73,6 +83,7 @@ void crier_poster_load(struct crier_poster *p)
 {
     crier_state_each(crier_host_state(p->host), "message", load_state, p);
     crier_state_each(crier_host_state(p->host), "dm", crier_poster_learn_dm, p);
+    crier_guilds_load(p->guilds);
 }
 
 static void put_id(struct crier_buf *b, const char *key, uint64_t id)
@@ -94,7 +105,9 @@ static void put_int(struct crier_buf *b, const char *key, int64_t v)
 void crier_msgstate_save(struct crier_poster *p, struct crier_msgstate *st,
                          void (*done)(void *arg, int rc), void *arg)
 {
-    if (!crier_host_state(p->host))
+    if (st->forgotten && done)
+        done(arg, 0);
+    if (st->forgotten || !crier_host_state(p->host))
         return; /* the host has closed it; what matters, an intent, is in the file */
     struct crier_buf b = {0};
     crier_json_open(&b, '{');

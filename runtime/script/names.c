@@ -21,6 +21,8 @@ struct crier_names {
     GHashTable *names;   /* id (uint64 boxed) -> char * */
     GHashTable *entries; /* path -> struct entry */
     bool stopped;
+    const char *(*known)(void *arg, const char *bot, uint64_t id);
+    void *known_arg;
 };
 
 /* One crier_names_want: done when its count of fetches is zero. */
@@ -71,21 +73,49 @@ const char *crier_names_get(const struct crier_names *names, uint64_t id)
     return g_hash_table_lookup(names->names, &id);
 }
 
+void crier_names_learn(struct crier_names *names, uint64_t id, const char *name)
+{
+    const char *old = crier_names_get(names, id);
+    if (old && strcmp(old, name) == 0)
+        return;
+    uint64_t *key = crier_malloc(sizeof *key);
+    *key = id;
+    g_hash_table_replace(names->names, key, crier_strdup(name));
+}
+
 static void learn(struct crier_names *names, const json_t *object)
 {
     const char *id = json_string_value(json_object_get(object, "id"));
     const char *name = json_string_value(json_object_get(object, "name"));
     if (!name)
         name = json_string_value(json_object_get(object, "username"));
-    if (!id || !name)
-        return;
-    uint64_t *key = crier_malloc(sizeof *key);
-    *key = strtoull(id, NULL, 10);
-    const char *old = g_hash_table_lookup(names->names, key);
-    if (old && strcmp(old, name) == 0)
-        free(key);
-    else
-        g_hash_table_replace(names->names, key, crier_strdup(name));
+    if (id && name)
+        crier_names_learn(names, strtoull(id, NULL, 10), name);
+}
+
+void crier_names_source(struct crier_names *names,
+                        const char *(*known)(void *arg, const char *bot, uint64_t id), void *arg)
+{
+    names->known = known;
+    names->known_arg = arg;
+}
+
+/* A guild and its channels as the source has them: those of today, without a request. */
+static bool ask_source(struct crier_names *names, const struct crier_target *target,
+                       const uint64_t *channels, size_t count)
+{
+    const char *name = names->known && target->bot
+                           ? names->known(names->known_arg, target->bot->name, target->id)
+                           : NULL;
+    if (!name)
+        return false;
+    crier_names_learn(names, target->id, name);
+    for (size_t i = 0; i < count; i++) {
+        name = names->known(names->known_arg, target->bot->name, channels[i]);
+        if (name)
+            crier_names_learn(names, channels[i], name);
+    }
+    return true;
 }
 
 static void step(struct want *w);
@@ -172,7 +202,9 @@ void crier_names_want(struct crier_names *names, struct crier_discord *client,
     if (count)
         memcpy(w->channels, channels, count * sizeof *channels);
     w->left++; /* keeps it alive while fetches are being started */
-    if (target->type == CRIER_GUILD) {
+    if (target->type == CRIER_GUILD && ask_source(names, target, channels, count)) {
+        ; /* what is left, step asks for one by one */
+    } else if (target->type == CRIER_GUILD) {
         fetch(w, "guilds", target->id, "");
         fetch(w, "guilds", target->id, "/channels");
     } else {

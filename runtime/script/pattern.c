@@ -250,7 +250,7 @@ void crier_open_match(lua_State *L)
     lua_pushcfunction(L, l_gc);
     lua_setfield(L, -2, "__gc");
     lua_pop(L, 1);
-    for (int i = 0; i < 1; i++) {
+    for (int i = 0; i < 2; i++) {
         lua_pushstring(L, i ? "guilds" : "channels");
         lua_pushcclosure(L, l_pattern, 1);
         lua_setfield(L, -2, i ? "guilds" : "channels");

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "host/host.h"
 #include "script/declare.h"
 #include "script/pattern.h"
 #include "script/text_function.h"
@@ -175,9 +176,15 @@ static void label(struct crier_decl *d, const char *noun)
 void crier_decl_begin(struct crier_decl *d, lua_State *L, int arg, const char *callee,
                       const char *noun, const char *usage)
 {
-    struct crier_vm *vm = crier_vm_of(L);
-    if (!vm->loading)
+    if (!crier_vm_of(L)->loading)
         luaL_error(L, "crier.%s declares: it is only available while the script loads", callee);
+    crier_decl_begin_late(d, L, arg, callee, noun, usage);
+}
+
+void crier_decl_begin_late(struct crier_decl *d, lua_State *L, int arg, const char *callee,
+                           const char *noun, const char *usage)
+{
+    struct crier_vm *vm = crier_vm_of(L);
     if (lua_type(L, arg) != LUA_TTABLE) {
         char got[80];
         /* A string may be a token. */
@@ -189,6 +196,37 @@ void crier_decl_begin(struct crier_decl *d, lua_State *L, int arg, const char *c
     *d = (struct crier_decl){.gen = vm->owner, .L = L, .table = arg, .callee = callee};
     crier_lua_place(L, &d->file, &d->line);
     label(d, noun);
+    if (vm->loading)
+        return;
+    crier_diags_fini(&d->gen->late_diags);
+    d->gen->late_diags = (struct crier_diags){0};
+    d->gen->late = true;
+}
+
+void crier_decl_end(struct crier_decl *d)
+{
+    struct crier_diags *diags = &d->gen->late_diags;
+    struct crier_buf text = {0}, one = {0};
+    if (!d->gen->late)
+        return;
+    d->gen->late = false;
+    crier_diags_sort(diags);
+    for (size_t i = 0; i < diags->count; i++) {
+        enum crier_severity severity = diags->items[i].severity;
+        crier_buf_clear(&one);
+        crier_diag_text(&diags->items[i], &one);
+        if (severity == CRIER_ERROR)
+            crier_buf_printf(&text, "%s%s", text.len ? "\n" : "", one.data);
+        else if (severity == CRIER_WARNING && d->gen->host)
+            crier_host_system(d->gen->host, CRIER_LEVEL_WARNING, "declare", "%s", one.data);
+    }
+    if (text.len)
+        lua_pushlstring(d->L, text.data, text.len);
+    bool bad = text.len > 0;
+    crier_buf_fini(&text);
+    crier_buf_fini(&one);
+    if (bad)
+        lua_error(d->L);
 }
 
 void crier_place_problem(struct crier_generation *gen, enum crier_severity severity,
@@ -201,7 +239,8 @@ void crier_place_problem(struct crier_generation *gen, enum crier_severity sever
         at = line;
         crier_srcmap_call(map, line, callee, &at, &column);
     }
-    crier_diags_add(&gen->diags, severity, file, at, column, object, text, help);
+    crier_diags_add(gen->late ? &gen->late_diags : &gen->diags, severity, file, at, column, object,
+                    text, help);
 }
 
 void crier_decl_problem(struct crier_decl *d, enum crier_severity severity, const char *key,
@@ -544,6 +583,8 @@ static bool read_value(struct crier_decl *d, int idx, const struct crier_option 
         return read_strings(d, idx, opt, v);
     case CRIER_OPT_SNOWFLAKE: {
         uint64_t id = 0;
+        if ((opt->flags & CRIER_OPT_PATTERN) && crier_to_pattern(L, idx, "guilds"))
+            return true;
         bool ok = crier_read_snowflake(d, idx, opt->name, &id);
         v->i = (int64_t)id;
         return ok;

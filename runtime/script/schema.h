@@ -29,6 +29,12 @@ struct crier_generation *crier_generation_of(lua_State *L);
  *  the script is not loading. */
 void crier_decl_begin(struct crier_decl *d, lua_State *L, int arg, const char *callee,
                       const char *noun, const char *usage);
+/** The same for what callbacks may make, too. What is wrong is raised by crier_decl_end then. */
+void crier_decl_begin_late(struct crier_decl *d, lua_State *L, int arg, const char *callee,
+                           const char *noun, const char *usage);
+/** The end of that: while the script loads nothing; else all errors are raised as one, and warnings
+ *  become system records. */
+void crier_decl_end(struct crier_decl *d);
 /** Report at the place of `key` in the table (NULL: the call itself). */
 void crier_decl_problem(struct crier_decl *d, enum crier_severity severity, const char *key,
                         const char *help, const char *fmt, ...) CRIER_PRINTF(5, 6);

@@ -37,7 +37,8 @@ static void tell(struct crier_send *s, struct crier_record *record, const char *
 static void drop_send(struct crier_send *s)
 {
     struct crier_poster *p = s->poster;
-    struct crier_generation *gen = s->m->gen;
+    struct crier_message *m = s->m;
+    struct crier_generation *gen = m->gen;
     s->st->send = NULL;
     crier_message_resume(s->st);
     struct crier_send *last = p->sends->pdata[p->sends->len - 1];
@@ -54,6 +55,7 @@ static void drop_send(struct crier_send *s)
     free(s->chosen);
     free(s->only_why);
     free(s);
+    crier_message_unref(m);
     crier_generation_unref(gen);
     if (p->on_idle)
         p->on_idle(p->idle_arg);
@@ -157,6 +159,7 @@ void crier_send_begin(struct crier_poster *p, struct crier_message *m, int64_t d
     m->state->send = s;
     m->state->begun = told ? 0 : due;
     crier_generation_ref(m->gen);
+    crier_message_ref(m);
     s->index = p->sends->len;
     g_ptr_array_add(p->sends, s);
     if (client_of(s) && !crier_host_bot_ready(p->host, m->target->bot->name))
@@ -405,6 +408,8 @@ static void created(void *arg, const struct crier_discord_result *r)
     }
     op->note = r->note;
     op->at->message = crier_json_id(json_object_get(r->body, "id"));
+    crier_host_sent(op->send->poster->host, op->send->m->target->bot->name, op->channel,
+                    op->at->message);
     if (op->send->m->auto_publish && op->at->message)
         publish(op);
     else
@@ -686,7 +691,7 @@ static void narrow(struct crier_send *s)
         skip_send(s, why);
     } else if (none && !m->match) {
         s->st->begun = 0;
-        if (!m->gen->retired)
+        if (!crier_message_is_over(m))
             crier_message_end(s->poster, m);
         drop_send(s);
     } else {
@@ -921,7 +926,7 @@ static void finish(struct crier_send *s)
     crier_msgstate_save(p, s->st, NULL, NULL);
     tell(s, record, NULL);
     crier_message_publish(p, m, all ? "message.sent" : "message.failed", record);
-    if (crier_message_used_up(m) && !s->st->ended && !m->gen->retired)
+    if (crier_message_used_up(m) && !s->st->ended && !crier_message_is_over(m))
         crier_message_end(p, m);
     drop_send(s);
 }
