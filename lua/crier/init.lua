@@ -276,8 +276,8 @@ function crier.not_last_author(opt)
   local own = {}
   raw.watch_last()
   local function ours(ctx, channel)
-    local known = raw.last_own(ctx.bot, channel)
-    if known ~= nil then return known end
+    local seen = raw.last_own(ctx.bot, channel)
+    if seen ~= nil then return seen end
     if not own[ctx.bot] then
       local me, err = discord.me { bot = ctx.bot }
       if not me then return nil, err end

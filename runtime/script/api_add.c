@@ -156,6 +156,10 @@ static bool find(struct change *c, struct crier_message **m, struct crier_target
     uint64_t id = snowflake_at(L, 1);
     if (id && find_target(c, id, -1, t))
         return true;
+    if (id && lua_isinteger(L, 1)) {
+        crier_err_set(&err, CRIER_EINVAL, "there is no GUILD or USER '%" PRIu64 "'", id);
+        goto out;
+    }
     if (lua_type(L, 1) != LUA_TSTRING)
         fail(c, NULL, NULL, "expected a message, GUILD or USER or its name, got %s",
              crier_lua_describe(L, 1, got, sizeof got));

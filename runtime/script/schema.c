@@ -71,7 +71,8 @@ void crier_lua_place(lua_State *L, const char **file, int *line)
     *file = NULL;
     *line = 0;
     for (int level = 1; lua_getstack(L, level, &ar); level++) {
-        if (lua_getinfo(L, "Sl", &ar) && ar.currentline > 0 && ar.source[0] == '@') {
+        if (lua_getinfo(L, "Sl", &ar) && ar.currentline > 0 &&
+            (ar.source[0] == '@' || strcmp(ar.source, "=eval") == 0)) {
             *file = intern(crier_generation_of(L), ar.source + 1);
             *line = ar.currentline;
             return;
