@@ -43,7 +43,7 @@ describe("while the bot runs", function()
   local function count(what) return #World.select(w:records(), function(r) return r.what == what end) end
   local function eval(code)
     local r = w:crier { "eval", code }
-    return r.code, (r.out .. r.err):gsub("%s+$", "")
+    return r.code, ((r.out .. r.err):gsub("%s+$", ""))
   end
   local function names()
     local list = {}
@@ -211,7 +211,7 @@ describe("while the bot runs", function()
       assert.equal(0, (eval [[assert(crier.update("own", { period = "2h" })) assert(crier.remove "own")]]))
       assert.equal("Old Town/other", names())
       local r = w:reload(script(GUILD))
-      assert.matches("%- message other +%(eval:1, added while the bot ran%)", r.out)
+      assert.matches("%- message other +%(bot.lua:8, added while the bot ran%)", r.out)
       assert.matches("%+ message own +as in the script; it was removed while the bot ran", r.out)
       assert.equal("Old Town/own", names())
       assert.same({ 1, "every 1h" }, { w:message_status("own").sent, w:message_status("own").period })
@@ -312,7 +312,7 @@ describe("while the bot runs", function()
         { [[local m = crier.add(message "twice", "100") crier.add(m, "100")]],
           "crier.add: message 'twice': it has been added already (make another one)" },
         { [[crier.update("own", { perid = "1h" })]], "eval:1: message 'own': unknown option 'perid' (did you mean 'period'?)" },
-        { [[crier.update("own", { name = "twice" })]], "crier.update: message 'own': there is a message of this name" },
+        { [[crier.update("own", { name = "twice" })]], "crier.update: message 'twice': there is a message of this name" },
         { [[crier.update("own")]], "expected a table with what changes, got a nil" },
         { [[crier.update("100", { messages = {} })]], "eval:1: GUILD '100': unknown option 'messages' (known: logging, name)" },
         { [[return crier.update("onw", {})]], "no message 'onw' (did you mean 'own'?)" },
