@@ -58,6 +58,7 @@ struct request {
     int failures; /* in a row, for the back-off */
     int limited;  /* answers 429 in a row */
     bool once;    /* not to be repeated when it may have been executed */
+    bool find;    /* crier_discord_find: only looks */
     bool probe;   /* counted in the breaker's `probing` */
     struct crier_timer deadline;
     struct call *call;
@@ -271,6 +272,8 @@ static void request_end(struct request *r, enum crier_outcome outcome)
     struct crier_discord *d = r->d;
     struct queue *q = r->queue;
     r->result.outcome = outcome;
+    r->result.unsure =
+        outcome != CRIER_SENT && r->kind == CRIER_REQ_CREATE && r->maybe_at != CRIER_NEVER;
     crier_timer_stop(d->loop, &r->deadline);
     g_hash_table_remove(d->requests, &r->id);
     if (q) {
@@ -576,7 +579,7 @@ static void not_to_be_seen(struct request *r, const char *why)
     crier_err_set(&r->result.err, CRIER_EBUSY,
                   "it may have been sent, but %s: it is not sent again", why);
     set_where(r);
-    request_end(r, CRIER_RETRY);
+    request_end(r, r->find ? CRIER_SENT : CRIER_RETRY);
 }
 
 /* The side requests of a create have been answered. */
@@ -605,6 +608,9 @@ static void looked(struct request *r, json_t *body)
         r->phase = LAST;
     } else if (r->phase == LAST && crier_snowflake(body, "last_message_id") > r->looked) {
         not_to_be_seen(r, "the bot lacks Read Message History there to see whether it was");
+        return;
+    } else if (r->find) {
+        request_end(r, CRIER_SENT);
         return;
     } else {
         r->phase = MAIN;
@@ -856,7 +862,7 @@ static void on_answer(void *arg, struct crier_http_response *res)
 static void set_phase(struct request *r, int64_t now)
 {
     if (r->phase != MAIN || r->kind != CRIER_REQ_CREATE || r->maybe_at == CRIER_NEVER ||
-        (r->maybe_at <= now && now - r->maybe_at <= NONCE_WINDOW))
+        (!r->find && r->maybe_at <= now && now - r->maybe_at <= NONCE_WINDOW))
         return;
     r->phase = r->d->self && r->d->skew_known ? LOOK : WHO;
     r->looked = 0;
@@ -1107,6 +1113,22 @@ struct crier_request_id crier_discord_create(struct crier_discord *d, uint64_t c
     crier_request_payload(content, mentions, r->nonce, &r->payload);
     if (first_us && !r->once)
         r->maybe_at = r->since - (crier_loop_wall(d->loop) - first_us);
+    return enqueue(r);
+}
+
+struct crier_request_id crier_discord_find(struct crier_discord *d, uint64_t channel,
+                                           struct crier_content *content, const char *nonce,
+                                           int64_t first_us, int64_t not_after,
+                                           crier_discord_done *done, void *arg)
+{
+    struct request *r =
+        request_new(d, CRIER_REQ_CREATE, "POST",
+                    crier_asprintf("/channels/%" PRIu64 "/messages", channel), not_after, done, arg);
+    r->channel = channel;
+    r->content = crier_content_ref(content);
+    r->find = true;
+    snprintf(r->nonce, sizeof r->nonce, "%s", nonce);
+    r->maybe_at = r->since - (crier_loop_wall(d->loop) - first_us);
     return enqueue(r);
 }
 

@@ -82,6 +82,7 @@ struct crier_discord_result {
     int retries;          /**< requests that repeated a failed one */
     int pause;            /**< CRIER_PAUSE: seconds before the next try, the first time */
     const char *note;     /**< what was left out to get it through; NULL: nothing. Static */
+    bool unsure;          /**< a create that has failed, and may have been executed nevertheless */
 };
 typedef void crier_discord_done(void *arg, const struct crier_discord_result *result);
 
@@ -129,6 +130,12 @@ struct crier_request_id {
     uint64_t id; /**< 0: none */
 };
 
+/** Whether a create that ended `unsure` has made its message: the look at the channel. CRIER_SENT with
+ *  body NULL: it is not there, or not to be found. Arguments as crier_discord_create had them. */
+struct crier_request_id crier_discord_find(struct crier_discord *d, uint64_t channel,
+                                           struct crier_content *content, const char *nonce,
+                                           int64_t first_us, int64_t not_after,
+                                           crier_discord_done *done, void *arg);
 /** POST /channels/{channel}/messages with nonce (at most 25 characters) and enforce_nonce. 10008
  *  as the answer means "sent before and deleted since": CRIER_SENT with body NULL.
  *  Content with `thread` is a post: POST /channels/{channel}/threads; body.id is then the post's

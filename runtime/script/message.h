@@ -20,6 +20,14 @@
 
 struct crier_send;
 
+/** A create that failed, and may have been executed nevertheless (its answer was lost). Of a message that
+ *  is to stand once in its channel it is looked for before the next one is made. */
+struct crier_lost {
+    struct crier_content *content; /**< after a restart without files' data: enough to know it again */
+    char nonce[26];
+    int64_t at; /**< wall: first attempt */
+};
+
 struct crier_channel_state {
     uint64_t id;      /**< the channel; the DM channel's user for a DirectMESSAGE */
     uint64_t message; /**< last message sent there, 0: none */
@@ -28,6 +36,7 @@ struct crier_channel_state {
                                CRIER_NEVER: given up, tried again by a new start only */
     int refusals;     /**< in a row */
     char *why;        /**< of the last refusal */
+    struct crier_lost *lost; /**< what may be there without our knowing its id; NULL: nothing */
 };
 
 struct crier_msgstate {

@@ -131,6 +131,8 @@ void crier_msgstate_save(struct crier_poster *p, struct crier_msgstate *st,
                          void (*done)(void *arg, int rc), void *arg);
 /** NULL: there is none yet. */
 struct crier_channel_state *crier_msgstate_channel(struct crier_msgstate *st, uint64_t id);
+/** NULL is allowed. */
+void crier_lost_free(struct crier_lost *lost);
 void crier_msgstate_ensure(struct crier_msgstate *st, uint64_t id);
 /** A snowflake as Discord writes it; 0 when it is none. */
 uint64_t crier_json_id(const json_t *v);

@@ -7,6 +7,33 @@
 
 #include "base/json.h"
 
+void crier_lost_free(struct crier_lost *lost)
+{
+    if (!lost)
+        return;
+    crier_content_unref(lost->content);
+    free(lost);
+}
+
+static struct crier_lost *load_lost(const json_t *o)
+{
+    if (!json_is_object(o))
+        return NULL;
+    struct crier_lost *lost = crier_calloc(1, sizeof *lost);
+    const char *nonce = json_string_value(json_object_get(o, "nonce"));
+    lost->at = json_integer_value(json_object_get(o, "at"));
+    snprintf(lost->nonce, sizeof lost->nonce, "%s", nonce ? nonce : "");
+    lost->content = crier_content_new();
+    lost->content->text = crier_strdup(json_string_value(json_object_get(o, "text")));
+    lost->content->embeds = crier_strdup(json_string_value(json_object_get(o, "embeds")));
+    lost->content->file_count = (size_t)json_integer_value(json_object_get(o, "files"));
+    if (lost->content->file_count > 10)
+        lost->content->file_count = 10;
+    lost->content->files =
+        crier_calloc(lost->content->file_count + 1, sizeof *lost->content->files);
+    return lost;
+}
+
 struct crier_msgstate *crier_msgstate_new(char *key)
 {
     struct crier_msgstate *st = crier_calloc(1, sizeof *st);
@@ -23,8 +50,10 @@ void crier_msgstate_unref(void *p)
     free(st->key);
     free(st->period);
     free(st->removal);
-    for (size_t i = 0; i < st->channel_count; i++)
+    for (size_t i = 0; i < st->channel_count; i++) {
         free(st->channels[i].why);
+        crier_lost_free(st->channels[i].lost);
+    }
     free(st->channels);
     free(st);
 }
@@ -64,6 +93,7 @@ static void load_state(void *arg, const char *key, const char *text)
     {
         struct crier_channel_state *at = &st->channels[st->channel_count++];
         at->id = crier_json_id(json_object_get(c, "id"));
+        at->lost = load_lost(json_object_get(c, "lost"));
         at->message = crier_json_id(json_object_get(c, "message"));
         at->sent = json_integer_value(json_object_get(c, "sent"));
     }
@@ -102,6 +132,25 @@ static void put_int(struct crier_buf *b, const char *key, int64_t v)
     crier_json_int(b, v);
 }
 
+static void put_lost(struct crier_buf *b, const struct crier_lost *lost)
+{
+    crier_json_key(b, "lost");
+    crier_json_open(b, '{');
+    put_int(b, "at", lost->at);
+    crier_json_key(b, "nonce");
+    crier_json_str(b, lost->nonce);
+    if (lost->content->text) {
+        crier_json_key(b, "text");
+        crier_json_str(b, lost->content->text);
+    }
+    if (lost->content->embeds) {
+        crier_json_key(b, "embeds");
+        crier_json_str(b, lost->content->embeds);
+    }
+    put_int(b, "files", (int64_t)lost->content->file_count);
+    crier_json_close(b, '}');
+}
+
 void crier_msgstate_save(struct crier_poster *p, struct crier_msgstate *st,
                          void (*done)(void *arg, int rc), void *arg)
 {
@@ -137,7 +186,7 @@ void crier_msgstate_save(struct crier_poster *p, struct crier_msgstate *st,
     bool any = false;
     for (size_t i = 0; i < st->channel_count; i++) {
         const struct crier_channel_state *at = &st->channels[i];
-        if (!at->message && !at->sent)
+        if (!at->message && !at->sent && !at->lost)
             continue;
         if (!any) {
             crier_json_key(&b, "channels");
@@ -149,6 +198,8 @@ void crier_msgstate_save(struct crier_poster *p, struct crier_msgstate *st,
         if (at->message)
             put_id(&b, "message", at->message);
         put_int(&b, "sent", at->sent);
+        if (at->lost)
+            put_lost(&b, at->lost);
         crier_json_close(&b, '}');
     }
     if (any)

@@ -396,6 +396,18 @@ static void publish(struct op *op)
     free(path);
 }
 
+/* Whether it is there is not known: the next send looks for it. */
+static void remember_lost(struct op *op)
+{
+    struct crier_send *s = op->send;
+    struct crier_lost *lost = crier_calloc(1, sizeof *lost);
+    lost->content = crier_content_ref(s->data.content);
+    crier_discord_nonce(s->m->key, op->channel, s->due, lost->nonce);
+    lost->at = s->at;
+    crier_lost_free(op->at->lost);
+    op->at->lost = lost;
+}
+
 static void created(void *arg, const struct crier_discord_result *r)
 {
     struct op *op = arg;
@@ -403,6 +415,8 @@ static void created(void *arg, const struct crier_discord_result *r)
     if (op_reopens(op, r))
         return;
     if (r->outcome != CRIER_SENT) {
+        if (r->unsure && op->send->m->mode != CRIER_MODE_SEND)
+            remember_lost(op);
         op_fail(op, r);
         return;
     }
@@ -502,10 +516,38 @@ static void cleared(void *arg, const struct crier_discord_result *r)
     }
 }
 
+static void op_start(struct op *op);
+
+static void found_lost(void *arg, const struct crier_discord_result *r)
+{
+    struct op *op = arg;
+    count_result(op->send, r);
+    if (op_reopens(op, r))
+        return;
+    if (r->outcome == CRIER_RETRY || r->outcome == CRIER_STOP || r->outcome == CRIER_CANCELED) {
+        op_fail(op, r); /* sending now might leave two messages */
+        return;
+    }
+    if (r->outcome == CRIER_SENT && r->body)
+        op->at->message = crier_json_id(json_object_get(r->body, "id"));
+    crier_lost_free(op->at->lost); /* found, or not there, or not ours to see */
+    op->at->lost = NULL;
+    op->edited = false;
+    op->request.id = 0;
+    op_start(op);
+}
+
 static void op_start(struct op *op)
 {
     struct crier_send *s = op->send;
     enum crier_mode mode = s->m->mode;
+    const struct crier_lost *lost = op->at->lost;
+    if (lost && mode != CRIER_MODE_SEND) {
+        op->edited = true;
+        op_asked(op, crier_discord_find(client_of(s), op->channel, lost->content, lost->nonce,
+                                        lost->at, s->deadline, found_lost, op));
+        return;
+    }
     bool post = s->data.content->thread != NULL; /* a post's first message has the post's id */
     if (mode == CRIER_MODE_EDIT && op->at->message) {
         op->edited = true;

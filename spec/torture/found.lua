@@ -53,4 +53,21 @@ describe("found by torture", function()
     bot:expect_record({ kind = "message", skipped = "the host was down" }, 1)
     assert.equal(2, bot:stats().messages.m.skipped)
   end)
+
+  for _, mode in ipairs { "edit", "clear-send" } do
+    it("a message whose answers were all lost is found by the next " .. mode, function()
+      local bot = load('period = "10m", start_in = "5s", data = function(ctx) return "at " .. ctx.due end, mode = "' .. mode .. '"')
+      bot:fault { ["do"] = "status", status = 504, execute = true, match = "POST /channels/*/messages", times = -1 }
+      bot:advance "10m"
+      bot:expect_sent({ ok = false }, 1)
+      assert.equal(1, #bot:channel "978332728615378001")
+      bot:clear_faults()
+      bots.kill(bot, folder)
+      bot:advance "25m"
+      local there = bot:channel "978332728615378001"
+      assert.equal(1, #there)
+      local sent = bot:sent { ok = true }
+      assert.equal(sent[#sent].text, there[1].content)
+    end)
+  end
 end)
