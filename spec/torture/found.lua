@@ -56,14 +56,14 @@ describe("found by torture", function()
 
   for _, mode in ipairs { "edit", "clear-send" } do
     it("a message whose answers were all lost is found by the next " .. mode, function()
-      local bot = load('period = "10m", start_in = "5s", data = function(ctx) return "at " .. ctx.due end, mode = "' .. mode .. '"')
+      local bot = load('period = "1m", start_in = "5s", data = function(ctx) return "at " .. ctx.due end, mode = "' .. mode .. '"')
       bot:fault { ["do"] = "status", status = 504, execute = true, match = "POST /channels/*/messages", times = -1 }
-      bot:advance "10m"
+      bot:advance "66s"
       bot:expect_sent({ ok = false }, 1)
       assert.equal(1, #bot:channel "978332728615378001")
       bot:clear_faults()
       bots.kill(bot, folder)
-      bot:advance "25m"
+      bot:advance "5m"
       local there = bot:channel "978332728615378001"
       assert.equal(1, #there)
       local sent = bot:sent { ok = true }
