@@ -171,7 +171,7 @@ one() {
     # Not `busted --lua=lua5.4`, which hands its arguments to a shell without quotes.
     [[ $test != *_spec.lua ]] ||
         run=(lua5.4 "$(command -v busted)" --verbose --output=TAP "$test")
-    CRIER_BIN="$build/crier" LUA_PATH='./spec/?.lua;./spec/?/init.lua;;' CMOCKA_MESSAGE_OUTPUT=TAP \
+    CRIER_BIN="$build/crier" CRIER_SANITIZED="$sanitize" LUA_PATH='./spec/?.lua;./spec/?/init.lua;;' CMOCKA_MESSAGE_OUTPUT=TAP \
         timeout -k 5 "$limit" "${run[@]}" >"$tmp/$1.out" 2>&1 </dev/null &
     trap 'kill $!; exit' TERM
     wait $! || rc=$?
