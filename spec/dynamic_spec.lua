@@ -112,6 +112,9 @@ describe("while the bot runs", function()
       assert.same({ 1, 0 }, { count "guild.in", count "guild.out" })
       assert.equal(1, #w:messages "1001")
       -- By hand, by the guild's name.
+      local shown = w:crier({ "message", "preview", "Old Town/digest" }).out
+      assert.matches("to       #news: sends (1001)", shown, 1, true)
+      assert.matches("one in Old Town", shown, 1, true) -- a restart has begun the list anew
       assert.equal(0, w:crier({ "message", "send", "Old Town/digest" }).code)
       assert.equal(2, #w:messages "1001")
       -- Another pattern: what matches both goes on.
@@ -134,6 +137,30 @@ describe("while the bot runs", function()
       wait("guild.taken", "message 'digest' (bot.lua:9) is left out in Old Town: there is one of this name already, at bot.lua:12")
       w:wait_messages("1002", 1)
       assert.equal(0, #w:messages "1001")
+    end)
+
+    it("are the same in virtual time, run for run", function()
+      world { down = true, script = script(DIGEST:format "1h" .. [[
+        crier.on("message.sent", function(r)
+          local name = "echo-" .. r.guild.id
+          if r.name ~= "digest" then
+            crier.update(name, { data = tostring(math.random(1e9)) })
+          elseif not crier.update(name, { period = "30m" }) then
+            crier.add(crier.TextMESSAGE { name = name, channels = r.guild.id .. "2", period = "20m",
+              remove_after = 5, data = "first" }, r.guild.id)
+          end
+        end)]]) }
+      local runs = {}
+      for i = 1, 2 do
+        local r = w:crier({ "simulate", "bot.lua", "--for", "6h", "--world", "world.json", "--json" },
+          { env = { SPEC_TOKEN = "x" } })
+        assert.equal(0, r.code, r.err)
+        runs[i] = r.out
+      end
+      assert.equal(runs[1], runs[2])
+      local n = { digest = 0, ["echo-100"] = 0 }
+      for _, r in ipairs(World.select(World.parse(runs[1]), of_guild "100")) do n[r.name] = n[r.name] + 1 end
+      assert.same({ digest = 6, ["echo-100"] = 5 }, n)
     end)
 
     it("say when there is none", function()
@@ -208,6 +235,9 @@ describe("while the bot runs", function()
       -- What was added has no past once it is removed; what the script declares has.
       assert.equal(0, (eval [[crier.add(message "other", "100")]]))
       w:wait_messages("1002", 3)
+      local _, why = eval [[crier.update("own", { name = "mine" })]]
+      assert.matches('message \'own\': what the script declares keeps its name (change it in the script, with was = "...")',
+        why, 1, true)
       assert.equal(0, (eval [[assert(crier.update("own", { period = "2h" })) assert(crier.remove "own")]]))
       assert.equal("Old Town/other", names())
       local r = w:reload(script(GUILD))
@@ -312,7 +342,7 @@ describe("while the bot runs", function()
         { [[local m = crier.add(message "twice", "100") crier.add(m, "100")]],
           "crier.add: message 'twice': it has been added already (make another one)" },
         { [[crier.update("own", { perid = "1h" })]], "eval:1: message 'own': unknown option 'perid' (did you mean 'period'?)" },
-        { [[crier.update("own", { name = "twice" })]], "crier.update: message 'twice': there is a message of this name" },
+        { [[crier.update("twice", { name = "own" })]], "crier.update: message 'own': there is a message of this name" },
         { [[crier.update("own")]], "expected a table with what changes, got a nil" },
         { [[crier.update("100", { messages = {} })]], "eval:1: GUILD '100': unknown option 'messages' (known: logging, name)" },
         { [[return crier.update("onw", {})]], "no message 'onw' (did you mean 'own'?)" },

@@ -79,6 +79,22 @@ examples["quickstart.lua"] = {
   end,
 }
 
+examples["towns.lua"] = {
+  args = { "--world", "towns.world.json", "--for", "4s" },
+  check = function(seen)
+    local old, sea = texts(assert(seen.days["Old Town.json"])), texts(assert(seen.days["Town by the sea.json"]))
+    assert.is_nil(seen.days["Village.json"])
+    local function said(list, text)
+      for _, one in ipairs(list) do if one == text then return true end end
+    end
+    assert.is_true(said(old, "One o'clock, and all is well in Old Town"))
+    assert.is_true(said(sea, "One o'clock, and all is well in Town by the sea"))
+    assert.is_true(said(old, "For sale: A barrel of herring"))
+    assert.is_true(said(sea, "For sale: A barrel of herring"))
+    assert.equal(1, count(seen.records, function(r) return r.what == "message.changed" end))
+  end,
+}
+
 examples["data_function.lua"] = {
   args = { "--for", "11s" },
   check = function(seen)

@@ -30,6 +30,8 @@ static void tell_guilds(struct host_gateway *hg, const char *name, struct crier_
     struct crier_cached_guild guild;
     struct crier_host *host = hg->bot->host;
     bool left = change < 0;
+    if (!crier_poster_has_patterns(host->poster) || strncmp(name, "GUILD_", 6) != 0)
+        return;
     if (!left && strcmp(name, "GUILD_CREATE") != 0 && strcmp(name, "GUILD_UPDATE") != 0)
         return;
     uint64_t id = crier_gateway_cache_id(data);

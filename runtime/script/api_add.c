@@ -517,6 +517,9 @@ static void update_message(struct change *c, struct crier_message *m)
     object_of(m, object);
     struct crier_message *n = crier_declare_again(c->L, merged(c, m), m->type);
     judge(c, n, t);
+    if (g_strcmp0(n->name, m->name) != 0 && is_declared(c->gen, m->key))
+        fail(c, object, "change it in the script, with was = \"...\"",
+             "what the script declares keeps its name");
     char *key = n->name || m->name ? new_key(c, n, t) : crier_strdup(m->key);
     lua_pushstring(c->L, key);
     free(key);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "discord/request.h"
+#include "discord/view.h"
 #include "script/message_private.h"
 
 static void content_from_results(lua_State *L, struct crier_data *d)
@@ -195,11 +196,14 @@ struct crier_lua_error crier_data_error(const struct crier_data *d)
 
 /* --- preview ------------------------------------------------------------------------------ */
 
+#define PREVIEW_AGE (60 * CRIER_S) /* what is known of the guild's channels may be as old */
+
 struct preview {
     struct crier_data data;
     void (*done)(void *arg, json_t *shown);
     void *arg;
     json_t *shown;
+    uint64_t *matching; /* channels of its pattern */
 };
 
 static void finish(struct preview *v)
@@ -209,6 +213,7 @@ static void finish(struct preview *v)
     v->done(v->arg, v->shown);
     json_decref(v->shown);
     crier_content_unref(v->data.content);
+    free(v->matching);
     free(v);
     crier_message_unref(m);
     crier_generation_unref(gen);
@@ -307,12 +312,15 @@ static void show(void *arg)
     char name[24];
     json_object_set_new(json_object_get(v->shown, "guild"), "name",
                         json_string(crier_target_name(v->data.poster, m->target, name)));
-    for (size_t i = 0; i < m->channel_count; i++)
-        json_array_append_new(requests, request_of(v, m->channels[i]));
+    for (size_t i = 0; i < v->data.channel_count; i++)
+        json_array_append_new(requests, request_of(v, v->data.channels[i]));
     if (m->type == CRIER_DIRECT_MESSAGE)
         json_array_append_new(requests, request_of(v, 0));
     if (!json_array_size(requests))
-        json_object_set_new(v->shown, "skipped", json_string("remove_after is reached"));
+        json_object_set_new(v->shown, "skipped",
+                            json_string(m->match && !v->data.channel_count
+                                            ? "no channel matches"
+                                            : "remove_after is reached"));
     json_object_set_new(v->shown, "sent_data", sent_data(v->data.content));
     json_object_set_new(v->shown, "requests", requests);
     finish(v);
@@ -326,7 +334,8 @@ static void have_content(struct preview *v)
     struct crier_discord *client = crier_host_client(p->host, bot);
     if (client && !crier_host_stopping(p->host) && crier_host_bot_ready(p->host, bot) &&
         !crier_host_bot_unreachable(p->host, bot))
-        crier_names_want(p->names, client, m->target, m->channels, m->channel_count, show, v);
+        crier_names_want(p->names, client, m->target, v->data.channels, v->data.channel_count, show,
+                         v);
     else
         show(v);
 }
@@ -356,11 +365,43 @@ static void previewed(void *arg, lua_State *L, const struct crier_call_end *end)
     finish(v);
 }
 
+static void get_content(struct preview *v)
+{
+    struct crier_message *m = v->data.m;
+    char what[160];
+    if (m->content) {
+        v->data.content = crier_content_ref(m->content);
+        have_content(v);
+        return;
+    }
+    crier_data_push(&v->data);
+    crier_call_start(m->gen->vm, 1, crier_data_what(m, what), m->gen->config.limits.callback, m,
+                     previewed, v);
+}
+
+static void channels_seen(void *arg, const struct crier_seen_channels *seen,
+                          const struct crier_err *why)
+{
+    struct preview *v = arg;
+    if (!seen) {
+        json_object_set_new(
+            v->shown, "skipped",
+            json_sprintf("the guild's channels are not known: %s", why ? why->text : ""));
+        finish(v);
+        return;
+    }
+    v->data.channels = v->matching = crier_calloc(seen->count + 1, sizeof *v->matching);
+    for (size_t i = 0; i < seen->count; i++)
+        if (crier_message_matches(v->data.m, &seen->list[i]))
+            v->matching[v->data.channel_count++] = seen->list[i].id;
+    get_content(v);
+}
+
 void crier_poster_preview(struct crier_poster *p, struct crier_message *m,
                           void (*done)(void *arg, json_t *shown), void *arg)
 {
     struct preview *v = crier_calloc(1, sizeof *v);
-    char label[120], name[24], id[24], what[160];
+    char label[120], name[24], id[24];
     v->data = (struct crier_data){.poster = p,
                                     .m = m,
                                     .due = m->state->due,
@@ -377,12 +418,9 @@ void crier_poster_preview(struct crier_poster *p, struct crier_message *m,
                          m->target->type == CRIER_GUILD ? "GUILD" : "USER");
     crier_generation_ref(m->gen);
     crier_message_ref(m);
-    if (m->content) {
-        v->data.content = crier_content_ref(m->content);
-        have_content(v);
-        return;
-    }
-    crier_data_push(&v->data);
-    crier_call_start(m->gen->vm, 1, crier_data_what(m, what), m->gen->config.limits.callback, m,
-                     previewed, v);
+    struct crier_view *view = crier_host_view(p->host, m->target->bot->name);
+    if (m->match && view)
+        view->ops->channels(view, m->target->id, PREVIEW_AGE, channels_seen, v);
+    else
+        get_content(v);
 }

@@ -160,17 +160,20 @@ static void add_message(struct crier_guilds *g, struct crier_message *of, struct
     crier_poster_begin(g->poster, m);
 }
 
-static struct crier_target *come_in(struct crier_guilds *g, struct crier_generation *gen,
-                                    struct crier_target *pattern, const struct member *member)
+static void come_in(struct crier_guilds *g, struct crier_generation *gen,
+                    struct crier_target *pattern, const struct member *member)
 {
     struct crier_target *t = crier_target_instance(pattern, member->id, member->name);
+    crier_target_ref(t); /* a hook of what is skipped may remove it, or the pattern */
+    crier_target_ref(pattern);
     crier_names_learn(g->poster->names, member->id, member->name);
     g_ptr_array_add(gen->late_targets, t);
-    for (guint i = 0; i < pattern->messages->len; i++)
+    for (guint i = 0; i < pattern->messages->len && !t->gone; i++)
         add_message(g, pattern->messages->pdata[i], t);
     if (pattern->invite_track)
         crier_host_targets_changed(g->poster->host);
-    return t;
+    crier_target_unref(pattern);
+    crier_target_unref(t);
 }
 
 static void end_message(struct crier_guilds *g, struct crier_message *m)
@@ -240,6 +243,11 @@ static bool settle(struct crier_guilds *g, struct crier_generation *gen,
 static bool is_of(const struct crier_target *t, const char *bot)
 {
     return strcmp(t->bot->name, bot) == 0;
+}
+
+bool crier_guilds_any(const struct crier_guilds *g)
+{
+    return g->patterns->len > 0;
 }
 
 void crier_guilds_event(struct crier_guilds *g, const char *bot, uint64_t id, const char *name)
@@ -332,8 +340,10 @@ void crier_guilds_begin(struct crier_guilds *g, struct crier_target *pattern)
     struct crier_generation *gen = crier_host_current(g->poster->host);
     GList *list = g_hash_table_get_values(members_of(g, pattern));
     g_ptr_array_add(g->patterns, pattern);
-    for (GList *l = list; l; l = l->next)
+    crier_target_ref(pattern);
+    for (GList *l = list; l && !pattern->gone; l = l->next)
         come_in(g, gen, pattern, l->data);
+    crier_target_unref(pattern);
     g_list_free(list);
     look_soon(g, 0);
 }

@@ -33,6 +33,7 @@ void crier_guilds_begin_message(struct crier_guilds *guilds, struct crier_messag
 void crier_guilds_end(struct crier_guilds *guilds, struct crier_target *pattern);
 /** A guild's target or one of its messages goes, with what is in the generation's lists. */
 void crier_guilds_end_messages(struct crier_guilds *guilds, const struct crier_message *declared);
+bool crier_guilds_any(const struct crier_guilds *guilds);
 /** The gateway says that the bot is in a guild of this name, or (NULL) that it has left it. */
 void crier_guilds_event(struct crier_guilds *guilds, const char *bot, uint64_t id,
                         const char *name);

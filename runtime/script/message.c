@@ -651,6 +651,11 @@ void crier_poster_end(struct crier_poster *p, struct crier_message *m, bool forg
     g_hash_table_remove(p->states, st->key);
 }
 
+bool crier_poster_has_patterns(const struct crier_poster *p)
+{
+    return crier_guilds_any(p->guilds);
+}
+
 void crier_poster_guild(struct crier_poster *p, const char *bot, uint64_t id, const char *name)
 {
     crier_guilds_event(p->guilds, bot, id, name);

@@ -85,6 +85,8 @@ void crier_poster_begin(struct crier_poster *poster, struct crier_message *m);
 /** A message is removed: nothing is due of it any more, what is under way ends by itself. forget: its
  *  state too. It may be freed then. */
 void crier_poster_end(struct crier_poster *poster, struct crier_message *m, bool forget);
+/** Whether there are GUILDs by pattern. */
+bool crier_poster_has_patterns(const struct crier_poster *poster);
 /** The gateway says that the bot is in a guild of this name, or (NULL) has left it: GUILDs by
  *  pattern. */
 void crier_poster_guild(struct crier_poster *poster, const char *bot, uint64_t id, const char *name);

@@ -157,6 +157,10 @@ struct crier_lua_error crier_data_error(const struct crier_data *data);
 
 /* send.c */
 
+/** Whether a channel is one of those of its pattern, and takes messages of the bot. */
+struct crier_seen_channel;
+bool crier_message_matches(const struct crier_message *m, const struct crier_seen_channel *channel);
+
 /** Send what was due then; at: wall time of the first attempt ever. told may be NULL. */
 void crier_send_begin(struct crier_poster *p, struct crier_message *m, int64_t due, int64_t at,
                       crier_message_told *told, void *arg);

@@ -743,6 +743,14 @@ static void narrow(struct crier_send *s)
     free(why);
 }
 
+bool crier_message_matches(const struct crier_message *m, const struct crier_seen_channel *c)
+{
+    const uint64_t may = CRIER_MAY_VIEW_CHANNEL | CRIER_MAY_SEND_MESSAGES;
+    bool takes = c->type == CRIER_CHANNEL_TEXT || c->type == CRIER_CHANNEL_ANNOUNCEMENT ||
+                 c->type == CRIER_CHANNEL_FORUM;
+    return takes && (c->permissions & may) == may && crier_pattern_matches(m->match, c->name);
+}
+
 static void channels_seen(void *arg, const struct crier_seen_channels *seen,
                           const struct crier_err *err)
 {
@@ -756,12 +764,8 @@ static void channels_seen(void *arg, const struct crier_seen_channels *seen,
     }
     s->channels = crier_calloc(seen->count + 1, sizeof *s->channels);
     for (size_t i = 0; i < seen->count; i++) {
-        const struct crier_seen_channel *c = &seen->list[i];
-        const uint64_t may = CRIER_MAY_VIEW_CHANNEL | CRIER_MAY_SEND_MESSAGES;
-        bool takes = c->type == CRIER_CHANNEL_TEXT || c->type == CRIER_CHANNEL_ANNOUNCEMENT ||
-                     c->type == CRIER_CHANNEL_FORUM;
-        if (takes && (c->permissions & may) == may && crier_pattern_matches(s->m->match, c->name))
-            s->channels[s->channel_count++] = c->id;
+        if (crier_message_matches(s->m, &seen->list[i]))
+            s->channels[s->channel_count++] = seen->list[i].id;
     }
     narrow(s);
 }

@@ -9,10 +9,12 @@
 
 #include <cmocka.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "discord/gateway_cache.h"
 #include "discord/gateway_session.h"
+
 
 static void test_frame(void **state)
 {
@@ -103,6 +105,64 @@ static enum crier_gateway_news apply(struct crier_gateway_cache *cache, const ch
                                      const char *data)
 {
     return crier_gateway_cache_apply(cache, name, (struct crier_str){data, strlen(data)}, NULL);
+}
+
+static void created(struct crier_gateway_cache *cache, int id, int author)
+{
+    char data[160];
+    snprintf(data, sizeof data,
+             "{\"author\":{\"username\":\"x\",\"id\":\"%d\"},\"embeds\":[{}],\"channel_id\":\"201\","
+             "\"id\":\"%d\"}",
+             author, id);
+    apply(cache, "MESSAGE_CREATE", data);
+}
+
+static void test_last_message(void **state)
+{
+    struct crier_gateway_cache *cache = crier_gateway_cache_new();
+    struct crier_cached_channel c;
+    static const char of_guild[] =
+        "{\"id\":\"100\",\"name\":\"g\",\"channels\":[{\"id\":\"201\",\"position\":3,"
+        "\"last_message_id\":\"500\"},{\"id\":\"202\",\"last_message_id\":null}]}";
+    (void)state;
+    crier_gateway_cache_me(cache, 9);
+    apply(cache, "GUILD_CREATE", of_guild);
+    created(cache, 501, 9);
+    assert_int_equal(crier_gateway_cache_last_own(cache, 201), -1); /* nobody watches */
+    assert_int_equal(crier_gateway_cache_last_own(cache, 202), -1);
+    crier_gateway_cache_watch(cache, true);
+    apply(cache, "GUILD_CREATE", of_guild);
+    assert_true(crier_gateway_cache_channel(cache, 201, &c));
+    assert_int_equal(c.position, 3);
+    assert_true(c.last_message == 500);
+    assert_int_equal(crier_gateway_cache_last_own(cache, 201), -1); /* whose it is, nobody has said */
+    assert_int_equal(crier_gateway_cache_last_own(cache, 202), 0);  /* there is none */
+    assert_int_equal(crier_gateway_cache_last_own(cache, 999), -1);
+    created(cache, 510, 9);
+    assert_int_equal(crier_gateway_cache_last_own(cache, 201), 1);
+    created(cache, 511, 8);
+    assert_int_equal(crier_gateway_cache_last_own(cache, 201), 0);
+    /* Ours, before its event has come; an older event, behind it, changes nothing. */
+    crier_gateway_cache_sent(cache, 201, 520);
+    assert_int_equal(crier_gateway_cache_last_own(cache, 201), 1);
+    created(cache, 515, 8);
+    assert_int_equal(crier_gateway_cache_last_own(cache, 201), 1);
+    /* A channel that is changed keeps what is known of it. */
+    apply(cache, "CHANNEL_UPDATE",
+          "{\"id\":\"201\",\"guild_id\":\"100\",\"name\":\"n\",\"last_message_id\":\"500\"}");
+    assert_int_equal(crier_gateway_cache_last_own(cache, 201), 1);
+    apply(cache, "MESSAGE_DELETE", "{\"id\":\"515\",\"channel_id\":\"201\"}");
+    assert_int_equal(crier_gateway_cache_last_own(cache, 201), 1);
+    apply(cache, "MESSAGE_DELETE", "{\"id\":\"520\",\"channel_id\":\"201\"}");
+    assert_int_equal(crier_gateway_cache_last_own(cache, 201), -1);
+    created(cache, 530, 9);
+    apply(cache, "MESSAGE_DELETE_BULK", "{\"ids\":[\"1\"],\"channel_id\":\"201\"}");
+    assert_int_equal(crier_gateway_cache_last_own(cache, 201), -1);
+    created(cache, 531, 9);
+    crier_gateway_cache_watch(cache, false);
+    crier_gateway_cache_watch(cache, true);
+    assert_int_equal(crier_gateway_cache_last_own(cache, 201), -1); /* meanwhile anybody may have */
+    crier_gateway_cache_free(cache);
 }
 
 static void test_permissions(void **state)
@@ -226,6 +286,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_frame),    cmocka_unit_test(test_no_frame),
         cmocka_unit_test(test_broken),   cmocka_unit_test(test_permissions),
+        cmocka_unit_test(test_last_message),
         cmocka_unit_test(test_inflate),  cmocka_unit_test(test_bomb),
         cmocka_unit_test(test_close_codes),
     };
