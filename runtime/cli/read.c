@@ -217,7 +217,9 @@ static char *last_script(const struct crier_client *client)
     return path;
 }
 
-int crier_client_load(const struct crier_client *client, struct crier_generation **out)
+/* The script of a host that does not run: FILE, or the one that ran in this state folder. 0, or
+ * the exit code; what is wrong has been said. */
+static int load_script(const struct crier_client *client, struct crier_generation **out)
 {
     char *path = client->file ? crier_strdup(client->file) : last_script(client);
     bool color;
@@ -233,8 +235,9 @@ int crier_client_load(const struct crier_client *client, struct crier_generation
     return CRIER_EXIT_CONFIG;
 }
 
-int crier_client_open(const struct crier_generation *gen, const struct crier_declared_sink *s,
-                      const char *state_folder, void **self, struct crier_err *err)
+/* A sink of it, opened to read; close with the driver's close. */
+static int open_sink(const struct crier_generation *gen, const struct crier_declared_sink *s,
+                     const char *state_folder, void **self, struct crier_err *err)
 {
     /* Sinks borrow what they are opened with. */
     static struct crier_sink_env env;
@@ -365,7 +368,7 @@ static int read_stored(const struct crier_client *client, json_t *request,
     struct crier_logs logs;
     struct crier_err err = {0};
     bool more = true;
-    int code = crier_client_load(client, &gen);
+    int code = load_script(client, &gen);
     if (code != 0)
         return code;
     char *folder = crier_generation_state_folder(gen, client->state, false);
@@ -375,7 +378,7 @@ static int read_stored(const struct crier_client *client, json_t *request,
                                &err);
     if (rc == 0) {
         open_spool(&t, spools);
-        rc = crier_client_open(gen, t.s, folder, &t.self, &err);
+        rc = open_sink(gen, t.s, folder, &t.self, &err);
     }
     if (rc == 0 && out->from)
         out->from(out->arg, t.s->name, t.s->driver->kind, gen->zone);
@@ -425,7 +428,7 @@ static int call_stored(const struct crier_client *client, json_t *request, json_
     struct crier_declared_sink *s;
     struct crier_err err = {0};
     void *self = NULL;
-    int code = crier_client_load(client, &gen);
+    int code = load_script(client, &gen);
     if (code != 0)
         return code;
     char *folder = crier_generation_state_folder(gen, client->state, false);
@@ -433,7 +436,7 @@ static int call_stored(const struct crier_client *client, json_t *request, json_
         crier_logs_method(gen, json_string_value(json_object_get(request, "sink")),
                           json_string_value(json_object_get(request, "method")), &s, &method, &err);
     if (rc == 0)
-        rc = crier_client_open(gen, s, folder, &self, &err);
+        rc = open_sink(gen, s, folder, &self, &err);
     if (rc == 0) {
         rc = method->run(self, json_object_get(request, "args"), result, &err);
         if (rc != 0) {

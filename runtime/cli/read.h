@@ -59,15 +59,6 @@ int crier_client_ask(const struct crier_client *client, json_t *request,
  *  caller's. Returns the exit code; what went wrong has been said. */
 int crier_client_method(const struct crier_client *client, json_t *request, json_t **result);
 
-/** The script of a host that does not run: FILE, or the one that ran in this state folder. 0, or
- * the exit code; what is wrong has been said. */
-int crier_client_load(const struct crier_client *client, struct crier_generation **out);
-
-/** A sink of it, opened to read; close with the driver's close. */
-CRIER_CHECK int crier_client_open(const struct crier_generation *gen,
-                                  const struct crier_declared_sink *s, const char *state_folder,
-                                  void **self, struct crier_err *err);
-
 /** The words behind the options: the script, if there is one, and matches, which are added to the
  *  list. 0, or the exit code; what is wrong has been said. */
 int crier_client_words(struct crier_client *client, json_t *match, int count, char **words);

@@ -155,7 +155,8 @@ void crier_pipeline_level(struct crier_pipeline *p, const char *logger, enum cri
 
 /* --- records ----------------------------------------------------------------------------- */
 
-void crier_pipeline_emit(struct crier_pipeline *p, struct crier_record *record)
+/* Number, route, and let go of a record. */
+static void pass_on(struct crier_pipeline *p, struct crier_record *record)
 {
     pthread_mutex_lock(&p->lock);
     if (!p->stopped) {
@@ -176,7 +177,7 @@ void crier_pipeline_system(struct crier_pipeline *p, enum crier_level level, con
     crier_build_logger(b, "system", 6);
     crier_build_text(b, text, strlen(text));
     CRIER_B_STR(b, "what", what);
-    crier_pipeline_emit(p, crier_build_end_bare(b));
+    pass_on(p, crier_build_end_bare(b));
 }
 
 /* --- what the router tells --------------------------------------------------------------- */
@@ -263,7 +264,7 @@ static void emit(void *owner, const struct crier_logger *logger, enum crier_leve
     crier_build_text(b, text, strlen(text));
     crier_build_where(b, where.data, where.len);
     crier_logger_fields(b, logger, fields, count);
-    crier_pipeline_emit(p, crier_build_end_bare(b));
+    pass_on(p, crier_build_end_bare(b));
 }
 
 static void adopt(void *owner, struct crier_logger *logger)

@@ -47,14 +47,8 @@ struct crier_pipeline {
 
 /** [any, not loop] Run fn(arg) on the loop and wait until it has returned. */
 void crier_pipeline_call(struct crier_pipeline *p, void (*fn)(void *arg), void *arg);
-/** [any] Number, route, and let go of a record. */
-void crier_pipeline_emit(struct crier_pipeline *p, struct crier_record *record);
 /** [loop] A system record. */
 void crier_pipeline_system(struct crier_pipeline *p, enum crier_level level, const char *what,
                            const char *text);
-/** [any] The sink of this name, with a reference for the caller; NULL after an error that names the
- *  nearest. */
-struct crier_sink *crier_pipeline_find(struct crier_pipeline *p, const char *name,
-                                       struct crier_err *err);
 
 #endif

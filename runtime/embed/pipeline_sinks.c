@@ -35,8 +35,9 @@ static int no_such(const char *noun, const char *name, const char *const *names,
     return code;
 }
 
-struct crier_sink *crier_pipeline_find(struct crier_pipeline *p, const char *name,
-                                       struct crier_err *err)
+/* The sink of this name, with a reference for the caller; NULL after an error that names the
+ * nearest. */
+static struct crier_sink *find(struct crier_pipeline *p, const char *name, struct crier_err *err)
 {
     struct crier_sink *found = NULL;
     pthread_mutex_lock(&p->lock);
@@ -146,7 +147,7 @@ static int check_name(struct crier_pipeline *p, const char *name, struct crier_e
         strlen(name))
         return crier_err_set(err, CRIER_ECONFIG,
                              "sink '%.60s': use letters, digits, '_' and '-' in its name", name);
-    struct crier_sink *other = crier_pipeline_find(p, name, NULL);
+    struct crier_sink *other = find(p, name, NULL);
     if (!other)
         return 0;
     crier_sink_unref(other);
@@ -163,7 +164,7 @@ static int add_sink(struct crier_pipeline *p, const struct crier_sink_driver *dr
     struct adding a = {.p = p};
     int rc = check_name(p, name, err);
     if (rc == 0 && other && other->s) {
-        a.fallback = crier_pipeline_find(p, other->s, err);
+        a.fallback = find(p, other->s, err);
         rc = a.fallback ? 0 : crier_err_prefix(err, "sink '%s': option 'fallback': ", name);
     }
     if (rc == 0) {
@@ -230,7 +231,7 @@ static void add_target(struct crier_pipeline *p, struct crier_given *g, const ch
                        struct crier_rule *rule)
 {
     struct crier_err err = {0};
-    struct crier_sink *sink = crier_pipeline_find(p, name, &err);
+    struct crier_sink *sink = find(p, name, &err);
     if (!sink) {
         crier_given_fault(g, "to", NULL, "option 'to': %s", err.text);
         return;
@@ -526,7 +527,7 @@ long crier_pipeline_query(struct crier_pipeline *p, const char *sink, const char
                           struct crier_err *err)
 {
     struct crier_query *q = NULL;
-    struct crier_sink *s = crier_pipeline_find(p, sink, err);
+    struct crier_sink *s = find(p, sink, err);
     if (!s)
         return CRIER_ENOTFOUND;
     int rc = read_query(p, query, &q, err);
@@ -558,7 +559,7 @@ int crier_pipeline_counts(struct crier_pipeline *p, const char *sink,
                           struct crier_sink_counts *counts, struct crier_err *err)
 {
     struct crier_sink_stats st;
-    struct crier_sink *s = crier_pipeline_find(p, sink, err);
+    struct crier_sink *s = find(p, sink, err);
     if (!s)
         return CRIER_ENOTFOUND;
     crier_sink_stats(s, &st);

@@ -75,7 +75,8 @@ bool crier_event_of(const struct crier_record *record, struct crier_str *id, cha
     return true;
 }
 
-bool crier_phase_before(const struct crier_record *a, const struct crier_record *b)
+/* Whether a comes before b among the phases of an event. */
+static bool phase_before(const struct crier_record *a, const struct crier_record *b)
 {
     bool first = is(phase_of(a), "start"), second = is(phase_of(b), "start");
     if (first != second)
@@ -88,7 +89,7 @@ static int by_phase(const void *p, const void *q)
 {
     const struct crier_record *a = *(struct crier_record *const *)p;
     const struct crier_record *b = *(struct crier_record *const *)q;
-    return crier_phase_before(a, b) ? -1 : crier_phase_before(b, a);
+    return phase_before(a, b) ? -1 : phase_before(b, a);
 }
 
 /* A note stands in the fold once, however many phases say it. */

@@ -167,8 +167,7 @@ void crier_records_sort(struct crier_record **records, size_t count, const char 
 size_t crier_records_fold(struct crier_record **records, size_t count);
 /** The event that a record is a phase of; false: it is none, or has no event_id. The text is the
  *  record's, or in `scratch`. */
-bool crier_event_of(const struct crier_record *record, struct crier_str *event_id, char scratch[32]);
-/** Whether a comes before b among the phases of an event. */
-bool crier_phase_before(const struct crier_record *a, const struct crier_record *b);
+bool crier_event_of(const struct crier_record *record, struct crier_str *event_id,
+                    char scratch[32]);
 
 #endif

@@ -6,7 +6,8 @@
 #include "base/duration.h"
 #include "base/json.h"
 
-void crier_value_json_members(struct crier_buf *b, const struct crier_value *v)
+/* The members of an object, or the items of an array, without the brackets. */
+static void put_members(struct crier_buf *b, const struct crier_value *v)
 {
     struct crier_iter it = crier_values(v);
     struct crier_value member;
@@ -47,7 +48,7 @@ void crier_value_json(struct crier_buf *b, const struct crier_value *v)
     case CRIER_ARRAY:
     case CRIER_OBJECT:
         crier_json_open(b, v->type == CRIER_OBJECT ? '{' : '[');
-        crier_value_json_members(b, v);
+        put_members(b, v);
         crier_json_close(b, v->type == CRIER_OBJECT ? '}' : ']');
         break;
     }

@@ -13,7 +13,5 @@
 #include "crier/record.h"
 
 void crier_value_json(struct crier_buf *b, const struct crier_value *v);
-/** The members of an object, or the items of an array, without the brackets. */
-void crier_value_json_members(struct crier_buf *b, const struct crier_value *v);
 
 #endif

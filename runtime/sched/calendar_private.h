@@ -47,7 +47,5 @@ struct crier_calendar {
 
 /** The length of a cycle of an hour or less, or of a day. */
 int64_t crier_cycle_length(enum crier_cycle cycle);
-/** Whether a point of a month or year is ever there. */
-bool crier_point_exists(enum crier_cycle cycle, const struct crier_point *p);
 
 #endif

@@ -251,7 +251,8 @@ static bool read_year_day(struct crier_words *s, struct crier_point *p)
     return p->nth || p->month;
 }
 
-bool crier_point_exists(enum crier_cycle cycle, const struct crier_point *p)
+/* Whether a point of a month or year is ever there. */
+static bool point_exists(enum crier_cycle cycle, const struct crier_point *p)
 {
     if (cycle != CRIER_MONTHLY && cycle != CRIER_YEARLY)
         return true;
@@ -276,7 +277,7 @@ static int read_day(struct crier_words *s, enum crier_cycle cycle, struct crier_
     }
     if (!ok)
         return bad_day(s, at, cycle);
-    if (!crier_point_exists(cycle, p))
+    if (!point_exists(cycle, p))
         return crier_words_fault(s, at, "there is no '%.*s' in any %s",
                                  (int)(s->at - at < 24 ? s->at - at : 24), at,
                                  cycle == CRIER_YEARLY ? "year" : "month");

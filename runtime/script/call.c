@@ -90,7 +90,8 @@ char *crier_lua_stack(lua_State *L)
     return crier_buf_take(&out);
 }
 
-int crier_lua_traceback(lua_State *L)
+/* lua_pcall's message handler: keeps a trimmed traceback in vm->traceback. */
+static int traceback(lua_State *L)
 {
     struct crier_vm *vm = crier_vm_of(L);
     free(vm->traceback);
@@ -180,7 +181,7 @@ int crier_vm_run(struct crier_vm *vm, struct crier_call *call, int nargs, int nr
     int64_t spent = 0, began = crier_clock_mono(vm->config.clock);
 
     luaL_checkstack(L, 4, NULL);
-    lua_pushcfunction(L, crier_lua_traceback);
+    lua_pushcfunction(L, traceback);
     lua_insert(L, base);
     vm->running = call;
     crier_budget_enter(&b, vm, L, budget_us, what, limit_name);
@@ -218,7 +219,7 @@ static int body_end(lua_State *L, int status, lua_KContext ctx)
  * never dies and can be used again, and so that the to-be-closed variables run under the hook. */
 static int body(lua_State *L)
 {
-    lua_pushcfunction(L, crier_lua_traceback);
+    lua_pushcfunction(L, traceback);
     lua_insert(L, 1);
     return body_end(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, 0, body_end), 0);
 }

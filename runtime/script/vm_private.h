@@ -44,8 +44,6 @@ void crier_lua_error_fill(struct crier_vm *vm, lua_State *L, int status, const c
                           struct crier_lua_error *error);
 /* The user's functions on L's stack, one a line; the caller's to free. */
 char *crier_lua_stack(lua_State *L);
-/* lua_pcall's message handler: keeps a trimmed traceback in vm->traceback. */
-int crier_lua_traceback(lua_State *L);
 void crier_call_pool_free(struct crier_vm *vm);
 
 /* stdlib_order.c: pairs, next and tostring in virtual time. */

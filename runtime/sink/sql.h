@@ -297,8 +297,6 @@ struct crier_sql_rows {
 void crier_sql_rows_fini(struct crier_sql_rows *rows);
 void crier_sql_rows_make(struct crier_sql_rows *rows, const struct crier_sql_dialect *d,
                          struct crier_record *const *records, size_t count);
-/** JSON with the members of each object in the order of their bytes: equal values, equal text. */
-void crier_sql_canonical(struct crier_buf *b, const struct crier_value *v);
 /** A time as it is bound. */
 const char *crier_sql_time(int64_t us, char out[32]);
 /** Text for a column: NUL, which no engine takes, becomes U+2400. Made in chunk when needed. */
@@ -350,8 +348,6 @@ CRIER_CHECK enum crier_sql_fault crier_sql_statement(struct crier_sql *s, unsign
                                                      void (*text)(struct crier_sql *s, unsigned key,
                                                                   struct crier_buf *b),
                                                      SQLHSTMT *out, struct crier_err *err);
-/** Room for n more cells behind the last one. */
-struct crier_sql_cell *crier_sql_cells(struct crier_sql *s, size_t n);
 
 /** [worker] The driver's write. */
 enum crier_verdict crier_sql_write(struct crier_sql *s, struct crier_record *const *records,

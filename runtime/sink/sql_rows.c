@@ -63,14 +63,15 @@ static int by_key(const void *p, const void *q)
     return order ? order : (a->key.len > b->key.len) - (a->key.len < b->key.len);
 }
 
-void crier_sql_canonical(struct crier_buf *b, const struct crier_value *v)
+/* JSON with the members of each object in the order of their bytes: equal values, equal text. */
+static void canonical(struct crier_buf *b, const struct crier_value *v)
 {
     struct crier_iter it = crier_values(v);
     struct crier_value member;
     if (v->type == CRIER_ARRAY) {
         crier_json_open(b, '[');
         while (crier_next(&it, &member))
-            crier_sql_canonical(b, &member);
+            canonical(b, &member);
         crier_json_close(b, ']');
         return;
     }
@@ -88,7 +89,7 @@ void crier_sql_canonical(struct crier_buf *b, const struct crier_value *v)
     crier_json_open(b, '{');
     for (size_t i = 0; i < n; i++) {
         crier_json_keyn(b, list[i].key.data, list[i].key.len);
-        crier_sql_canonical(b, &list[i]);
+        canonical(b, &list[i]);
     }
     crier_json_close(b, '}');
     crier_buf_fini(&members);
@@ -250,7 +251,7 @@ static void hash_content(struct crier_sql_rows *rows, struct crier_sql_row *row,
                          const struct crier_value *sent)
 {
     crier_buf_clear(&rows->b);
-    crier_sql_canonical(&rows->b, sent);
+    canonical(&rows->b, sent);
     row->content = keep(rows, &rows->b);
     g_checksum_reset(rows->sum);
     g_checksum_update(rows->sum, (const guchar *)row->content.data, (gssize)row->content.len);

@@ -73,7 +73,8 @@ enum crier_sql_fault crier_sql_statement(struct crier_sql *s, unsigned key,
     return fault;
 }
 
-struct crier_sql_cell *crier_sql_cells(struct crier_sql *s, size_t n)
+/* Room for n more cells behind the last one. */
+static struct crier_sql_cell *more_cells(struct crier_sql *s, size_t n)
 {
     if (s->cell_count + n > s->cell_cap) {
         s->cell_cap = (s->cell_count + n) * 2;
@@ -269,7 +270,7 @@ static enum crier_sql_fault make_known(struct crier_sql *s, enum crier_sql_table
     s->cell_count = 0;
     for (guint i = 0; i < fresh->len; i++) {
         const struct known *k = fresh->pdata[i];
-        struct crier_sql_cell *c = crier_sql_cells(s, columns);
+        struct crier_sql_cell *c = more_cells(s, columns);
         c[0] = CRIER_SQL_CELL_INT(CRIER_SQL_BIG, (int64_t)k->snowflake);
         c[1] = CRIER_SQL_CELL_STR(CRIER_SQL_TEXT, k->guild ? k->guild->name : k->target->name);
         c[2] = CRIER_SQL_CELL_INT(table == CRIER_SQL_T_GUILD_USER ? CRIER_SQL_INT : CRIER_SQL_BIG,
@@ -278,7 +279,7 @@ static enum crier_sql_fault make_known(struct crier_sql *s, enum crier_sql_table
     enum crier_sql_fault fault = crier_sql_insert(s, table, s->cells, fresh->len, err);
     s->cell_count = 0;
     for (guint i = 0; i < fresh->len; i++)
-        *crier_sql_cells(s, 1) = CRIER_SQL_CELL_INT(
+        *more_cells(s, 1) = CRIER_SQL_CELL_INT(
             CRIER_SQL_BIG, (int64_t)((const struct known *)fresh->pdata[i])->snowflake);
     if (fault == CRIER_SQL_OK)
         fault = read_ids(s, table, s->cells, fresh->len, learn_known, known, err);
@@ -370,7 +371,7 @@ static enum crier_sql_fault make_contents(struct crier_sql *s, struct crier_err 
     s->cell_count = 0;
     for (guint i = 0; i < fresh->len; i++) {
         const struct content *c = fresh->pdata[i];
-        struct crier_sql_cell *cells = crier_sql_cells(s, 2);
+        struct crier_sql_cell *cells = more_cells(s, 2);
         cells[0] = CRIER_SQL_CELL_STR(CRIER_SQL_TEXT, c->row->content);
         cells[1] = CRIER_SQL_CELL_STR(CRIER_SQL_HASH, ((struct crier_str){c->hash, 64}));
     }
@@ -378,7 +379,7 @@ static enum crier_sql_fault make_contents(struct crier_sql *s, struct crier_err 
         fault = crier_sql_insert(s, CRIER_SQL_T_DATA_HISTORY, s->cells, fresh->len, err);
     s->cell_count = 0;
     for (guint i = 0; i < fresh->len; i++)
-        *crier_sql_cells(s, 1) = CRIER_SQL_CELL_STR(
+        *more_cells(s, 1) = CRIER_SQL_CELL_STR(
             CRIER_SQL_HASH, ((struct crier_str){((struct content *)fresh->pdata[i])->hash, 64}));
     if (fresh->len && fault == CRIER_SQL_OK)
         fault = read_ids(s, CRIER_SQL_T_DATA_HISTORY, s->cells, fresh->len, learn_content,
@@ -490,7 +491,7 @@ static enum crier_sql_fault insert_place(struct crier_sql *s, enum crier_sql_pla
     for (size_t i = 0; i < s->rows.count; i++) {
         if (s->rows.rows[i].place != place)
             continue;
-        make[place](s, &s->rows.rows[i], crier_sql_cells(s, columns));
+        make[place](s, &s->rows.rows[i], more_cells(s, columns));
         n++;
     }
     return n ? crier_sql_insert(s, tables[place], s->cells, n, err) : CRIER_SQL_OK;
@@ -510,7 +511,7 @@ static enum crier_sql_fault insert_channel_logs(struct crier_sql *s, struct crie
     s->cell_count = 0;
     for (size_t i = 0; i < s->rows.count; i++)
         if (s->rows.rows[i].target_count)
-            *crier_sql_cells(s, 1) = CRIER_SQL_CELL_STR(CRIER_SQL_ID, text_of(s->rows.rows[i].id));
+            *more_cells(s, 1) = CRIER_SQL_CELL_STR(CRIER_SQL_ID, text_of(s->rows.rows[i].id));
     enum crier_sql_fault fault =
         read_ids(s, CRIER_SQL_T_MESSAGE_LOG, s->cells, s->cell_count, learn_log, ids, err);
     s->cell_count = 0;
@@ -522,7 +523,7 @@ static enum crier_sql_fault insert_channel_logs(struct crier_sql *s, struct crie
         for (size_t t = row->targets; id && t < row->targets + row->target_count; t++, n++) {
             const struct crier_sql_target *target = &s->rows.targets[t];
             const struct known *k = g_hash_table_lookup(s->channels, &target->snowflake);
-            struct crier_sql_cell *c = crier_sql_cells(s, 3);
+            struct crier_sql_cell *c = more_cells(s, 3);
             c[0] = CRIER_SQL_CELL_INT(CRIER_SQL_BIG, *id);
             c[1] = CRIER_SQL_CELL_INT(CRIER_SQL_BIG, k->id);
             c[2] = CRIER_SQL_CELL_STR(CRIER_SQL_TEXT, target->reason);
