@@ -180,6 +180,20 @@ static bool read_id(struct crier_reader *r, struct crier_str s)
     return crier_ulid_parse(text, r->who.id);
 }
 
+/* The kind decides what texts and numbers are. */
+static bool read_kind(struct crier_reader *r, struct crier_str s)
+{
+    enum crier_kind kind;
+    if (!crier_kind_parse(s.data, s.len, &kind))
+        return false;
+    if (r->kind_given)
+        return true;
+    if (r->fields && (kind == CRIER_KIND_LOG) != (r->who.kind == CRIER_KIND_LOG))
+        r->again = true;
+    r->who.kind = kind;
+    return true;
+}
+
 static bool common_string(struct crier_reader *r, enum crier_field field, struct crier_str s)
 {
     struct crier_stored *who = &r->who;
@@ -190,7 +204,7 @@ static bool common_string(struct crier_reader *r, enum crier_field field, struct
     case CRIER_FIELD_TIME:
         return crier_time_read(s.data, s.len, &who->time);
     case CRIER_FIELD_KIND:
-        return crier_kind_parse(s.data, s.len, &who->kind);
+        return read_kind(r, s);
     case CRIER_FIELD_LEVEL:
         return crier_level_parse(s.data, s.len, &who->level);
     case CRIER_FIELD_TEXT:
@@ -232,6 +246,7 @@ bool crier_reader_string(struct crier_reader *r, struct crier_str key, struct cr
     enum crier_field field = crier_field_of(key.data, key.len);
     if (field != CRIER_FIELD_OTHER)
         return common_string(r, field, s);
+    r->fields = true;
     crier_reader_text(r, key, s);
     return true;
 }
@@ -242,6 +257,7 @@ bool crier_reader_member(struct crier_reader *r, struct crier_scan *scan,
     enum crier_field field = crier_field_of(scan->key.data, scan->key.len);
     if (field != CRIER_FIELD_OTHER)
         return common_member(r, field, scan, event);
+    r->fields = true;
     return crier_reader_value(r, scan->key, scan, event);
 }
 
@@ -249,6 +265,7 @@ void crier_reader_begin(struct crier_reader *r)
 {
     crier_build_restore_begin(&r->b);
     r->seen = 0;
+    r->fields = r->again = r->kind_given = false;
     r->who = (struct crier_stored){.ok = -1, .level = CRIER_INFO};
     r->who.text = r->who.logger = r->who.where = r->who.node = (struct crier_str){"", 0};
 }
@@ -261,21 +278,33 @@ struct crier_record *crier_reader_end(struct crier_reader *r)
     return NULL;
 }
 
+/* All members; false: it is no JSON, or a common member is wrong. */
+static bool read_object(struct crier_reader *r, struct crier_scan *scan)
+{
+    enum crier_scan_event event = crier_scan_next(scan);
+    bool good = event == CRIER_SCAN_OBJECT;
+    while (good && (event = crier_scan_next(scan)) != CRIER_SCAN_CLOSE)
+        good = event > CRIER_SCAN_END && crier_reader_member(r, scan, event);
+    return good && crier_scan_next(scan) == CRIER_SCAN_END;
+}
+
 int crier_reader_read(struct crier_reader *r, const char *json, size_t len,
                       struct crier_record **out, struct crier_err *err)
 {
     struct crier_scan scan;
-    bool good = true;
     int rc = 0;
     crier_scan_init(&scan, json, len);
     crier_reader_begin(r);
-    enum crier_scan_event event = crier_scan_next(&scan);
-    if (event == CRIER_SCAN_OBJECT) {
-        while (good && (event = crier_scan_next(&scan)) != CRIER_SCAN_CLOSE)
-            good = event > CRIER_SCAN_END && crier_reader_member(r, &scan, event);
-        good = good && crier_scan_next(&scan) == CRIER_SCAN_END;
-    } else {
-        good = false;
+    bool good = read_object(r, &scan);
+    if (good && r->again) {
+        enum crier_kind kind = r->who.kind;
+        crier_build_cancel(&r->b);
+        crier_reader_begin(r);
+        r->who.kind = kind;
+        r->kind_given = true;
+        crier_scan_fini(&scan);
+        crier_scan_init(&scan, json, len);
+        good = read_object(r, &scan);
     }
     *out = good ? crier_reader_end(r) : NULL;
     if (!*out) {

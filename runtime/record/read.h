@@ -23,6 +23,9 @@ struct crier_reader {
     /* private */
     struct crier_buf kept[4]; /* text, logger, where, node */
     unsigned seen;            /* bit 1 << field: common members that were there */
+    bool fields;              /* one was read */
+    bool again;               /* the kind came behind fields that mean something else with it */
+    bool kind_given;          /* it was known before the text was read */
 };
 
 void crier_reader_fini(struct crier_reader *reader);

@@ -44,6 +44,23 @@ static void judge(const char *path, json_t *before, bool aside)
     crier_buf_fini(&text);
 }
 
+/* What is blanked out of a file that is taken up is an entry without its end. */
+static void judge_mended(const char *path, const uint8_t *data, size_t size)
+{
+    struct crier_buf text = {0};
+    size_t from = 0, to = size;
+    read_whole(path, &text);
+    MUST(text.len == size);
+    while (from < size && text.data[from] == (char)data[from])
+        from++;
+    while (to > from && text.data[to - 1] == (char)data[to - 1])
+        to--;
+    for (size_t i = from; i < to; i++)
+        MUST(text.data[i] == ' ');
+    MUST(from == to || !memmem(data + from, to - from, "\n        },", 11));
+    crier_buf_fini(&text);
+}
+
 /* However it comes in pieces, the same is found. */
 static void scan_in_pieces(const char *data, size_t size)
 {
@@ -81,6 +98,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (aside) {
             read_whole(old, &text);
             MUST(text.len == size && memcmp(text.data, data, size) == 0);
+        } else {
+            judge_mended(path, data, size);
         }
         MUST(crier_dayfile_add(file, ENTRY, strlen(ENTRY), &err) == 0);
         MUST(crier_dayfile_end(file, &stored, &err) == 0 && stored == 1);

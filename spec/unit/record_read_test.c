@@ -79,6 +79,33 @@ static void test_types(void **state)
     crier_record_unref(r);
 }
 
+/* Fields mean what the kind says, wherever it stands. */
+static void test_kind_behind_fields(void **state)
+{
+    (void)state;
+    struct crier_value v;
+    char scratch[32];
+    struct crier_record *r = read_text("{\"user_id\":863071397207212052,\"guild\":{\"id\":"
+                                       "\"863071397207212052\"},\"start\":"
+                                       "\"2022-05-23T16:28:15.000001Z\",\"kind\":\"task\"," HEAD "}");
+    assert_non_null(r);
+    assert_true(crier_record_get(r, "user_id", &v, scratch));
+    assert_int_equal(v.type, CRIER_SNOWFLAKE);
+    assert_true(crier_record_get(r, "guild.id", &v, scratch));
+    assert_int_equal(v.type, CRIER_SNOWFLAKE);
+    assert_true(crier_record_get(r, "start", &v, scratch));
+    assert_int_equal(v.type, CRIER_TIME);
+    assert_int_equal(crier_record_kind(r), CRIER_KIND_TASK);
+    crier_record_unref(r);
+    /* The last of several kinds counts, for what stands between them, too. */
+    r = read_text("{\"kind\":\"task\",\"id_id\":\"863071397207212052\",\"kind\":\"log\"," HEAD "}");
+    assert_non_null(r);
+    assert_int_equal(crier_record_kind(r), CRIER_KIND_LOG);
+    assert_true(crier_record_get(r, "id_id", &v, scratch));
+    assert_int_equal(v.type, CRIER_STR);
+    crier_record_unref(r);
+}
+
 static void test_what_is_no_record(void **state)
 {
     (void)state;
@@ -114,6 +141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_comes_back_as_it_was),
         cmocka_unit_test(test_types),
+        cmocka_unit_test(test_kind_behind_fields),
         cmocka_unit_test(test_what_is_no_record),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
