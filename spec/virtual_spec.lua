@@ -94,6 +94,37 @@ describe("crier simulate", function()
     assert.equal(summary.records, n - 1) -- and that it stops
   end)
 
+  it("drives the modules of tasks and sinks in line, from its seed", function()
+    bot:write("heavy.lua", [[
+      local crier = require "crier"
+      return function() crier.sleep(math.random(1, 9)) crier.log.info("heavy " .. math.random(1000000)) end ]])
+    bot:write("box.lua", [[
+      local crier = require "crier"
+      return { write = function(_, records)
+        crier.log.info(string.format("box %d %d", #records, math.random(1000000)))
+        return true
+      end } ]])
+    bot:write("bot.lua", [[
+      local crier = require "crier"
+      crier.sink.memory { name = "memory" }
+      crier.sink.custom { name = "box", module = "box", batch = 3, flush = "1s" }
+      crier.task { name = "heavy", start = crier.every "1h", module = "heavy" } ]])
+    local args = { "--for", "5h", "--json", "--sinks" }
+    local one = simulate(args)
+    assert.equal(one, (simulate(args)))
+    local drawn, n = {}, 0
+    for _, r in ipairs(parse(one)) do
+      if r.kind == "log" then
+        n = n + (drawn[r.text] and 0 or 1)
+        drawn[r.text] = true
+      end
+    end
+    assert.is_true(n >= 10, n) -- each run draws numbers of its own
+    args[#args + 1] = "--seed"
+    args[#args + 1] = "2"
+    for _, r in ipairs(parse((simulate(args)))) do assert.falsy(r.kind == "log" and drawn[r.text], r.text) end
+  end)
+
   it("answers crier.http from a file, and refuses what is not in it", function()
     bot:write("http.json", '[{"match":"GET https://api.example/*","json":{"n":7},"times":2}]')
     local records = parse(simulate { "--for", "7h", "--json", "--http", "http.json" })
@@ -177,6 +208,23 @@ describe("crier diff", function()
     local o = cjson.decode(diff({ "--json" }).out)
     assert.equal(120, o.growth)
     assert.same({ 4, 480 }, o.channels[1].sends)
+    bot:close()
+  end)
+
+  it("tells of alerts, and of waits for rate limits, that the new one brings", function()
+    local more = text:gsub('"6h", start_in', '"500ms", start_in') .. [[
+      crier.alert { name = "oh", when = { match = { level = "error" } }, to = { { webhook = "https://ops.example/hook" } } }
+      crier.task { name = "t", start = crier.every "1h", run = function() crier.log.error "oh" end } ]]
+    local bot = Bot.new(text, { ["new.lua"] = more })
+    local args = { "diff", "new.lua", "--against", "bot.lua", "--for", "3h" }
+    local r = bot:crier(args)
+    assert.equal(0, r.code, r.err)
+    assert.truthy(r.out:find "\n%+ alert: oh %(%d times%)\n", r.out)
+    assert.truthy(r.out:find("\n~ waits for rate limits: 0s -> %d"), r.out)
+    args[#args + 1] = "--json"
+    local o = cjson.decode(bot:crier(args).out)
+    assert.same({ "oh" }, o.new_alerts)
+    assert.is_true(o.waited[1] == 0 and o.waited[2] > 1, o.waited[2])
     bot:close()
   end)
 

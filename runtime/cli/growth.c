@@ -249,6 +249,8 @@ void crier_growth_text(const struct crier_growth *g, struct crier_buf *out)
     text_new(out, "+", "problem", g->before.problems, g->after.problems);
     text_new(out, "-", "problem", g->after.problems, g->before.problems);
     text_new(out, "+", "failure", g->before.failures, g->after.failures);
+    text_new(out, "+", "alert", g->before.alerts, g->after.alerts);
+    text_new(out, "-", "alert", g->after.alerts, g->before.alerts);
 }
 
 static void json_pair(struct crier_buf *out, const char *key, double before, double after)
@@ -308,5 +310,6 @@ void crier_growth_json(const struct crier_growth *g, struct crier_buf *out)
     g_ptr_array_free(list, TRUE);
     json_new(out, "new_problems", g->before.problems, g->after.problems);
     json_new(out, "new_failures", g->before.failures, g->after.failures);
+    json_new(out, "new_alerts", g->before.alerts, g->after.alerts);
     crier_json_close(out, '}');
 }

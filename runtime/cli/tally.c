@@ -37,6 +37,7 @@ void crier_tally_init(struct crier_tally *t, int64_t from, int64_t span, bool pi
     t->failures = g_hash_table_new_full(g_str_hash, g_str_equal, free, free);
     t->skips = g_hash_table_new_full(g_str_hash, g_str_equal, free, free);
     t->problems = g_hash_table_new_full(g_str_hash, g_str_equal, free, free);
+    t->alerts = g_hash_table_new_full(g_str_hash, g_str_equal, free, free);
 }
 
 void crier_tally_fini(struct crier_tally *t)
@@ -46,6 +47,7 @@ void crier_tally_fini(struct crier_tally *t)
     g_hash_table_destroy(t->failures);
     g_hash_table_destroy(t->skips);
     g_hash_table_destroy(t->problems);
+    g_hash_table_destroy(t->alerts);
 }
 
 /* --- counting ------------------------------------------------------------------------------- */
@@ -266,6 +268,24 @@ static void count_message(struct crier_tally *t, const struct crier_record *reco
         count_dm(t, &s, time);
 }
 
+static void count_alert(struct crier_tally *t, const struct crier_record *record)
+{
+    struct crier_iter it = crier_record_fields(record);
+    struct crier_value v;
+    struct crier_str name = {0};
+    bool fires = false;
+    while (crier_next(&it, &v)) {
+        if (is(v.key, "alert"))
+            name = v.s;
+        else if (is(v.key, "state"))
+            fires = is(v.s, "firing");
+    }
+    if (name.len && fires)
+        count_text(t->alerts, name, 1);
+    else if (!name.len && crier_record_level(record) >= CRIER_LEVEL_WARNING)
+        count_text(t->problems, crier_record_text(record), 1);
+}
+
 void crier_tally_record(struct crier_tally *t, const struct crier_record *record)
 {
     t->records++;
@@ -274,7 +294,9 @@ void crier_tally_record(struct crier_tally *t, const struct crier_record *record
         count_message(t, record);
         break;
     case CRIER_KIND_SYSTEM:
-        if (crier_record_level(record) >= CRIER_LEVEL_WARNING)
+        if (is(crier_record_logger(record), "alert"))
+            count_alert(t, record);
+        else if (crier_record_level(record) >= CRIER_LEVEL_WARNING)
             count_text(t->problems, crier_record_text(record), 1);
         break;
     case CRIER_KIND_TASK:
@@ -455,6 +477,7 @@ void crier_tally_text(const struct crier_tally *t, const struct crier_generation
     text_counts(out, "failures", t->failures);
     text_counts(out, "skipped", t->skips);
     text_counts(out, "problems", t->problems);
+    text_counts(out, "alerts", t->alerts);
     text_never(t, gen, out);
 }
 
@@ -569,6 +592,7 @@ void crier_tally_json(const struct crier_tally *t, const struct crier_generation
     json_counts(out, "failures", t->failures);
     json_counts(out, "skips", t->skips);
     json_counts(out, "problems", t->problems);
+    json_counts(out, "alerts", t->alerts);
     json_channels(t, out);
     json_never(t, gen, out);
     crier_json_close(out, '}');

@@ -649,6 +649,7 @@ static const struct crier_sink_env *sink_env(struct crier_generation *gen,
         env->state_folder = state;
         env->sim = sim;
         env->dry = build->dry;
+        env->seed = build->seed;
         env->texts = &crier_lua_text_functions;
         env->sim_allow = build->sim_allow;
         env->fault = build->sink_fault;

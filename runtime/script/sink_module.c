@@ -207,7 +207,7 @@ static int module_open(const struct crier_sink_env *env, const struct crier_opti
         .memory = crier_options_get(options, "memory")->i,
         .virtual_time = crier_clock_is_virtual(env->clock),
         .clock = env->clock,
-        .seed = 1,
+        .seed = env->seed,
         .callback_name = "the limit of a module",
         .memory_name = "option 'memory'",
     };

@@ -328,7 +328,7 @@ static void make_vm(struct job *j, const struct crier_generation *gen)
                                      .native_modules = gen->config.native_modules,
                                      .virtual_time = crier_clock_is_virtual(clock),
                                      .clock = clock,
-                                     .seed = 1,
+                                     .seed = crier_rng_next(crier_host_rng(gen->host)),
                                      .callback_name = "option 'budget'",
                                      .memory_name = "limits.memory"};
     j->module.vm = crier_vm_new(&config);

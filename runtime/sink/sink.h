@@ -75,6 +75,7 @@ struct crier_sink_env {
     const char *const *sim_allow; /**< hosts that may be reached in --sim nevertheless; ends with
                                        NULL; NULL: none */
     const struct crier_text_functions *texts; /**< NULL: no script, no functions */
+    uint64_t seed; /**< virtual time: of what a module draws */
     bool dry; /**< virtual time: nothing is written anywhere, see crier_sink_dry */
     /** Virtual time: whether a fault is due in place of a write of this sink; then the verdict, and
      *  how many records are stored nevertheless. NULL: none ever. */
