@@ -220,7 +220,7 @@ describe("crier diff", function()
     local r = bot:crier(args)
     assert.equal(0, r.code, r.err)
     assert.truthy(r.out:find "\n%+ alert: oh %(%d times%)\n", r.out)
-    assert.truthy(r.out:find("\n~ waits for rate limits: 0s -> %d"), r.out)
+    assert.truthy(r.out:find("\n~ waits for rate limits: 0s %-> %d"), r.out)
     args[#args + 1] = "--json"
     local o = cjson.decode(bot:crier(args).out)
     assert.same({ "oh" }, o.new_alerts)
