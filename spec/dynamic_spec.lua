@@ -102,7 +102,7 @@ describe("while the bot runs", function()
       world { script = script(DIGEST:format "1h") }
       w:up()
       w:wait_messages("1001", 1)
-      assert.equal(1, w:message_status("digest").sent)
+      proc.wait_for(function() return w:message_status("digest").sent == 1 end, WAIT)
       assert.equal(0, w:down())
       assert.matches("Old Town/digest", w:crier({ "plan", "--state", ".crier/sim", "bot.lua" }).out, 1, true)
       w:happen { ["do"] = "guild_join", guild = "101", name = "New Town" }
@@ -357,7 +357,7 @@ describe("while the bot runs", function()
     end)
 
     it("come and go by the thousand without growing", function()
-      world { script = script(GUILD .. [[
+      world { script = script([[crier.config { limits = { callback = "60s" } } ]] .. GUILD .. [[
         crier.on("start", function()
           local function turn(n)
             for i = 1, n do
