@@ -35,6 +35,19 @@ describe("crier help", function()
     assert.equal(r.out, crier({ "--help" }).out)
   end)
 
+  it("has a line for each command that fits, and its text in one column", function()
+    local column
+    for line in crier({ "help" }).out:gmatch "[^\n]+" do
+      local name, at = line:match "^  crier (%S+) +()%S"
+      if name then
+        column = column or at
+        assert.equal(column, at, line)
+        assert.is_true(#line <= 80, line)
+      end
+    end
+    assert.is_number(column)
+  end)
+
   it("tells each command's options, in both ways", function()
     for _, name in ipairs(commands) do
       local r = crier { "help", name }
@@ -145,15 +158,77 @@ describe("a mistake on the command line", function()
 
   it("such as no running host is 69", function()
     local dir = proc.tmpdir()
-    for _, argv in ipairs { { "status" }, { "reload" }, { "status", "bot.lua" },
+    for _, argv in ipairs { { "status" }, { "reload" }, { "status", "bot.lua" }, { "metrics" }, { "task", "list" },
+      { "message", "list" }, { "alerts" }, { "why", "x" }, { "eval", "1" },
       { "reload", "bot.lua", "--json" }, { "status", "--state", "elsewhere" } } do
       local r = crier(argv, { cwd = dir })
       assert.equal(69, r.code)
-      assert.is_truthy(r.err:match "no running host in '.+'", r.err)
+      assert.is_truthy(r.err:match("^crier " .. argv[1] .. ": no running host in '[%.e][^']+'"), r.err)
       assert.equal("", r.out)
     end
+    local r = crier({ "status", "bot.lua" }, { cwd = dir })
+    assert.equal("crier status: no running host in '.crier' (--state DIR names another folder)\n", r.err)
+    r = crier({ "stats", "tasks" }, { cwd = dir })
+    assert.is_truthy(r.err:find("as in crier stats tasks bot.lua ", 1, true), r.err)
     assert.is_false(proc.exists(dir .. "/.crier"))
     proc.rmdir(dir)
+  end)
+end)
+
+describe("the tables of a running bot", function()
+  local Bot = require "spec.support.bot"
+  local bot
+  teardown(function() if bot then bot:close() end end)
+
+  it("stay in their columns, however long names are; what is not there is told", function()
+    local long = ("ž"):rep(40)
+    bot = Bot.new(([[
+local crier = require "crier"
+crier.bot { name = "a-bot-with-a-long-name", token = crier.secret.env "DISCORD_TOKEN" }
+crier.GUILD { snowflake = "863071397207212052", name = "guild", messages = {
+  crier.TextMESSAGE { name = "LONG", channels = { "978332728615378984" }, start_in = "6h", data = "x",
+    period = crier.weekly { "Mon", "Tue", "Wed", at = { "09:00", "10:00", "11:00" } } },
+  crier.TextMESSAGE { name = "short", channels = { "978332728615378984" }, period = "1d", start_in = "6h", data = "x" },
+} }
+crier.task { name = "LONG", run = function() end }
+crier.task { name = "b", run = function() end }
+]]):gsub("LONG", long) .. "")
+    bot:start()
+    bot:wait_record(function(r) return r.what == "start" end)
+    -- Where a column begins, in characters, must be the same in the head and in each line below it.
+    local function column(argv, head, word)
+      local at, n
+      for line in bot:crier(argv).out:gmatch "[^\n]+" do
+        local where = n and line:find(" " .. word .. " ", 1, true) or line:find(" " .. head .. " ", 1, true)
+        if where then
+          where, n = utf8.len(line, 1, where), (n or -1) + 1
+          at = at or where
+          assert.equal(at, where, line)
+        elseif n then break end
+      end
+      assert(n and n >= 1, table.concat(argv, " ") .. ": " .. head)
+    end
+    column({ "message", "list" }, "MODE", "send")
+    column({ "task", "list" }, "STATE", "by hand")
+    proc.wait_for(function() return bot:crier({ "status" }).out:find(" ready ", 1, true) end, 60)
+    local out = bot:crier({ "status" }).out
+    assert.equal(#out:match "\n(BOT +)ACCOUNT", #out:match "\n(a%-bot%-with%-a%-long%-name +)%S")
+    column({ "status" }, "MODE", "send")
+    local seen = {}
+    for line in bot:crier({ "message", "list" }).out:gmatch "[^\n]+" do seen[#seen + 1] = utf8.len(line:match "^.* 0 " or "") end
+    assert.same({ 0, seen[2], seen[2] }, seen)
+
+    local r = bot:crier { "task", "run", "nope" }
+    assert.equal("crier task: there is no task 'nope' (crier task list shows them)\n", r.err)
+    bot:write("other.lua", "")
+    for _, name in ipairs { "other.lua", "nope.lua" } do
+      r = bot:crier { "reload", name }
+      assert.equal(64, r.code)
+      assert.is_truthy(r.err:find("crier reload: what runs here is 'bot.lua', not '", 1, true), r.err)
+      assert.is_truthy(r.err:find("/" .. name .. "'\n", 1, true), r.err)
+    end
+    assert.equal(0, bot:crier({ "reload", "./bot.lua" }).code)
+    assert.equal(0, bot:crier({ "reload", bot:path "bot.lua" }).code)
   end)
 end)
 

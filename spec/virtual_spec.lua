@@ -160,6 +160,20 @@ describe("crier simulate", function()
     assert.truthy(svg:find("</svg>\n$"))
   end)
 
+  it("says of what was never sent how often that was tried", function()
+    bot:write("mute.lua", [[
+local crier = require "crier"
+crier.bot { token = crier.secret.env "DISCORD_TOKEN" }
+crier.GUILD { snowflake = "863071397207212052", messages = {
+  crier.TextMESSAGE { name = "mute", channels = { "978332728615378984" }, period = "1h", data = crier.data_function(function() end) {} },
+} }]])
+    local function never(span)
+      return bot:crier({ "simulate", "mute.lua", "--for", span }).out:match "never fired +([^\n]+)"
+    end
+    assert.equal("message 'mute': skipped once", never "30m")
+    assert.equal("message 'mute': skipped 3 times", never "150m")
+  end)
+
   it("says what is wrong with its arguments", function()
     for _, case in ipairs {
       { { "simulate", "bot.lua" }, 64, "how long? (--for 24h)" },
@@ -167,7 +181,9 @@ describe("crier simulate", function()
       { { "simulate", "bot.lua", "--for", "1h", "--seed", "x" }, 64, "--seed takes a whole number, got 'x'" },
       { { "simulate", "bot.lua", "--for", "1h", "--speed", "0" }, 64, "--speed takes a number above 0" },
       { { "simulate", "no.lua", "--for", "1h" }, 66, "no.lua" },
-      { { "simulate", "bot.lua", "--for", "1h", "--faults", "no.json" }, 66, "presets flaky limits" },
+      { { "simulate", "bot.lua", "--for", "1h", "--faults", "no.json" }, 66,
+        "crier simulate: cannot read 'no.json': No such file or directory\n" ..
+        "crier simulate: --faults takes a file, or one of the presets flaky limits " },
       { { "simulate", "bot.lua", "--for", "1h", "--faults", "bad.json" }, 78, "bad.json: fault 1: unknown key 'sinkk'" },
     } do
       bot:write("bad.json", '[{"sink":"x","do":"fail","sinkk":1}]')

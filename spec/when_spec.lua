@@ -39,6 +39,14 @@ It is true at Sat 21 Nov 2026 22:31:06 +0100, if after task 'fetch'.
 ]], r.out)
   end)
 
+  it("takes a duration as a message's period does", function()
+    local list = times("45m", "--next", "2")
+    assert.same({ "2026-11-21T23:16:06+01:00", "2026-11-22T00:01:06+01:00" }, list)
+    assert.same(list, (times("every 45m", "--next", "2")))
+    assert.equal(64, when("45").code)
+    assert.equal(64, when("0s").code)
+  end)
+
   it("has them as JSON", function()
     local r = when("weekly on Mon, Fri at 09:00 & ~task 'x' running", "--json", "--next", "1")
     assert.same({ time = "2026-11-23T08:00:00.000000Z", ["local"] = "2026-11-23T09:00:00+01:00",

@@ -203,6 +203,20 @@ char *crier_path_join(const char *dir, const char *name)
     return crier_asprintf("%s%s%s", dir, dir[strlen(dir) - 1] == '/' ? "" : "/", name);
 }
 
+char *crier_path_real(const char *path)
+{
+    char *real = realpath(path, NULL);
+    if (real)
+        return real;
+    const char *slash = strrchr(path, '/');
+    char *dir = slash ? crier_strndup(path, (size_t)(slash - path) + 1) : crier_strdup(".");
+    real = realpath(dir, NULL);
+    char *out = real ? crier_path_join(real, slash ? slash + 1 : path) : crier_strdup(path);
+    free(real);
+    free(dir);
+    return out;
+}
+
 /* Optimal string alignment distance: insert, delete, replace, swap neighbours. */
 static size_t distance(const char *a, size_t la, const char *b, size_t lb)
 {

@@ -51,6 +51,9 @@ CRIER_CHECK int crier_file_read(const char *path, size_t max, struct crier_buf *
 CRIER_CHECK int crier_mkdirs(const char *path, bool private_, struct crier_err *err);
 /** "a/b" + "c" = "a/b/c"; an absolute second part wins. Caller frees. */
 char *crier_path_join(const char *dir, const char *name);
+/** The same file always by the same name: absolute, symbolic links followed. Of a file that is not
+ *  there its folder's; else as it was given. The caller frees. */
+char *crier_path_real(const char *path);
 
 /** The nearest of n names by edit distance, for "did you mean"; NULL when none is near enough. */
 const char *crier_nearest(const char *word, const char *const *names, size_t n);

@@ -14,9 +14,11 @@
 #include "cli/cli.h"
 #include "cli/growth.h"
 #include "cli/sinks.h"
+#include "cli/table.h"
 #include "cli/tasks.h"
 
 struct client_args {
+    const char *name;
     double max_growth; /* reload; 0: none */
     int64_t span;
     const char *state, *file;
@@ -33,6 +35,7 @@ static int parse(const char *name, int argc, char **argv, struct client_args *a)
                                             {NULL, 0, NULL, 0}};
     struct crier_err err = {0};
     int opt;
+    a->name = name;
     opterr = 0;
     optind = 1;
     while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -67,13 +70,13 @@ static int ask(const struct client_args *a, json_t *request, json_t **done)
     json_decref(request);
     free(folder);
     if (code < 0) {
-        fprintf(stderr, "crier: %s%s\n", err.text,
+        fprintf(stderr, "crier %s: %s%s\n", a->name, err.text,
                 code == CRIER_EDENIED || a->state ? "" : " (--state DIR names another folder)");
         return code == CRIER_EDENIED ? CRIER_EXIT_REFUSED : CRIER_EXIT_UNREACHABLE;
     }
     const char *error = json_string_value(json_object_get(*done, "error"));
     if (error && !a->json)
-        fprintf(stderr, "crier: %s\n", error);
+        fprintf(stderr, "crier %s: %s\n", a->name, error);
     return code;
 }
 
@@ -107,14 +110,10 @@ static const char *short_duration(double seconds, char out[48])
 static void print_tasks(const json_t *s)
 {
     const json_t *counts = json_object_get(s, "tasks"), *list = json_object_get(s, "task_list");
-    size_t i;
-    json_t *o;
     if (!num(counts, "total"))
         return;
     putchar('\n');
-    crier_print_task_head();
-    json_array_foreach(list, i, o)
-        crier_print_task(o);
+    crier_print_tasks(list);
     if (num(counts, "total") > (int64_t)json_array_size(list))
         printf("... %" PRId64 " in all (--all)\n", num(counts, "total"));
     printf("runs since the start: %" PRId64 ", of which %" PRId64 " failed, %" PRId64
@@ -174,12 +173,17 @@ static void print_status(const json_t *s)
         printf("last reload was refused: %s\n", str(s, "last_error"));
     if (num(s, "draining"))
         printf("%" PRId64 " older generation(s) still ending\n", num(s, "draining"));
-    printf("\n%-10s %-16s %-11s %9s %8s %6s %s\n", "BOT", "ACCOUNT", "STATE", "REQUESTS", "PENDING",
-           "429", "INVALID/10MIN");
+    int bot = crier_column_width(json_object_get(s, "bots"), "name", 10);
+    int account = crier_column_width(json_object_get(s, "bots"), "account", 16);
+    printf("\n%-*s %-*s %-11s %9s %8s %6s %s\n", bot, "BOT", account, "ACCOUNT", "STATE", "REQUESTS",
+           "PENDING", "429", "INVALID/10MIN");
     json_array_foreach(json_object_get(s, "bots"), i, o)
-        printf("%-10s %-16s %-11s %9" PRId64 " %8" PRId64 " %6" PRId64 " %" PRId64 "/10000\n",
-               str(o, "name"), str(o, "account"), str(o, "state"), num(o, "requests"),
-               num(o, "pending"), num(o, "hits_429"), num(o, "invalid_10min"));
+    {
+        crier_print_cell(str(o, "name"), bot);
+        crier_print_cell(str(o, "account"), account);
+        printf("%-11s %9" PRId64 " %8" PRId64 " %6" PRId64 " %" PRId64 "/10000\n", str(o, "state"),
+               num(o, "requests"), num(o, "pending"), num(o, "hits_429"), num(o, "invalid_10min"));
+    }
     json_array_foreach(json_object_get(s, "bots"), i, o)
     {
         const json_t *rests = json_object_get(o, "rests"), *q = json_object_get(o, "quarantined");
@@ -196,7 +200,8 @@ static void print_status(const json_t *s)
     if (json_array_size(json_object_get(s, "alerts")))
         putchar('\n');
     crier_print_alerts(json_object_get(s, "alerts"));
-    printf("\n%-24s %-11s %8s %8s %8s %s\n", "MESSAGE", "MODE", "SENT", "FAILED", "SKIPPED",
+    int name = crier_column_width(json_object_get(s, "messages"), "name", 24);
+    printf("\n%-*s %-11s %8s %8s %8s %s\n", name, "MESSAGE", "MODE", "SENT", "FAILED", "SKIPPED",
            "NEXT");
     struct crier_zone *zone = NULL;
     if (crier_zone_open(NULL, &zone, NULL) != 0)
@@ -209,8 +214,8 @@ static void print_status(const json_t *s)
             snprintf(due, sizeof due, "paused");
         else if (t && zone)
             crier_time_human(zone, (int64_t)(json_real_value(t) * 1e6), due);
-        printf("%-24s %-11s %8" PRId64 " %8" PRId64 " %8" PRId64 " %s\n", str(o, "name"),
-               str(o, "mode"), num(o, "sent"), num(o, "failed"), num(o, "skipped"), due);
+        crier_print_cell(str(o, "name"), name);
+        printf("%-11s %8" PRId64 " %8" PRId64 " %8" PRId64 " %s\n", str(o, "mode"), num(o, "sent"), num(o, "failed"), num(o, "skipped"), due);
         size_t j;
         const json_t *c;
         json_array_foreach(json_object_get(o, "closed"), j, c)
@@ -317,7 +322,12 @@ int crier_cmd_reload(int argc, char **argv)
     if (code != 0)
         return code;
     json_t *done = NULL;
-    code = ask(&a, json_pack("{s:s}", "cmd", "reload"), &done);
+    json_t *request = json_pack("{s:s}", "cmd", "reload");
+    char *file = a.file ? crier_path_real(a.file) : NULL;
+    if (file)
+        json_object_set_new(request, "file", json_string(file));
+    free(file);
+    code = ask(&a, request, &done);
     if (done && a.json) {
         print_json(done);
     } else if (done && code == 0) {

@@ -11,6 +11,7 @@
 #include "base/duration.h"
 #include "cli/cli.h"
 #include "cli/read.h"
+#include "cli/table.h"
 #include "sink/console.h"
 
 struct message_args {
@@ -36,21 +37,38 @@ static const char *due_of(const json_t *o, char out[32])
 
 /* --- list ---------------------------------------------------------------------------------- */
 
-static void print_row(const json_t *o)
+static void print_row(const json_t *o, int name_width, int period_width)
 {
     char when[32];
     const char *next = json_is_true(json_object_get(o, "paused"))  ? "paused"
                        : json_is_true(json_object_get(o, "ended")) ? "ended"
                                                                    : due_of(o, when);
-    struct crier_buf name = {0};
-    crier_buf_printf(&name, "%s/", crier_member(o, "guild"));
-    crier_buf_puts(&name, crier_member(o, "name"));
-    printf("%-30s %-11s %-24s %8" PRId64 " %8" PRId64 " %8" PRId64 " %s\n", name.data,
-           crier_member(o, "mode"), crier_member(o, "period"),
+    crier_print_cell(crier_member(o, "label"), name_width);
+    crier_print_cell(crier_member(o, "mode"), 11);
+    crier_print_cell(crier_member(o, "period"), period_width);
+    printf("%8" PRId64 " %8" PRId64 " %8" PRId64 " %s\n",
            (int64_t)json_integer_value(json_object_get(o, "sent")),
            (int64_t)json_integer_value(json_object_get(o, "failed")),
            (int64_t)json_integer_value(json_object_get(o, "skipped")), next);
-    crier_buf_fini(&name);
+}
+
+static void print_list(json_t *messages)
+{
+    size_t i;
+    json_t *o;
+    json_array_foreach(messages, i, o)
+    {
+        char *label =
+            crier_asprintf("%s/%s", crier_member(o, "guild"), crier_member(o, "name"));
+        json_object_set_new(o, "label", json_string(label));
+        free(label);
+    }
+    int name = crier_column_width(messages, "label", 24);
+    int period = crier_column_width(messages, "period", 16);
+    printf("%-*s %-11s %-*s %8s %8s %8s %s\n", name, "MESSAGE", "MODE", period, "PERIOD", "SENT",
+           "FAILED", "SKIPPED", "NEXT");
+    json_array_foreach(messages, i, o)
+        print_row(o, name, period);
 }
 
 static int list(const struct message_args *a)
@@ -59,15 +77,9 @@ static int list(const struct message_args *a)
     int code = crier_client_ask(&a->client, request, NULL, NULL, &done, NULL);
     size_t i;
     if (code == 0 && !a->json)
-        printf("%-30s %-11s %-24s %8s %8s %8s %s\n", "MESSAGE", "MODE", "PERIOD", "SENT", "FAILED",
-               "SKIPPED", "NEXT");
-    json_array_foreach(json_object_get(done, "messages"), i, o)
-    {
-        if (a->json)
-            crier_print_json(o);
-        else
-            print_row(o);
-    }
+        print_list(json_object_get(done, "messages"));
+    json_array_foreach(a->json ? json_object_get(done, "messages") : NULL, i, o)
+        crier_print_json(o);
     json_decref(done);
     json_decref(request);
     return code;

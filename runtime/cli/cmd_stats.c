@@ -155,7 +155,10 @@ static int parse(struct stats *s, int argc, char **argv)
 
 static int sums(enum crier_stats_subject subject, int argc, char **argv)
 {
-    struct stats s = {.client.command = "stats", .request = json_pack("{s:s}", "cmd", "logs")};
+    struct stats s = {.client.command = "stats",
+                      .client.words =
+                          subject == CRIER_STATS_TASKS ? "stats tasks" : "stats messages",
+                      .request = json_pack("{s:s}", "cmd", "logs")};
     crier_stats_init(&s.sums, subject);
     int code = parse(&s, argc, argv);
     if (!s.sums.parts && subject == CRIER_STATS_MESSAGES)
@@ -314,6 +317,7 @@ static void print_kept(const struct kept *k, bool common, const json_t *result)
 static int kept(bool common, int argc, char **argv)
 {
     struct kept k = {.client.command = "stats",
+                     .client.words = common ? "stats common" : "stats recent",
                      .limit = -1,
                      .table = json_object(),
                      .request = json_pack("{s:s}", "method", common ? "common" : "recent")};

@@ -19,20 +19,20 @@ struct task_args {
 
 static void on_listed(void *arg, json_t *line)
 {
-    const struct task_args *a = arg;
-    const json_t *task = json_object_get(line, "task");
-    if (a->json)
-        crier_print_json(task);
-    else
-        crier_print_task(task);
+    json_array_append(arg, json_object_get(line, "task"));
 }
 
 static int list(struct task_args *a)
 {
-    json_t *request = json_pack("{s:s, s:s}", "cmd", "task", "do", "list"), *done = NULL;
-    if (!a->json)
-        crier_print_task_head();
-    int code = crier_client_ask(&a->client, request, on_listed, a, &done, NULL);
+    json_t *request = json_pack("{s:s, s:s}", "cmd", "task", "do", "list"), *done = NULL, *task;
+    json_t *tasks = json_array();
+    size_t i;
+    int code = crier_client_ask(&a->client, request, on_listed, tasks, &done, NULL);
+    if (code == 0 && !a->json)
+        crier_print_tasks(tasks);
+    json_array_foreach(a->json ? tasks : NULL, i, task)
+        crier_print_json(task);
+    json_decref(tasks);
     json_decref(done);
     json_decref(request);
     return code;

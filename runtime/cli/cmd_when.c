@@ -206,6 +206,8 @@ int crier_cmd_when(int argc, char **argv)
     struct crier_err err = {0};
     struct crier_zone *zone = NULL;
     struct crier_cond *cond = NULL;
+    char *every = NULL;
+    int64_t duration;
     bool json = false;
     long count = 5;
     int opt, column, code;
@@ -238,12 +240,16 @@ int crier_cmd_when(int argc, char **argv)
         code = crier_usage("when", "--from: %s", err.text);
         goto out;
     }
-    if (crier_cond_parse(argv[optind], &cond, &column, &err) != 0) {
-        code = bad_expression(argv[optind], column, &err, json);
+    /* What a message's period may be: "45m". */
+    if (crier_duration_parse(argv[optind], &duration, NULL) == 0 && duration > 0)
+        every = crier_asprintf("every %s", argv[optind]);
+    if (crier_cond_parse(every ? every : argv[optind], &cond, &column, &err) != 0) {
+        code = bad_expression(every ? every : argv[optind], column, &err, json);
         goto out;
     }
     code = print_times(cond, zone, from, count, json);
 out:
+    free(every);
     crier_cond_unref(cond);
     crier_zone_unref(zone);
     return code;

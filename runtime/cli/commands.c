@@ -384,8 +384,8 @@ char *crier_client_folder(const char *state, const char *file)
         folder = crier_strdup(state);
     } else if (file) {
         const char *slash = strrchr(file, '/');
-        char *dir = slash ? crier_strndup(file, (size_t)(slash - file) + 1) : crier_strdup(".");
-        folder = crier_path_join(dir, ".crier");
+        char *dir = crier_strndup(file, slash ? (size_t)(slash - file) + 1 : 0);
+        folder = *dir ? crier_path_join(dir, ".crier") : crier_strdup(".crier");
         free(dir);
     } else {
         folder = crier_strdup(env && *env ? env : ".crier");
@@ -419,7 +419,7 @@ static void overview(void)
     puts("crier runs Discord bots that are Lua scripts: scheduled messages, and a log of "
          "everything.\n");
     for (const struct crier_command *c = crier_commands; c->name; c++)
-        printf("  crier %-12s %-38s %s\n", c->name, c->synopsis, c->summary);
+        printf("  crier %-12s %s\n", c->name, c->summary);
     puts("\nTry it: crier run bot.lua --sim --for 20s --transcript");
     puts("Options of a command: crier help run; of what a script declares: crier help "
          "TextMESSAGE");

@@ -93,9 +93,10 @@ static int begin(const struct crier_lab_options *o, const struct crier_zone *zon
     return crier_civil_to_wall(zone, &c, from, &err) == 0 ? 0 : CRIER_EXIT_INTERNAL;
 }
 
-static int complain(const char *file, const struct crier_err *err)
+/* file: NULL when the text names it. */
+static int complain(const char *command, const char *file, const struct crier_err *err)
 {
-    fprintf(stderr, "crier: %s: %s\n", file, err->text);
+    fprintf(stderr, "crier %s: %s%s%s\n", command, file ? file : "", file ? ": " : "", err->text);
     return CRIER_EXIT_CONFIG;
 }
 
@@ -119,9 +120,9 @@ static int add_files(struct crier_lab *lab, const struct crier_lab_options *o)
         if (fault && is_preset(file))
             crier_buf_puts(&text, file);
         else if (crier_file_read(file, 64 << 20, &text, &err) != 0)
-            code = complain(file, &err);
+            code = complain(o->command, NULL, &err);
         if (code != 0 && fault && err.code == CRIER_ENOTFOUND) {
-            fputs("crier: there are also the presets", stderr);
+            fprintf(stderr, "crier %s: --faults takes a file, or one of the presets", o->command);
             for (size_t j = 0; crier_lab_presets[j]; j++)
                 fprintf(stderr, " %s", crier_lab_presets[j]);
             fputc('\n', stderr);
@@ -130,7 +131,7 @@ static int add_files(struct crier_lab *lab, const struct crier_lab_options *o)
             code = CRIER_EXIT_NO_FILE;
         else if ((fault ? crier_lab_faults : crier_lab_fixtures)(lab, text.data ? text.data : "",
                                                                  &err) != 0)
-            code = complain(file, &err);
+            code = complain(o->command, file, &err);
         crier_buf_fini(&text);
     }
     return code;

@@ -211,7 +211,7 @@ static char *last_script(const struct crier_client *client)
         fprintf(stderr,
                 "crier %s: no running host in '%s', and none has run there: name the script, as in "
                 "crier %s bot.lua%s\n",
-                client->command, folder, client->command,
+                client->command, folder, client->words ? client->words : client->command,
                 client->state ? "" : " (--state DIR names another folder)");
     free(folder);
     return path;

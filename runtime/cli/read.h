@@ -17,6 +17,7 @@
 /** Whom a command is about. */
 struct crier_client {
     const char *command; /**< for messages */
+    const char *words;   /**< of an example, where these are more than the command; or NULL */
     const char *state;   /**< --state */
     const char *file;    /**< the script, or NULL */
 };

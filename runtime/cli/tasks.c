@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/duration.h"
-#include "sink/console.h"
+#include "cli/table.h"
 
 static const char *time_of(const json_t *o, const char *key, char out[32])
 {
@@ -18,23 +18,28 @@ static const char *time_of(const json_t *o, const char *key, char out[32])
     return out;
 }
 
-void crier_print_task_head(void)
+static const char *text_of(const json_t *o, const char *key)
 {
-    printf("%-24s %-9s %-30s %-21s %s\n", "TASK", "STATE", "LAST", "NEXT", "START");
+    const char *text = json_string_value(json_object_get(o, key));
+    return text ? text : "";
 }
 
-void crier_print_task(const json_t *task)
+static void print_task(const json_t *task, int width)
 {
     char next[32], at[32], last[48] = "-";
-    const char *action = json_string_value(json_object_get(task, "last"));
-    const char *start = json_string_value(json_object_get(task, "start"));
-    const char *name = json_string_value(json_object_get(task, "name"));
-    const char *state = json_string_value(json_object_get(task, "state"));
-    struct crier_buf b = {0};
-    crier_console_text((struct crier_str){name ? name : "", name ? strlen(name) : 0}, &b);
-    if (action)
-        snprintf(last, sizeof last, "%s %s", action, time_of(task, "last_time", at));
-    printf("%-24s %-9s %-30s %-21s %s\n", b.data ? b.data : "", state ? state : "", last,
-           time_of(task, "next", next), start ? start : "");
-    crier_buf_fini(&b);
+    if (*text_of(task, "last"))
+        snprintf(last, sizeof last, "%s %s", text_of(task, "last"), time_of(task, "last_time", at));
+    crier_print_cell(text_of(task, "name"), width);
+    printf("%-9s %-30s %-21s %s\n", text_of(task, "state"), last, time_of(task, "next", next),
+           text_of(task, "start"));
+}
+
+void crier_print_tasks(const json_t *tasks)
+{
+    size_t i;
+    const json_t *task;
+    int width = crier_column_width(tasks, "name", 24);
+    printf("%-*s %-9s %-30s %-21s %s\n", width, "TASK", "STATE", "LAST", "NEXT", "START");
+    json_array_foreach((json_t *)tasks, i, task)
+        print_task(task, width);
 }

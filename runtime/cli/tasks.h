@@ -9,8 +9,7 @@
 
 #include <jansson.h>
 
-void crier_print_task_head(void);
-/** As crier_task_status makes it. */
-void crier_print_task(const json_t *task);
+/** The table. Each as crier_task_status makes it. */
+void crier_print_tasks(const json_t *tasks);
 
 #endif

@@ -108,8 +108,25 @@ static void cmd_status(struct crier_host *host, struct crier_control_conn *conn,
     crier_control_finish(conn, 0, extra);
 }
 
-static void cmd_reload(struct crier_host *host, struct crier_control_conn *conn)
+/* Somebody who names another script of the same folder means another one. */
+static bool is_other(const struct crier_host *host, const char *file)
 {
+    char *ours = crier_path_real(host->config->file);
+    bool other = file && strcmp(ours, file) != 0;
+    free(ours);
+    return other;
+}
+
+static void cmd_reload(struct crier_host *host, struct crier_control_conn *conn,
+                       const json_t *request)
+{
+    const char *file = json_string_value(json_object_get(request, "file"));
+    if (is_other(host, file)) {
+        char *why = crier_asprintf("what runs here is '%s', not '%s'", host->config->file, file);
+        crier_control_finish(conn, 64, json_pack("{s:s%}", "error", why, strlen(why)));
+        free(why);
+        return;
+    }
     crier_control_ref(conn);
     g_ptr_array_add(host->job ? host->waiting_next : host->waiting, conn);
     crier_host_reload(host);
@@ -126,7 +143,7 @@ void crier_host_on_request(void *arg, struct crier_control_conn *conn, json_t *r
     else if (cmd && strcmp(cmd, "metrics") == 0)
         crier_control_cmd_metrics(host, conn);
     else if (cmd && strcmp(cmd, "reload") == 0)
-        cmd_reload(host, conn);
+        cmd_reload(host, conn, request);
     else if (cmd && strcmp(cmd, "source") == 0)
         crier_control_cmd_source(host, conn);
     else if (cmd && strcmp(cmd, "logs") == 0)

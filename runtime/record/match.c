@@ -180,7 +180,7 @@ static int check_kind(struct parser *p, const char *at, const char *text)
     for (int k = 0; k < CRIER_KIND_COUNT; k++)
         names[k] = crier_kind_name((enum crier_kind)k);
     const char *near = crier_nearest(text, names, CRIER_KIND_COUNT);
-    return bad(p, at, "no such kind%s%s%s (kinds are log message task event system)",
+    return bad(p, at, "no such kind%s%s%s (kinds are log message task event system invite)",
                near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 

@@ -947,7 +947,7 @@ static void finish(struct crier_send *s)
     CRIER_B_NUM(b, "success_rate", (double)ok / (double)s->op_count);
     CRIER_B_NUM(b, "runtime", (double)(crier_loop_now(loop) - s->started) / 1e6);
     CRIER_B_INT(b, "requests", s->requests);
-    if (s->waited)
+    if (s->waited >= CRIER_MS) /* less is a turn of the loop, and no limit's doing */
         CRIER_B_NUM(b, "waited", (double)s->waited / 1e6);
     CRIER_B_INT(b, "retries", s->retries);
     if (s->retry_wait)

@@ -1285,7 +1285,8 @@ static int find_task(struct crier_tasker *p, const char *name, struct crier_task
         names[i] = ((struct crier_task *)p->current->tasks->pdata[i])->name;
     const char *near = crier_nearest(name, names, n);
     int rc = crier_err_set(err, CRIER_EINVAL, "there is no task '%.80s'%s%.80s%s", name,
-                           near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+                           near ? " (did you mean '" : "", near ? near : "",
+                           near ? "'?)" : " (crier task list shows them)");
     free(names);
     return rc;
 }

@@ -49,7 +49,7 @@ static int read_kinds(struct crier_sink *s, struct crier_err *err)
             const char *near = crier_nearest(v->list[i], names, CRIER_KIND_COUNT);
             return crier_err_set(
                 err, CRIER_ECONFIG,
-                "unknown kind '%s' (%s%s%skinds are log message task event system)", v->list[i],
+                "unknown kind '%s' (%s%s%skinds are log message task event system invite)", v->list[i],
                 near ? "did you mean '" : "", near ? near : "", near ? "'? " : "");
         }
         s->kinds |= 1u << kind;

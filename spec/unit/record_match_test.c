@@ -215,9 +215,9 @@ static const struct {
     {"text=~x", "match 'text=~x' at 5: '=~' is written '~' (a text that begins with ~ goes in "
                 "quotes: \"~\")"},
     {"kind=tsk", "match 'kind=tsk' at 6: no such kind, did you mean 'task'? (kinds are log message "
-                 "task event system)"},
+                 "task event system invite)"},
     {"kind=in(log,zzzzzz)", "match 'kind=in(log,zzzzzz)' at 13: no such kind (kinds are log "
-                            "message task event system)"},
+                            "message task event system invite)"},
     {"level>=loud", "match 'level>=loud' at 8: no such level (levels are debug info warning error "
                     "critical)"},
     {"level=in(info,x)", "match 'level=in(info,x)' at 15: no such level (levels are debug info "

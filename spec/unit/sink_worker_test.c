@@ -657,7 +657,7 @@ static void options_are_checked(void **state)
     struct crier_err err = {0};
     assert_int_equal(try_open((struct how){0}, "mesage", &err), CRIER_ECONFIG);
     assert_string_equal(err.text, "sink 'fake': unknown kind 'mesage' (did you mean 'message'? "
-                                  "kinds are log message task event system)");
+                                  "kinds are log message task event system invite)");
     assert_int_equal(try_open((struct how){.name = ""}, NULL, &err), CRIER_ECONFIG);
     assert_int_equal(try_open((struct how){.name = "refused"}, NULL, &err), CRIER_EIO);
     assert_string_equal(err.text, "sink 'refused': no room");
