@@ -71,6 +71,25 @@ describe("crier simulate", function()
     assert.equal("digest", summary.never[1].name)
   end)
 
+  it("lets a large guild hold up no small one", function()
+    bot:write("bot.lua", [[
+local crier = require "crier"
+crier.bot { token = crier.secret.env "DISCORD_TOKEN" }
+local many = {}
+for i = 1, 400 do many[i] = tostring(5000 + i) end
+crier.GUILD { snowflake = "100", logging = true, messages = {
+  crier.TextMESSAGE { name = "large", channels = many, period = "1h", data = "x" } } }
+crier.GUILD { snowflake = "200", logging = true, messages = {
+  crier.TextMESSAGE { name = "small", channels = { "9001", "9002", "9003" }, period = "1h", data = "y" } } }
+]])
+    local sends = select_(parse(simulate { "--for", "1m", "--json" }), { kind = "message" })
+    assert.equal("small", sends[1].name)
+    assert(sends[1].runtime < 2, sends[1].runtime)
+    assert.equal("large", sends[2].name)
+    assert(sends[2].runtime > 7, sends[2].runtime) -- fifty a second
+    assert.equal(2, #sends)
+  end)
+
   it("writes nothing anywhere", function()
     simulate { "--for", "24h" }
     assert.same({ "bot.lua" }, bot:files())
