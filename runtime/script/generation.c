@@ -1245,6 +1245,11 @@ void crier_generation_diff_late(const struct crier_generation *old,
                                 const struct crier_generation *new_, struct crier_buf *out,
                                 struct crier_diff_counts *counts)
 {
+    bool any = old->late_messages->len > 0;
+    for (guint i = 0; i < old->messages->len && !any; i++)
+        any = ((const struct crier_message *)old->messages->pdata[i])->gone;
+    if (!any)
+        return;
     GHashTable *before = by_key(old), *after = by_key(new_);
     char label[120], where[300];
     for (guint i = 0; i < old->late_messages->len; i++) {
