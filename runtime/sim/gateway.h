@@ -94,12 +94,18 @@ enum {
     SIM_MESSAGE_CONTENT = 1 << 15,
 };
 bool sim_session_has_guild(const struct sim_session *session, const struct sim_guild *guild);
-void sim_guild_create_json(struct crier_buf *b, const struct sim_guild *guild,
-                           const struct sim_user *me);
+void sim_guild_create_json(struct crier_sim *sim, struct crier_buf *b,
+                           const struct sim_guild *guild, const struct sim_user *me);
 /** Message made, edited, deleted: told to whom it concerns. name: "MESSAGE_CREATE" ... */
 void sim_tell_message(struct crier_sim *sim, const char *name, const struct sim_channel *channel,
                       const struct sim_message *message);
 void sim_tell_channel(struct crier_sim *sim, const char *name, const struct sim_channel *channel);
+/** name: "GUILD_ROLE_CREATE" ... */
+void sim_tell_role(struct crier_sim *sim, const char *name, const struct sim_guild *guild,
+                   const struct sim_role *role);
+/** GUILD_MEMBER_UPDATE: to those with the intent for members, and to a bot of itself. */
+void sim_tell_member(struct crier_sim *sim, const struct sim_guild *guild,
+                     const struct sim_user *user);
 /** An event as JSON: what becomes of the world, and who is told (sim/sim.h, crier_sim_event). */
 CRIER_CHECK int sim_event_apply(struct crier_sim *sim, const json_t *event, struct crier_err *err);
 /** The same, `after` seconds from now. */

@@ -41,8 +41,8 @@ static void put_raw(struct crier_buf *b, const char *key, const char *json)
 
 /* --- guilds --------------------------------------------------------------------------------- */
 
-void sim_guild_create_json(struct crier_buf *b, const struct sim_guild *guild,
-                           const struct sim_user *me)
+void sim_guild_create_json(struct crier_sim *sim, struct crier_buf *b,
+                           const struct sim_guild *guild, const struct sim_user *me)
 {
     sim_guild_open(b, guild);
     crier_json_key(b, "joined_at");
@@ -50,7 +50,7 @@ void sim_guild_create_json(struct crier_buf *b, const struct sim_guild *guild,
     put_raw(b, "large", "false");
     put_raw(b, "unavailable", "false");
     crier_json_key(b, "member_count");
-    crier_json_uint(b, 1 + guild->members);
+    crier_json_uint(b, 1 + sim_people(sim, guild));
     crier_json_key(b, "channels");
     crier_json_open(b, '[');
     for (guint i = 0; i < guild->channels->len; i++)
@@ -58,7 +58,8 @@ void sim_guild_create_json(struct crier_buf *b, const struct sim_guild *guild,
     crier_json_close(b, ']');
     crier_json_key(b, "members");
     crier_json_open(b, '[');
-    sim_member_json(b, guild, me);
+    sim_member_open(b, guild, me, true);
+    crier_json_close(b, '}');
     crier_json_close(b, ']');
     static const char *const lists[] = {"threads", "presences", "voice_states", "stage_instances",
                                         "guild_scheduled_events", "soundboard_sounds"};
@@ -108,7 +109,7 @@ void sim_session_ready(struct sim_session *s)
         if (guild->left || !sim_session_has_guild(s, guild))
             continue;
         crier_buf_clear(&b);
-        sim_guild_create_json(&b, guild, s->bot->user);
+        sim_guild_create_json(sim, &b, guild, s->bot->user);
         sim_session_event(s, "GUILD_CREATE", b.data, b.len);
     }
     crier_buf_fini(&b);
@@ -121,6 +122,40 @@ void sim_tell_channel(struct crier_sim *sim, const char *name, const struct sim_
         return;
     sim_channel_json(&b, channel);
     tell_guild(sim, name, channel->guild, SIM_GUILDS, &b);
+    crier_buf_fini(&b);
+}
+
+/* --- roles and members ---------------------------------------------------------------------- */
+
+void sim_tell_role(struct crier_sim *sim, const char *name, const struct sim_guild *guild,
+                   const struct sim_role *role)
+{
+    struct crier_buf b = {0};
+    crier_json_open(&b, '{');
+    put_id(&b, "guild_id", guild->id);
+    if (strcmp(name, "GUILD_ROLE_DELETE") == 0) {
+        put_id(&b, "role_id", role->id);
+    } else {
+        crier_json_key(&b, "role");
+        sim_role_json(&b, role);
+    }
+    crier_json_close(&b, '}');
+    tell_guild(sim, name, guild, SIM_GUILDS, &b);
+    crier_buf_fini(&b);
+}
+
+void sim_tell_member(struct crier_sim *sim, const struct sim_guild *guild,
+                     const struct sim_user *user)
+{
+    struct crier_buf b = {0};
+    sim_member_open(&b, guild, user, true);
+    put_id(&b, "guild_id", guild->id);
+    crier_json_close(&b, '}');
+    for (struct sim_session *s = sim->gateway->sessions; s; s = s->next) {
+        if (((s->intents & SIM_GUILD_MEMBERS) || s->bot->user == user) &&
+            sim_session_has_guild(s, guild))
+            sim_session_event(s, "GUILD_MEMBER_UPDATE", b.data, b.len);
+    }
     crier_buf_fini(&b);
 }
 
@@ -154,7 +189,8 @@ static void message_event(struct crier_sim *sim, struct crier_buf *b,
     if (channel->guild) {
         put_id(b, "guild_id", channel->guild->id);
         crier_json_key(b, "member");
-        sim_member_bare_json(b, channel->guild);
+        sim_member_open(b, channel->guild, m->author, false);
+        crier_json_close(b, '}');
     }
     crier_json_close(b, '}');
 }
@@ -180,7 +216,7 @@ void sim_tell_message(struct crier_sim *sim, const char *name, const struct sim_
         const struct sim_user *me = s->bot->user;
         if (!(s->intents & intent) ||
             (channel->guild ? !sim_session_has_guild(s, channel->guild) || channel->guild->left ||
-                                  (channel->denied & SIM_VIEW_CHANNEL)
+                                  !(sim_may(sim, channel, me) & SIM_VIEW_CHANNEL)
                             : channel->of != me || s->shard != 0))
             continue;
         bool content = (s->intents & SIM_MESSAGE_CONTENT) || !channel->guild || m->author == me ||
@@ -270,7 +306,7 @@ static int guild_join(struct event *e)
         if (!(s->intents & SIM_GUILDS) || !sim_session_has_guild(s, guild))
             continue;
         crier_buf_clear(&b);
-        sim_guild_create_json(&b, guild, s->bot->user);
+        sim_guild_create_json(e->sim, &b, guild, s->bot->user);
         sim_session_event(s, "GUILD_CREATE", b.data, b.len);
     }
     crier_buf_fini(&b);
@@ -326,32 +362,49 @@ static int channel_create(struct event *e)
     return 0;
 }
 
-/* A new name, and permissions taken from all or given back. */
+static int get_bits(struct event *e, const char *key, uint64_t *out)
+{
+    const char *wrong;
+    const json_t *v = json_object_get(e->obj, key);
+    return !v || sim_permissions_read(v, out, &wrong)
+               ? 0
+               : bad(e, key, "a list of permissions such as [\"SEND_MESSAGES\"]");
+}
+
+/* A new name, and the overwrite of @everyone, of a role or of a member. */
 static int channel_update(struct event *e)
 {
     struct sim_channel *channel;
-    size_t i;
-    const json_t *v;
     int rc = get_channel(e, "channel", &channel);
     if (rc)
         return rc;
-    if (text_of(e, "name"))
-        crier_sim_add_channel(e->sim, channel->id, channel->guild ? channel->guild->id : 0,
-                              text_of(e, "name"), channel->type);
-    const json_t *deny = json_object_get(e->obj, "deny");
-    if (deny) {
-        unsigned bits = 0;
-        if (!json_is_array(deny))
-            return bad(e, "deny", "a list of permissions such as [\"SEND_MESSAGES\"]");
-        json_array_foreach (deny, i, v) {
-            unsigned bit = json_is_string(v) ? sim_permission(json_string_value(v)) : 0;
-            if (!bit)
-                return bad(e, "deny", "a list of permissions such as [\"SEND_MESSAGES\"]");
-            bits |= bit;
-        }
-        channel->denied = bits;
+    if (text_of(e, "name")) {
+        free(channel->name);
+        channel->name = crier_strdup(text_of(e, "name"));
     }
-    sim_tell_channel(e->sim, "CHANNEL_UPDATE", channel);
+    if (json_object_get(e->obj, "deny") || json_object_get(e->obj, "allow")) {
+        uint64_t id = channel->guild ? channel->guild->id : 0, allow = 0, deny = 0;
+        if (json_object_get(e->obj, "role"))
+            rc = get_id(e, "role", &id);
+        else if (json_object_get(e->obj, "user"))
+            rc = get_id(e, "user", &id);
+        if (!rc)
+            rc = get_bits(e, "allow", &allow);
+        if (!rc)
+            rc = get_bits(e, "deny", &deny);
+        if (rc)
+            return rc;
+        struct sim_overwrite *o =
+            sim_overwrite(channel, id, json_object_get(e->obj, "user") != NULL, true);
+        o->allow = allow;
+        o->deny = deny;
+    }
+    if (json_object_get(e->obj, "archived"))
+        channel->archived = json_is_true(json_object_get(e->obj, "archived"));
+    if (json_object_get(e->obj, "locked"))
+        channel->locked = json_is_true(json_object_get(e->obj, "locked"));
+    sim_tell_channel(e->sim, channel->type == SIM_THREAD ? "THREAD_UPDATE" : "CHANNEL_UPDATE",
+                     channel);
     return 0;
 }
 
@@ -407,12 +460,11 @@ static int member_join(struct event *e)
     if (code && !invite)
         return crier_err_set(e->err, CRIER_ENOTFOUND, "event.invite: there is no invite '%.40s'",
                              code);
-    guild->members++;
+    sim_member_add(guild, user);
     if (invite)
         invite->uses++;
     bool used_up = invite && invite->max_uses && invite->uses >= invite->max_uses;
-    sim_member_json(&b, guild, user);
-    b.data[--b.len] = '\0';
+    sim_member_open(&b, guild, user, true);
     put_id(&b, "guild_id", guild->id);
     crier_json_close(&b, '}');
     tell_guild(e->sim, "GUILD_MEMBER_ADD", guild, SIM_GUILD_MEMBERS, &b);
@@ -432,13 +484,103 @@ static int member_leave(struct event *e)
         rc = get_user(e, &user);
     if (rc)
         return rc;
-    guild->members -= guild->members > 0;
+    sim_member_remove(guild, user);
     crier_json_open(&b, '{');
     put_id(&b, "guild_id", guild->id);
     put_raw(&b, "user", user->json);
     crier_json_close(&b, '}');
     tell_guild(e->sim, "GUILD_MEMBER_REMOVE", guild, SIM_GUILD_MEMBERS, &b);
     crier_buf_fini(&b);
+    return 0;
+}
+
+/* Roles and a timeout; without a user, of every bot. */
+static int member_update(struct event *e)
+{
+    struct sim_guild *guild;
+    struct sim_user *user = NULL;
+    const json_t *v, *roles = json_object_get(e->obj, "roles");
+    const json_t *timeout = json_object_get(e->obj, "timeout");
+    int64_t until = 0;
+    size_t i;
+    int rc = get_guild(e, &guild);
+    if (!rc && json_object_get(e->obj, "user"))
+        rc = get_user(e, &user);
+    if (rc)
+        return rc;
+    if (user && !sim_member(guild, user))
+        return crier_err_set(e->err, CRIER_ENOTFOUND, "event.user: not a member of the guild");
+    if (timeout && !json_is_null(timeout)) {
+        if (!json_is_string(timeout) ||
+            crier_duration_parse(json_string_value(timeout), &until, e->err) != 0)
+            return bad(e, "timeout", "a duration such as \"10m\", or null");
+        until += crier_loop_wall(e->sim->loop);
+    }
+    if (roles && !json_is_array(roles))
+        return bad(e, "roles", "a list of the guild's roles");
+    GArray *ids = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+    json_array_foreach (roles, i, v) {
+        uint64_t id = 0;
+        if (!sim_json_read_id(v, &id) || !sim_role(guild, id))
+            rc = bad(e, "roles", "a list of the guild's roles");
+        g_array_append_val(ids, id);
+    }
+    struct sim_member *member = user ? sim_member_add(guild, user) : &guild->bots;
+    if (!rc && roles)
+        sim_member_set_roles(member, (const uint64_t *)(const void *)ids->data, ids->len);
+    if (!rc && timeout)
+        member->until = until;
+    g_array_free(ids, TRUE);
+    if (rc)
+        return rc;
+    GHashTableIter it;
+    gpointer bot;
+    g_hash_table_iter_init(&it, e->sim->bots);
+    while (!user && g_hash_table_iter_next(&it, NULL, &bot)) {
+        if (sim_member(guild, ((struct sim_bot *)bot)->user) == &guild->bots)
+            sim_tell_member(e->sim, guild, ((struct sim_bot *)bot)->user);
+    }
+    if (user)
+        sim_tell_member(e->sim, guild, user);
+    return 0;
+}
+
+/* Made when it is new. */
+static int role_update(struct event *e)
+{
+    struct sim_guild *guild;
+    uint64_t id = 0, bits = 0;
+    int rc = get_guild(e, &guild);
+    if (!rc)
+        rc = get_id(e, "role", &id);
+    if (!rc)
+        rc = get_bits(e, "permissions", &bits);
+    if (rc)
+        return rc;
+    bool is_new = !sim_role(guild, id);
+    struct sim_role *role = sim_role_add(guild, id, text_of(e, "name"));
+    if (json_object_get(e->obj, "permissions"))
+        role->permissions = bits;
+    if (json_is_integer(json_object_get(e->obj, "position")) && id != guild->id)
+        role->position = (int)json_integer_value(json_object_get(e->obj, "position"));
+    sim_tell_role(e->sim, is_new ? "GUILD_ROLE_CREATE" : "GUILD_ROLE_UPDATE", guild, role);
+    return 0;
+}
+
+static int role_delete(struct event *e)
+{
+    struct sim_guild *guild;
+    uint64_t id = 0;
+    int rc = get_guild(e, &guild);
+    if (!rc)
+        rc = get_id(e, "role", &id);
+    if (rc)
+        return rc;
+    struct sim_role *role = sim_role(guild, id);
+    if (!role || id == guild->id)
+        return bad(e, "role", "a role of the guild other than @everyone");
+    sim_tell_role(e->sim, "GUILD_ROLE_DELETE", guild, role);
+    sim_role_remove(guild, role);
     return 0;
 }
 
@@ -576,6 +718,9 @@ static int message(struct event *e)
         return rc;
     if (json_is_true(json_object_get(e->obj, "bot")))
         user->bot = true;
+    if (channel->guild && sim_timed_out(e->sim, channel->guild, user))
+        return crier_err_set(e->err, CRIER_EINVAL, "event.user: a moderator has timed %.60s out",
+                             user->name);
     sim_user_message(e->sim, channel, user, content);
     return 0;
 }
@@ -604,6 +749,8 @@ static const struct {
     {"guild_update", guild_update},     {"channel_create", channel_create},
     {"channel_update", channel_update}, {"channel_delete", channel_delete},
     {"member_join", member_join},       {"member_leave", member_leave},
+    {"member_update", member_update},   {"role_update", role_update},
+    {"role_delete", role_delete},
     {"invite_create", invite_create},   {"invite_delete", invite_delete},
     {"message", message},               {"raw", raw},
 };
@@ -613,7 +760,9 @@ static int check_event(const json_t *obj, int (**apply)(struct event *e), struct
     static const char *const keys[] = {"do",       "after", "guild",   "channel", "user",
                                        "name",     "type",  "deny",    "invite",  "uses",
                                        "max_uses", "bot",   "content", "dm",      "unavailable",
-                                       "t",        "d",     "intents"};
+                                       "t",        "d",     "intents", "role",    "roles",
+                                       "allow",    "timeout", "permissions", "position",
+                                       "archived", "locked"};
     const char *key, *names[CRIER_COUNT(verbs)];
     json_t *value;
     const char *what = json_string_value(json_object_get(obj, "do"));
@@ -640,7 +789,7 @@ static int check_event(const json_t *obj, int (**apply)(struct event *e), struct
     return crier_err_set(err, CRIER_EINVAL,
                          "event.do: expected guild_join, guild_leave, guild_update, "
                          "channel_create, channel_update, channel_delete, member_join, "
-                         "member_leave, invite_create, invite_delete, message or raw%s%s%s",
+                         "member_leave, member_update, role_update, role_delete, invite_create, invite_delete, message or raw%s%s%s",
                          near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 }
 

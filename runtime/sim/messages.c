@@ -545,13 +545,15 @@ static bool read_draft(struct sim_call *call, struct draft *d)
 static bool may_send(struct sim_call *call, const struct draft *d)
 {
     const struct sim_channel *channel = call->channel;
-    unsigned needed = SIM_SEND_MESSAGES;
+    uint64_t needed = SIM_SEND_MESSAGES;
     if (json_array_size(d->embeds))
         needed |= SIM_EMBED_LINKS;
     if (d->files)
         needed |= SIM_ATTACH_FILES;
-    if (channel->denied & needed)
+    if ((call->may & needed) != needed)
         sim_error(call, 403, 50013, "Missing Permissions");
+    else if (channel->locked && !(call->may & SIM_MANAGE_THREADS))
+        sim_error(call, 403, 160005, "Thread is locked");
     else if (channel->type == SIM_FORUM || channel->type == SIM_CATEGORY)
         sim_error(call, 400, 50008, "Cannot send messages in a non-text channel");
     else if (channel->recipient && channel->recipient->no_dms)
@@ -621,6 +623,13 @@ static bool mentions_everyone(const char *content)
     return strstr(content, "@everyone") || strstr(content, "@here");
 }
 
+/* A role that not everyone may mention tells only those who may mention everyone. */
+static bool may_mention(const struct sim_call *call, uint64_t id)
+{
+    const struct sim_role *role = call->channel->guild ? sim_role(call->channel->guild, id) : NULL;
+    return !role || role->mentionable || (call->may & SIM_MENTION_EVERYONE);
+}
+
 static void set_mentions(struct sim_call *call, struct sim_message *m, const json_t *allowed)
 {
     free(m->mentions);
@@ -643,13 +652,13 @@ static void set_mentions(struct sim_call *call, struct sim_message *m, const jso
         /* Whoever counts pings wants those of people whom no world file names, too. */
         if (!role && call->sim->on_create && !crier_sim_knows(call->sim, id))
             crier_sim_add_user(call->sim, id, NULL);
-        if (role && allows(allowed, "roles", id))
+        if (role && allows(allowed, "roles", id) && may_mention(call, id))
             add_unique(roles, id);
         else if (!role && sim_user(call->sim, id) && allows(allowed, "users", id))
             add_unique(users, id);
     }
     m->mention_everyone = mentions_everyone(m->content) && parses(allowed, "everyone") &&
-                          !(call->channel->denied & SIM_MENTION_EVERYONE);
+                          (call->may & SIM_MENTION_EVERYONE);
     m->user_mentions = users->len;
     m->role_mentions = roles->len;
     g_array_append_vals(users, roles->data, roles->len);
@@ -773,7 +782,7 @@ static bool read_reference(struct sim_call *call, uint64_t *reply_to)
     bool must = sim_form_bool(call, ref, "message_reference", "fail_if_not_exists", true);
     if (call->errors)
         return !sim_form_failed(call);
-    if (call->channel->denied & SIM_READ_MESSAGE_HISTORY) {
+    if (!(call->may & SIM_READ_MESSAGE_HISTORY)) {
         sim_error(call, 403, 160002, "Cannot reply without permission to read message history");
         return false;
     }
@@ -936,10 +945,15 @@ void sim_threads_create(struct sim_call *call)
         sim_form_error(call, "message", "BASE_TYPE_REQUIRED", "This field is required");
     if (sim_form_failed(call))
         return;
+    if (call->channel->require_tag && !json_array_size(json_object_get(call->form, "applied_tags"))) {
+        sim_error(call, 400, 40067,
+                  "A tag is required to create a forum post in this channel");
+        return;
+    }
     json_t *form = call->form;
     call->form = message;
     bool ok = read_draft(call, &d);
-    if (ok && (call->channel->denied & SIM_SEND_MESSAGES)) {
+    if (ok && !(call->may & SIM_SEND_MESSAGES)) {
         sim_error(call, 403, 50013, "Missing Permissions");
         ok = false;
     }
@@ -963,6 +977,8 @@ void sim_threads_from_message(struct sim_call *call)
         sim_error(call, 400, 50024, "Cannot execute action on this channel type");
     else if (sim_channel(call->sim, call->message->id))
         sim_error(call, 400, 160004, "A thread has already been created for this message");
+    else if (!(call->may & SIM_CREATE_PUBLIC_THREADS))
+        sim_error(call, 403, 50013, "Missing Permissions");
     else
         thread_json(call, make_thread(call, call->message->id, name));
 }
@@ -1008,6 +1024,7 @@ void sim_messages_create(struct sim_call *call)
     nonce = NULL;
     set_mentions(call, m, d.mentions);
     store(call->sim, call->channel, m);
+    call->channel->archived = false; /* whoever writes in a thread opens it again */
     if (m->nonce)
         remember_nonce(call->sim, key, call->channel, m);
     call->sim->stats.creates++;
@@ -1075,6 +1092,10 @@ void sim_messages_edit(struct sim_call *call)
         sim_error(call, 403, 50005, "Cannot edit a message authored by another user");
         return;
     }
+    if (call->channel->archived) {
+        sim_error(call, 400, 50083, "Thread is archived");
+        return;
+    }
     if (!read_draft(call, &d) || !may_send(call, &d))
         return;
     size_t files = count_retained(m, &d) + d.files;
@@ -1099,7 +1120,7 @@ void sim_messages_delete(struct sim_call *call)
         sim_error(call, 403, 50003, "Cannot execute action on a DM channel");
         return;
     }
-    if (!own && (call->channel->denied & SIM_MANAGE_MESSAGES)) {
+    if (!own && !(call->may & SIM_MANAGE_MESSAGES)) {
         sim_error(call, 403, 50013, "Missing Permissions");
         return;
     }
@@ -1113,7 +1134,7 @@ void sim_messages_delete(struct sim_call *call)
 
 void sim_messages_get(struct sim_call *call)
 {
-    if (call->channel->denied & SIM_READ_MESSAGE_HISTORY)
+    if (!(call->may & SIM_READ_MESSAGE_HISTORY))
         sim_error(call, 403, 50013, "Missing Permissions");
     else
         sim_message_json(call->sim, sim_ok(call), call->channel, call->message,
@@ -1181,7 +1202,7 @@ void sim_messages_list(struct sim_call *call)
         find_slice(call, limit, &from, &to);
     if (sim_form_failed(call))
         return;
-    if (channel->denied & SIM_READ_MESSAGE_HISTORY)
+    if (!(call->may & SIM_READ_MESSAGE_HISTORY))
         from = to; /* "no messages will be returned", says the documentation */
     struct crier_buf *b = sim_ok(call);
     crier_json_open(b, '[');
@@ -1199,7 +1220,7 @@ void sim_messages_crosspost(struct sim_call *call)
     bool own = m->author == call->bot->user;
     if (call->channel->type != SIM_ANNOUNCEMENT) {
         sim_error(call, 400, 50024, "Cannot execute action on this channel type");
-    } else if (call->channel->denied & (own ? SIM_SEND_MESSAGES : SIM_MANAGE_MESSAGES)) {
+    } else if (!(call->may & (own ? SIM_SEND_MESSAGES : SIM_MANAGE_MESSAGES))) {
         sim_error(call, 403, 50013, "Missing Permissions");
     } else if (m->flags & FLAG_CROSSPOSTED) {
         sim_error(call, 400, 40033, "This message has already been crossposted");
@@ -1244,7 +1265,8 @@ void sim_messages_react(struct sim_call *call)
         sim_error(call, 400, 10014, "Unknown Emoji");
         return;
     }
-    if (call->channel->denied & (SIM_READ_MESSAGE_HISTORY | (reaction ? 0 : SIM_ADD_REACTIONS))) {
+    uint64_t needed = SIM_READ_MESSAGE_HISTORY | (reaction ? 0 : SIM_ADD_REACTIONS);
+    if ((call->may & needed) != needed) {
         sim_error(call, 403, 50013, "Missing Permissions");
         return;
     }
@@ -1283,7 +1305,7 @@ void sim_messages_unreact(struct sim_call *call)
 
 void sim_messages_typing(struct sim_call *call)
 {
-    if (call->channel->denied & SIM_SEND_MESSAGES)
+    if (!(call->may & SIM_SEND_MESSAGES))
         sim_error(call, 403, 50013, "Missing Permissions");
     else
         sim_no_content(call);

@@ -27,7 +27,20 @@ static const struct sim_route routes[] = {
     {"GET", "channels/:c", sim_channel_get, 50, CRIER_S, "channel", 0},
     {"GET", "guilds/:g", sim_guild_get, 50, CRIER_S, "guild", 0},
     {"GET", "guilds/:g/channels", sim_guild_channels, 50, CRIER_S, "channels", 0},
-    {"GET", "guilds/:g/members/:u", sim_guild_member, 50, CRIER_S, "member", 0},
+    {"GET", "guilds/:g/members/:u", sim_members_get, 50, CRIER_S, "member", 0},
+    {"PATCH", "guilds/:g/members/:u", sim_members_edit, 10, 10 * CRIER_S, "moderate", SIM_BODY},
+    {"PUT", "guilds/:g/members/:u/roles/:r", sim_members_role_add, 10, 10 * CRIER_S, "assign", 0},
+    {"DELETE", "guilds/:g/members/:u/roles/:r", sim_members_role_remove, 10, 10 * CRIER_S, "assign",
+     0},
+    {"GET", "guilds/:g/roles", sim_roles_list, 50, CRIER_S, "roles", 0},
+    {"POST", "guilds/:g/roles", sim_roles_create, 10, 10 * CRIER_S, "role", SIM_BODY},
+    {"GET", "guilds/:g/roles/:r", sim_roles_get, 50, CRIER_S, "roles", 0},
+    {"PATCH", "guilds/:g/roles/:r", sim_roles_edit, 10, 10 * CRIER_S, "role", SIM_BODY},
+    {"DELETE", "guilds/:g/roles/:r", sim_roles_delete, 10, 10 * CRIER_S, "role", 0},
+    {"PUT", "channels/:c/permissions/:o", sim_overwrites_put, 10, 10 * CRIER_S, "overwrite",
+     SIM_BODY},
+    {"DELETE", "channels/:c/permissions/:o", sim_overwrites_delete, 10, 10 * CRIER_S, "overwrite",
+     0},
     {"GET", "users/@me", sim_me_get, 50, CRIER_S, "me", 0},
     {"GET", "users/@me/guilds", sim_me_guilds, 50, CRIER_S, "guilds", 0},
     {"POST", "users/@me/channels", sim_me_channels, 50, CRIER_S, "dms", SIM_BODY},
@@ -311,8 +324,20 @@ static bool authorize(struct sim_call *call)
 
 static const char *parameter_name(char kind)
 {
-    return kind == 'c' ? "channel_id" : kind == 'm' ? "message_id" : kind == 'g' ? "guild_id"
-                                                                                  : "user_id";
+    switch (kind) {
+    case 'c':
+        return "channel_id";
+    case 'm':
+        return "message_id";
+    case 'g':
+        return "guild_id";
+    case 'r':
+        return "role_id";
+    case 'o':
+        return "overwrite_id";
+    default:
+        return "user_id";
+    }
 }
 
 static bool find_object(struct sim_call *call, char kind, uint64_t id)
@@ -324,7 +349,8 @@ static bool find_object(struct sim_call *call, char kind, uint64_t id)
             sim_error(call, 404, 10003, "Unknown Channel");
             return false;
         }
-        if ((call->channel->denied & SIM_VIEW_CHANNEL) ||
+        call->may = sim_may(call->sim, call->channel, call->bot->user);
+        if (!(call->may & SIM_VIEW_CHANNEL) ||
             (call->channel->guild && call->channel->guild->left)) {
             sim_error(call, 403, 50001, "Missing Access");
             return false;
@@ -339,6 +365,12 @@ static bool find_object(struct sim_call *call, char kind, uint64_t id)
         call->guild = sim_guild(call->sim, id);
         if (!call->guild || call->guild->left) {
             sim_error(call, 404, 10004, "Unknown Guild");
+            return false;
+        }
+    } else if (kind == 'r') {
+        call->role = sim_role(call->guild, id);
+        if (!call->role) {
+            sim_error(call, 404, 10011, "Unknown Role");
             return false;
         }
     }
@@ -427,6 +459,8 @@ void crier_sim_handle(struct crier_sim *sim, const struct crier_sim_request *req
     call.channel = NULL;
     call.message = NULL;
     call.guild = NULL;
+    call.role = NULL;
+    call.may = 0;
     call.form = call.errors = NULL;
     answer->status = 0;
     answer->close = CRIER_SIM_ANSWER;

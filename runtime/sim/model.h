@@ -7,6 +7,7 @@
  *   limits.c    rate-limit buckets and their headers
  *   form.c      reading a request's body; Discord's tree of form errors
  *   embeds.c    checking embeds and writing them as Discord answers them
+ *   roles.c     roles, members, timeouts; what a member may do where
  *   messages.c  the message endpoints, nonces
  *   objects.c   the endpoints that read; Discord's JSON of users, channels, guilds
  *   faults.c    scripted faults
@@ -40,17 +41,26 @@ enum sim_channel_type {
     SIM_FORUM = 15,
 };
 
-/* Permissions that a channel may deny; the bits are Discord's. */
-enum sim_permission {
-    SIM_ADD_REACTIONS = 1 << 6,
-    SIM_VIEW_CHANNEL = 1 << 10,
-    SIM_SEND_MESSAGES = 1 << 11,
-    SIM_MANAGE_MESSAGES = 1 << 13,
-    SIM_EMBED_LINKS = 1 << 14,
-    SIM_ATTACH_FILES = 1 << 15,
-    SIM_READ_MESSAGE_HISTORY = 1 << 16,
-    SIM_MENTION_EVERYONE = 1 << 17,
-};
+/* Permissions that the simulator judges by; the bits are Discord's. */
+#define SIM_ADMINISTRATOR (UINT64_C(1) << 3)
+#define SIM_ADD_REACTIONS (UINT64_C(1) << 6)
+#define SIM_VIEW_CHANNEL (UINT64_C(1) << 10)
+#define SIM_SEND_MESSAGES (UINT64_C(1) << 11)
+#define SIM_SEND_TTS_MESSAGES (UINT64_C(1) << 12)
+#define SIM_MANAGE_MESSAGES (UINT64_C(1) << 13)
+#define SIM_EMBED_LINKS (UINT64_C(1) << 14)
+#define SIM_ATTACH_FILES (UINT64_C(1) << 15)
+#define SIM_READ_MESSAGE_HISTORY (UINT64_C(1) << 16)
+#define SIM_MENTION_EVERYONE (UINT64_C(1) << 17)
+#define SIM_MANAGE_NICKNAMES (UINT64_C(1) << 27)
+#define SIM_MANAGE_ROLES (UINT64_C(1) << 28)
+#define SIM_MANAGE_THREADS (UINT64_C(1) << 34)
+#define SIM_CREATE_PUBLIC_THREADS (UINT64_C(1) << 35)
+#define SIM_SEND_MESSAGES_IN_THREADS (UINT64_C(1) << 38)
+#define SIM_MODERATE_MEMBERS (UINT64_C(1) << 40)
+/* What @everyone may do unless told: all but Administrator, for which no channel could deny
+ * anything. */
+#define SIM_ALL_PERMISSIONS ((UINT64_C(1) << 51) - 1 - SIM_ADMINISTRATOR)
 
 struct sim_user {
     uint64_t id;
@@ -73,12 +83,28 @@ struct sim_bot {
     bool token_reset;       /* Discord's answer to too many identifies */
 };
 
-struct sim_guild {
-    uint64_t id;
+struct sim_role {
+    uint64_t id, permissions;
     char *name;
+    int position, color;
+    bool hoist, mentionable;
+};
+
+struct sim_member {
+    uint64_t user;  /* first: it is the hash table's key */
+    GArray *roles;  /* uint64_t; NULL: none but @everyone */
+    int64_t until;  /* timed out by a moderator until then, wall; 0: never was */
+    char *nick;
+};
+
+struct sim_guild {
+    uint64_t id, owner;
+    char *name;
+    GPtrArray *roles;       /* of struct sim_role; @everyone, with the guild's id, is the first */
+    GHashTable *members;    /* user -> struct sim_member; NULL: none */
+    struct sim_member bots; /* each bot that is not in there */
     GPtrArray *channels; /* of struct sim_channel, borrowed */
     GPtrArray *invites;  /* struct sim_invite */
-    unsigned members;    /* besides the bots */
     bool left;           /* the bots are not in it any more */
 };
 
@@ -115,15 +141,23 @@ struct sim_message {
     GPtrArray *reactions; /* NULL: none */
 };
 
+struct sim_overwrite {
+    uint64_t id, allow, deny;
+    bool member; /* else a role's */
+};
+
 struct sim_channel {
     uint64_t id;
     struct sim_guild *guild;         /* NULL: none, or a DM */
     struct sim_user *recipient, *of; /* a DM: the person, and the bot */
     char *name;
-    uint64_t parent; /* of a thread */
+    uint64_t parent; /* of a thread its channel; else its category; 0: none */
     int type, position;
-    bool gone; /* deleted */
-    unsigned denied;             /* enum sim_permission */
+    unsigned slowmode;  /* seconds; for people, not for bots */
+    bool gone;          /* deleted */
+    bool require_tag;   /* a forum whose posts must have one */
+    bool archived, locked; /* a thread */
+    GArray *overwrites; /* struct sim_overwrite; NULL: none */
     struct sim_message **window; /* by id, oldest first, from head on */
     size_t head, count, cap;
     uint64_t last_message;
@@ -176,12 +210,15 @@ struct sim_call {
     struct sim_channel *channel; /* of the path, where it names one */
     struct sim_message *message;
     struct sim_guild *guild;
+    struct sim_role *role;
+    uint64_t may;   /* what the bot may do in the channel */
     json_t *form;   /* the body, an object; owned */
     json_t *errors; /* the tree of form errors; owned */
 };
 
 struct sim_route {
-    const char *method, *pattern; /* ":c" channel, ":m" message, ":g" guild, ":u" user, ":e" any */
+    const char *method, *pattern; /* ":c" channel, ":m" message, ":g" guild, ":r" its role,
+                                     ":u" user, ":o" of an overwrite, ":e" any */
     void (*handle)(struct sim_call *call);
     unsigned limit;    /* requests */
     int64_t window;    /* in so many microseconds; 0: no bucket */
@@ -215,10 +252,52 @@ struct sim_guild *sim_guild(struct crier_sim *sim, uint64_t id);
 struct sim_bot *sim_bot(struct crier_sim *sim, const char *token);
 /* The DM channel of a bot and a user; made when it is new. */
 struct sim_channel *sim_dm(struct crier_sim *sim, struct sim_bot *bot, struct sim_user *user);
-/* The bit of a permission that a channel may deny; 0: no such name. */
-unsigned sim_permission(const char *name);
 void sim_world_init(struct crier_sim *sim);
 void sim_world_fini(struct crier_sim *sim);
+
+/* roles.c */
+/* The bit of a permission by its name, "SEND_MESSAGES"; 0: no such name. */
+uint64_t sim_permission(const char *name);
+/* A list of names, ["SEND_MESSAGES"], or a number as Discord writes it, "2048". False: neither;
+ * *wrong is then the name that is none, or NULL. */
+bool sim_permissions_read(const json_t *v, uint64_t *out, const char **wrong);
+/* What a user may do in a channel, timeouts and all; in a guild as a whole, without channel. */
+uint64_t sim_may(struct crier_sim *sim, const struct sim_channel *channel,
+                 const struct sim_user *user);
+uint64_t sim_may_in_guild(struct crier_sim *sim, const struct sim_guild *guild,
+                          const struct sim_user *user);
+void sim_roles_init(struct sim_guild *guild);
+void sim_roles_fini(struct sim_guild *guild);
+/* The role of this id, made when there is none. */
+struct sim_role *sim_role_add(struct sim_guild *guild, uint64_t id, const char *name);
+struct sim_role *sim_role(const struct sim_guild *guild, uint64_t id);
+void sim_role_remove(struct sim_guild *guild, struct sim_role *role);
+/* Who is in the guild: a person who joined, or any bot; NULL: not a member. */
+const struct sim_member *sim_member(const struct sim_guild *guild, const struct sim_user *user);
+/* The same, to be changed: made when it is new. */
+struct sim_member *sim_member_add(struct sim_guild *guild, const struct sim_user *user);
+void sim_member_remove(struct sim_guild *guild, const struct sim_user *user);
+void sim_member_set_roles(struct sim_member *member, const uint64_t *ids, size_t count);
+/* How many people are in it. */
+unsigned sim_people(struct crier_sim *sim, const struct sim_guild *guild);
+bool sim_timed_out(struct crier_sim *sim, const struct sim_guild *guild,
+                   const struct sim_user *user);
+/* The overwrite of a role or a member, made when `make`; NULL: none. */
+struct sim_overwrite *sim_overwrite(struct sim_channel *channel, uint64_t id, bool member,
+                                    bool make);
+void sim_overwrite_remove(struct sim_channel *channel, uint64_t id);
+void sim_role_json(struct crier_buf *b, const struct sim_role *role);
+void sim_roles_list(struct sim_call *call);
+void sim_roles_get(struct sim_call *call);
+void sim_roles_create(struct sim_call *call);
+void sim_roles_edit(struct sim_call *call);
+void sim_roles_delete(struct sim_call *call);
+void sim_members_get(struct sim_call *call);
+void sim_members_edit(struct sim_call *call);
+void sim_members_role_add(struct sim_call *call);
+void sim_members_role_remove(struct sim_call *call);
+void sim_overwrites_put(struct sim_call *call);
+void sim_overwrites_delete(struct sim_call *call);
 
 /* limits.c. false: the call was answered with 429. */
 bool sim_limit_global(struct sim_call *call);
@@ -289,14 +368,12 @@ char *sim_user_json(const struct sim_user *user);
 void sim_channel_json(struct crier_buf *b, const struct sim_channel *channel);
 /* Without the closing brace. */
 void sim_guild_open(struct crier_buf *b, const struct sim_guild *guild);
-void sim_member_json(struct crier_buf *b, const struct sim_guild *guild,
-                     const struct sim_user *user);
-/* As messages carry it: without the user. */
-void sim_member_bare_json(struct crier_buf *b, const struct sim_guild *guild);
+/* A member; as messages carry it: without the user in it. Without the closing brace. */
+void sim_member_open(struct crier_buf *b, const struct sim_guild *guild,
+                     const struct sim_user *user, bool with_user);
 void sim_channel_get(struct sim_call *call);
 void sim_guild_get(struct sim_call *call);
 void sim_guild_channels(struct sim_call *call);
-void sim_guild_member(struct sim_call *call);
 void sim_me_get(struct sim_call *call);
 void sim_user_get(struct sim_call *call);
 void sim_me_guilds(struct sim_call *call);

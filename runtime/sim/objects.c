@@ -3,9 +3,6 @@
 
 #include <stdio.h>
 
-/* All but Administrator, for which no channel could deny anything. */
-#define ALL_PERMISSIONS "2251799813685239"
-
 static void put_nulls(struct crier_buf *b, const char *const *keys)
 {
     for (; *keys; keys++) {
@@ -48,6 +45,16 @@ static void put_id(struct crier_buf *b, const char *key, uint64_t id)
 {
     crier_json_key(b, key);
     sim_json_id(b, id);
+}
+
+/* An administrator's "everything", as Discord writes it. */
+#define GUILD_BITS (SIM_ALL_PERMISSIONS | SIM_ADMINISTRATOR)
+
+static void put_bits(struct crier_buf *b, const char *key, uint64_t bits)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)bits);
+    put_text(b, key, text);
 }
 
 /* --- users --------------------------------------------------------------------------------- */
@@ -146,7 +153,8 @@ void sim_me_guilds(struct sim_call *call)
         put_nulls(b, nulls);
         crier_json_key(b, "owner");
         crier_json_bool(b, false);
-        put_text(b, "permissions", ALL_PERMISSIONS);
+        put_bits(b, "permissions",
+                 sim_may_in_guild(call->sim, guild, call->bot->user) & GUILD_BITS);
         put_empty_lists(b, (const char *const[]){"features", NULL});
         crier_json_close(b, '}');
     }
@@ -167,17 +175,16 @@ static void put_last_message(struct crier_buf *b, const struct sim_channel *chan
 
 static void put_overwrites(struct crier_buf *b, const struct sim_channel *channel)
 {
-    char deny[24];
     crier_json_key(b, "permission_overwrites");
     crier_json_open(b, '[');
-    if (channel->denied) {
-        snprintf(deny, sizeof deny, "%u", channel->denied);
+    for (guint i = 0; channel->overwrites && i < channel->overwrites->len; i++) {
+        const struct sim_overwrite *o = &g_array_index(channel->overwrites, struct sim_overwrite, i);
         crier_json_open(b, '{');
-        put_id(b, "id", channel->guild->id); /* the role @everyone has the guild's id */
+        put_id(b, "id", o->id);
         crier_json_key(b, "type");
-        crier_json_int(b, 0);
-        put_text(b, "allow", "0");
-        put_text(b, "deny", deny);
+        crier_json_int(b, o->member);
+        put_bits(b, "allow", o->allow);
+        put_bits(b, "deny", o->deny);
         crier_json_close(b, '}');
     }
     crier_json_close(b, ']');
@@ -190,12 +197,13 @@ static void thread_rest(struct crier_buf *b, const struct sim_channel *thread)
     int64_t made = ((int64_t)(thread->id >> 22) + SIM_EPOCH_MS) * CRIER_MS;
     put_id(b, "guild_id", thread->guild ? thread->guild->id : 0);
     put_id(b, "parent_id", thread->parent);
-    put_id(b, "owner_id", thread->guild ? thread->guild->id + 1 : 1);
+    put_id(b, "owner_id", thread->guild ? thread->guild->owner : 1);
     put_ints(b, counts, (int64_t)thread->count);
     put_ints(b, (const char *const[]){"rate_limit_per_user", NULL}, 0);
     crier_json_key(b, "thread_metadata");
     crier_json_open(b, '{');
-    put_bools(b, (const char *const[]){"archived", "locked", NULL}, false);
+    put_bools(b, (const char *const[]){"archived", NULL}, thread->archived);
+    put_bools(b, (const char *const[]){"locked", NULL}, thread->locked);
     put_ints(b, (const char *const[]){"auto_archive_duration", NULL}, 1440);
     crier_json_key(b, "archive_timestamp");
     sim_json_time(b, made);
@@ -207,13 +215,13 @@ static void thread_rest(struct crier_buf *b, const struct sim_channel *thread)
 
 void sim_channel_json(struct crier_buf *b, const struct sim_channel *channel)
 {
-    static const char *const nulls[] = {"parent_id", "topic", NULL};
+    enum { REQUIRE_TAG = 1 << 4 };
     crier_json_open(b, '{');
     put_id(b, "id", channel->id);
     crier_json_key(b, "type");
     crier_json_int(b, channel->type);
     crier_json_key(b, "flags");
-    crier_json_int(b, 0);
+    crier_json_int(b, channel->require_tag ? REQUIRE_TAG : 0);
     put_last_message(b, channel);
     if (channel->of) {
         crier_json_key(b, "recipients");
@@ -230,11 +238,15 @@ void sim_channel_json(struct crier_buf *b, const struct sim_channel *channel)
     }
     crier_json_key(b, "position");
     crier_json_int(b, channel->position);
-    put_nulls(b, nulls);
+    if (channel->parent)
+        put_id(b, "parent_id", channel->parent);
+    else
+        put_nulls(b, (const char *const[]){"parent_id", NULL});
+    put_nulls(b, (const char *const[]){"topic", NULL});
     crier_json_key(b, "nsfw");
     crier_json_bool(b, false);
     crier_json_key(b, "rate_limit_per_user");
-    crier_json_int(b, 0);
+    crier_json_uint(b, channel->slowmode);
     if (channel->guild) {
         put_id(b, "guild_id", channel->guild->id);
         put_overwrites(b, channel);
@@ -264,29 +276,6 @@ void sim_me_channels(struct sim_call *call)
 
 /* --- guilds -------------------------------------------------------------------------------- */
 
-static void put_everyone_role(struct crier_buf *b, const struct sim_guild *guild)
-{
-    static const char *const zeros[] = {"position", "color", "flags", NULL};
-    static const char *const nulls[] = {"icon", "unicode_emoji", NULL};
-    static const char *const bools[] = {"hoist", "managed", "mentionable", NULL};
-    crier_json_key(b, "roles");
-    crier_json_open(b, '[');
-    crier_json_open(b, '{');
-    put_id(b, "id", guild->id);
-    put_text(b, "name", "@everyone");
-    put_text(b, "permissions", ALL_PERMISSIONS);
-    put_ints(b, zeros, 0);
-    put_nulls(b, nulls);
-    put_bools(b, bools, false);
-    crier_json_key(b, "colors");
-    crier_json_open(b, '{');
-    put_ints(b, (const char *const[]){"primary_color", NULL}, 0);
-    put_nulls(b, (const char *const[]){"secondary_color", "tertiary_color", NULL});
-    crier_json_close(b, '}');
-    crier_json_close(b, '}');
-    crier_json_close(b, ']');
-}
-
 void sim_guild_open(struct crier_buf *b, const struct sim_guild *guild)
 {
     static const char *const nulls[] = {
@@ -304,7 +293,7 @@ void sim_guild_open(struct crier_buf *b, const struct sim_guild *guild)
     crier_json_open(b, '{');
     put_id(b, "id", guild->id);
     put_text(b, "name", guild->name);
-    put_id(b, "owner_id", guild->id + 1);
+    put_id(b, "owner_id", guild->owner);
     put_text(b, "region", "rotterdam");
     put_text(b, "preferred_locale", "en-US");
     put_nulls(b, nulls);
@@ -315,7 +304,11 @@ void sim_guild_open(struct crier_buf *b, const struct sim_guild *guild)
     put_ints(b, (const char *const[]){"max_video_channel_users", NULL}, 25);
     put_bools(b, bools, false);
     put_empty_lists(b, lists);
-    put_everyone_role(b, guild);
+    crier_json_key(b, "roles");
+    crier_json_open(b, '[');
+    for (guint i = 0; i < guild->roles->len; i++)
+        sim_role_json(b, guild->roles->pdata[i]);
+    crier_json_close(b, ']');
 }
 
 void sim_guild_get(struct sim_call *call)
@@ -334,47 +327,38 @@ void sim_guild_channels(struct sim_call *call)
     crier_json_close(b, ']');
 }
 
-/* Without the closing brace. */
-static void open_member(struct crier_buf *b, const struct sim_guild *guild,
-                        const struct sim_user *user)
+void sim_member_open(struct crier_buf *b, const struct sim_guild *guild,
+                     const struct sim_user *user, bool with_user)
 {
-    static const char *const nulls[] = {"avatar", "banner", "communication_disabled_until", "nick",
-                                        "premium_since", NULL};
+    static const char *const nulls[] = {"avatar", "banner", "premium_since", NULL};
     static const char *const bools[] = {"pending", "mute", "deaf", NULL};
+    const struct sim_member *member = sim_member(guild, user);
     crier_json_open(b, '{');
-    if (user) {
+    if (with_user) {
         crier_json_key(b, "user");
         crier_json_raw(b, user->json, strlen(user->json));
     }
     put_nulls(b, nulls);
+    crier_json_key(b, "nick");
+    if (member && member->nick)
+        crier_json_str(b, member->nick);
+    else
+        crier_json_null(b);
+    /* Discord leaves the time there when it is over. */
+    crier_json_key(b, "communication_disabled_until");
+    if (member && member->until)
+        sim_json_time(b, member->until);
+    else
+        crier_json_null(b);
     put_bools(b, bools, false);
     put_ints(b, (const char *const[]){"flags", NULL}, 0);
-    put_empty_lists(b, (const char *const[]){"roles", NULL});
+    crier_json_key(b, "roles");
+    crier_json_open(b, '[');
+    for (guint i = 0; member && member->roles && i < member->roles->len; i++)
+        sim_json_id(b, g_array_index(member->roles, uint64_t, i));
+    crier_json_close(b, ']');
     crier_json_key(b, "joined_at");
     sim_json_time(b, ((int64_t)(guild->id >> 22) + SIM_EPOCH_MS) * CRIER_MS);
-}
-
-void sim_member_json(struct crier_buf *b, const struct sim_guild *guild,
-                     const struct sim_user *user)
-{
-    open_member(b, guild, user);
-    crier_json_close(b, '}');
-}
-
-void sim_member_bare_json(struct crier_buf *b, const struct sim_guild *guild)
-{
-    sim_member_json(b, guild, NULL);
-}
-
-void sim_guild_member(struct sim_call *call)
-{
-    uint64_t id = 0;
-    sim_snowflake(call->segments[3], &id);
-    const struct sim_user *user = sim_user(call->sim, id);
-    if (!user || user != call->bot->user)
-        sim_error(call, 404, user ? 10007 : 10013, user ? "Unknown Member" : "Unknown User");
-    else
-        sim_member_json(sim_ok(call), call->guild, user);
 }
 
 /* --- gateway ------------------------------------------------------------------------------- */

@@ -44,9 +44,8 @@ void crier_sim_add_channel(struct crier_sim *sim, uint64_t id, uint64_t guild, c
 void crier_sim_add_user(struct crier_sim *sim, uint64_t id, const char *name);
 /** Whether a user takes direct messages from bots (at first: yes). When not, a send answers 50007. */
 void crier_sim_user_dms(struct crier_sim *sim, uint64_t id, bool accept);
-/** Take a permission in a channel from every bot, or give it back: VIEW_CHANNEL, SEND_MESSAGES,
- *  EMBED_LINKS, ATTACH_FILES, READ_MESSAGE_HISTORY, ADD_REACTIONS, MENTION_EVERYONE,
- *  MANAGE_MESSAGES. CRIER_EINVAL for another name, CRIER_ENOTFOUND for an unknown channel. */
+/** Take a permission in a channel from everyone, or give it back, by Discord's name:
+ *  "SEND_MESSAGES". CRIER_EINVAL for another name, CRIER_ENOTFOUND for an unknown channel. */
 CRIER_CHECK int crier_sim_deny(struct crier_sim *sim, uint64_t channel, const char *permission,
                                bool deny, struct crier_err *err);
 /** fn is called for each message that comes to be; pings: how many users and roles it mentions so
@@ -55,13 +54,17 @@ void crier_sim_on_create(struct crier_sim *sim, void (*fn)(void *arg, uint64_t c
                                                            unsigned pings), void *arg);
 /** Whether there is a guild, channel or user with this id. */
 bool crier_sim_knows(const struct crier_sim *sim, uint64_t id);
-/** A world file: {"bots":[{token,name,user?}],"guilds":[{id,name,channels:[{id,name,type,
- *  deny?:["SEND_MESSAGES"...]}],invites?:[{code,uses?,max_uses?,channel?}]}],"users":[{id,name,
+/** A world file: {"bots":[{token,name,user?}],"guilds":[{id,name,owner?,roles?:[{id,name,
+ *  permissions?,position?,mentionable?}],members?:[{user?,roles?,timeout?,nick?}],channels:[{id,name,
+ *  type,deny?:["SEND_MESSAGES"...],overwrites?:[{id,allow?,deny?}],parent?,slowmode?,require_tag?}],
+ *  invites?:[{code,uses?,max_uses?,channel?}]}],"users":[{id,name,
  *  dms?:false}],"gateway":{shards,max_concurrency,total,used,heartbeat,keep,disallowed},"events":
  *  [{after,do,...}]} (crier_sim_event; gateway: what GET /gateway/bot says of shards and identifies
  *  a day, the heartbeat's interval, how long a session is kept for a resume, intents that no bot
- *  may have, as a number). Unknown keys are errors with
- *  their place. */
+ *  may have, as a number). The role whose id is the guild's is @everyone, who may do all but
+ *  administrate unless told. A member without a user is each bot that is not named itself; its
+ *  timeout is a duration. An overwrite is a role's of the guild, or else a member's. Unknown keys
+ *  are errors with their place. */
 CRIER_CHECK int crier_sim_load_world(struct crier_sim *sim, const char *path,
                                      struct crier_err *err);
 /** A token that was never added: accepted as a bot's of its own when true (crier run --sim, whose
@@ -111,8 +114,11 @@ void crier_sim_faults_clear(struct crier_sim *sim);
  *  {"do":"member_join","guild":"100","user":"301","name":"ann","invite":"abc"}:
  *
  *  guild_join {guild, name}, guild_leave {guild, unavailable}, guild_update {guild, name},
- *  channel_create {guild, channel, name, type}, channel_update {channel, name, deny},
- *  channel_delete {channel}, member_join {guild, user, name, invite}, member_leave {guild, user},
+ *  channel_create {guild, channel, name, type}, channel_update {channel, name, allow and deny of
+ *  @everyone, or of a role or a user; archived, locked: of a thread}, channel_delete {channel},
+ *  member_join {guild, user, name, invite}, member_leave {guild, user}, member_update {guild, user
+ *  (none: every bot), roles, timeout: a duration or null}, role_update {guild, role, name,
+ *  permissions, position} (made when it is new), role_delete {guild, role},
  *  invite_create {guild, invite, channel, uses, max_uses}, invite_delete {guild, invite},
  *  message {channel or dm: a bot's token, user, name, content, bot}, raw {t, d, intents}
  *
@@ -126,7 +132,7 @@ CRIER_CHECK int crier_sim_event(struct crier_sim *sim, const char *json, struct 
  *  was used before; its buffers are its owner's to free.
  *
  *  What is not simulated: components but link buttons, threads but a forum's posts and those of a
- *  message, webhooks, roles. A nonce comes back only in the answer to the create, since
+ *  message, webhooks. A nonce comes back only in the answer to the create, since
  *  the documentation promises no more. Lengths count UTF-16 units, the strictest reading. */
 struct crier_sim_request {
     const char *method, *path;

@@ -5,20 +5,6 @@
 
 #include "base/duration.h"
 
-static const struct {
-    const char *name;
-    unsigned bit;
-} permissions[] = {
-    {"ADD_REACTIONS", SIM_ADD_REACTIONS},
-    {"VIEW_CHANNEL", SIM_VIEW_CHANNEL},
-    {"SEND_MESSAGES", SIM_SEND_MESSAGES},
-    {"MANAGE_MESSAGES", SIM_MANAGE_MESSAGES},
-    {"EMBED_LINKS", SIM_EMBED_LINKS},
-    {"ATTACH_FILES", SIM_ATTACH_FILES},
-    {"READ_MESSAGE_HISTORY", SIM_READ_MESSAGE_HISTORY},
-    {"MENTION_EVERYONE", SIM_MENTION_EVERYONE},
-};
-
 static void user_free(void *p)
 {
     struct sim_user *user = p;
@@ -46,6 +32,7 @@ static void guild_free(void *p)
     struct sim_guild *guild = p;
     g_ptr_array_free(guild->channels, TRUE);
     g_ptr_array_free(guild->invites, TRUE);
+    sim_roles_fini(guild);
     free(guild->name);
     free(guild);
 }
@@ -55,6 +42,8 @@ static void channel_free(void *p)
     struct sim_channel *channel = p;
     for (size_t i = 0; i < channel->count; i++)
         sim_message_free(channel->window[channel->head + i]);
+    if (channel->overwrites)
+        g_array_free(channel->overwrites, TRUE);
     free(channel->window);
     free(channel->name);
     free(channel);
@@ -170,6 +159,8 @@ void crier_sim_add_guild(struct crier_sim *sim, uint64_t id, const char *name)
         guild->id = id;
         guild->channels = g_ptr_array_new();
         guild->invites = g_ptr_array_new_with_free_func(invite_free);
+        guild->owner = id + 1;
+        sim_roles_init(guild);
         g_hash_table_insert(sim->guilds, &guild->id, guild);
         g_ptr_array_add(sim->guild_order, guild);
     }
@@ -226,26 +217,20 @@ struct sim_channel *sim_dm(struct crier_sim *sim, struct sim_bot *bot, struct si
     return channel;
 }
 
-unsigned sim_permission(const char *name)
-{
-    for (size_t i = 0; i < CRIER_COUNT(permissions); i++) {
-        if (strcmp(permissions[i].name, name) == 0)
-            return permissions[i].bit;
-    }
-    return 0;
-}
-
 int crier_sim_deny(struct crier_sim *sim, uint64_t id, const char *permission, bool deny,
                    struct crier_err *err)
 {
     struct sim_channel *channel = sim_channel(sim, id);
-    unsigned bit = sim_permission(permission);
+    uint64_t bit = sim_permission(permission);
     if (!channel)
         return crier_err_set(err, CRIER_ENOTFOUND, "there is no channel %llu",
                              (unsigned long long)id);
     if (!bit)
         return crier_err_set(err, CRIER_EINVAL, "unknown permission '%s'", permission);
-    channel->denied = deny ? channel->denied | bit : channel->denied & ~bit;
+    /* The role @everyone has the guild's id. */
+    struct sim_overwrite *o =
+        sim_overwrite(channel, channel->guild ? channel->guild->id : 0, false, true);
+    o->deny = deny ? o->deny | bit : o->deny & ~bit;
     return 0;
 }
 
@@ -309,6 +294,32 @@ static int get_list(struct reader *r, const json_t *obj, const char *place, cons
     return 0;
 }
 
+static int get_count(struct reader *r, const json_t *obj, const char *place, const char *key,
+                     unsigned min, unsigned *out)
+{
+    const json_t *v = json_object_get(obj, key);
+    if (!v)
+        return 0;
+    if (!json_is_integer(v) || json_integer_value(v) < (json_int_t)min ||
+        json_integer_value(v) > INT32_MAX)
+        return crier_err_set(r->err, CRIER_EINVAL, "%s.%s: expected a whole number of %u or more",
+                             place, key, min);
+    *out = (unsigned)json_integer_value(v);
+    return 0;
+}
+
+static int get_duration(struct reader *r, const json_t *obj, const char *place, const char *key,
+                        int64_t *out)
+{
+    const json_t *v = json_object_get(obj, key);
+    int rc = 0;
+    if (!v)
+        return 0;
+    rc = json_is_string(v) ? crier_duration_parse(json_string_value(v), out, r->err)
+                           : crier_err_set(r->err, CRIER_EINVAL, "expected such as \"41s\"");
+    return rc ? crier_err_prefix(r->err, "%s.%s: ", place, key) : 0;
+}
+
 static int load_bot(struct reader *r, const json_t *obj, const char *place)
 {
     static const char *const keys[] = {"token", "name", "user"};
@@ -345,9 +356,62 @@ static int load_deny(struct reader *r, const json_t *obj, const char *place, uin
     return 0;
 }
 
+static int get_bits(struct reader *r, const json_t *obj, const char *place, const char *key,
+                    uint64_t *out)
+{
+    const char *wrong;
+    const json_t *v = json_object_get(obj, key);
+    if (!v || sim_permissions_read(v, out, &wrong))
+        return 0;
+    return wrong ? crier_err_set(r->err, CRIER_EINVAL, "%s.%s: unknown permission '%.40s'", place,
+                                 key, wrong)
+                 : crier_err_set(r->err, CRIER_EINVAL,
+                                 "%s.%s: expected a list such as [\"SEND_MESSAGES\"]", place, key);
+}
+
+static int get_bool(struct reader *r, const json_t *obj, const char *place, const char *key,
+                    bool *out)
+{
+    const json_t *v = json_object_get(obj, key);
+    if (v && !json_is_boolean(v))
+        return crier_err_set(r->err, CRIER_EINVAL, "%s.%s: expected true or false", place, key);
+    *out = v ? json_is_true(v) : *out;
+    return 0;
+}
+
+/* Of a role of the guild, or else of a member. */
+static int load_overwrites(struct reader *r, const json_t *obj, const char *place,
+                           struct sim_channel *channel)
+{
+    static const char *const keys[] = {"id", "allow", "deny"};
+    json_t *list;
+    const json_t *v;
+    size_t i;
+    int rc = get_list(r, obj, place, "overwrites", &list);
+    json_array_foreach (list, i, v) {
+        char at[160];
+        uint64_t id = 0, allow = 0, deny = 0;
+        snprintf(at, sizeof at, "%s.overwrites[%zu]", place, i);
+        rc = check_keys(r, v, at, keys, CRIER_COUNT(keys));
+        if (!rc)
+            rc = get_id(r, v, at, "id", true, &id);
+        if (!rc)
+            rc = get_bits(r, v, at, "allow", &allow);
+        if (!rc)
+            rc = get_bits(r, v, at, "deny", &deny);
+        if (rc)
+            return rc;
+        struct sim_overwrite *o = sim_overwrite(channel, id, !sim_role(channel->guild, id), true);
+        o->allow = allow;
+        o->deny |= deny; /* beside those of the key "deny" */
+    }
+    return rc;
+}
+
 static int load_channel(struct reader *r, const json_t *obj, const char *place, uint64_t guild)
 {
-    static const char *const keys[] = {"id", "name", "type", "deny"};
+    static const char *const keys[] = {"id",         "name",   "type",     "deny",
+                                       "overwrites", "parent", "slowmode", "require_tag"};
     static const int types[] = {SIM_TEXT, SIM_VOICE, SIM_CATEGORY, SIM_ANNOUNCEMENT, SIM_FORUM};
     const char *name;
     uint64_t id = 0;
@@ -374,7 +438,97 @@ static int load_channel(struct reader *r, const json_t *obj, const char *place, 
     if (rc)
         return rc;
     crier_sim_add_channel(r->sim, id, guild, name, type);
-    return load_deny(r, obj, place, id);
+    struct sim_channel *channel = sim_channel(r->sim, id);
+    rc = load_deny(r, obj, place, id);
+    if (!rc)
+        rc = load_overwrites(r, obj, place, channel);
+    if (!rc)
+        rc = get_id(r, obj, place, "parent", false, &channel->parent);
+    if (!rc)
+        rc = get_count(r, obj, place, "slowmode", 0, &channel->slowmode);
+    return rc ? rc : get_bool(r, obj, place, "require_tag", &channel->require_tag);
+}
+
+static int load_role(struct reader *r, const json_t *obj, const char *place,
+                     struct sim_guild *guild)
+{
+    static const char *const keys[] = {"id", "name", "permissions", "position", "mentionable"};
+    const char *name;
+    uint64_t id = 0;
+    int rc = check_keys(r, obj, place, keys, CRIER_COUNT(keys));
+    if (!rc)
+        rc = get_id(r, obj, place, "id", true, &id);
+    if (!rc)
+        rc = get_text(r, obj, place, "name", &name);
+    if (rc)
+        return rc;
+    struct sim_role *role = sim_role_add(guild, id, name);
+    unsigned position = (unsigned)role->position;
+    rc = get_bits(r, obj, place, "permissions", &role->permissions);
+    if (!rc)
+        rc = get_count(r, obj, place, "position", id != guild->id, &position);
+    role->position = id == guild->id ? 0 : (int)position;
+    return rc ? rc : get_bool(r, obj, place, "mentionable", &role->mentionable);
+}
+
+/* Without a user, it is each bot that is not named itself. */
+static int load_member(struct reader *r, const json_t *obj, const char *place,
+                       struct sim_guild *guild)
+{
+    static const char *const keys[] = {"user", "roles", "timeout", "nick"};
+    const char *nick;
+    uint64_t id = 0;
+    int64_t timeout = 0;
+    size_t i;
+    const json_t *v;
+    json_t *roles = NULL;
+    int rc = check_keys(r, obj, place, keys, CRIER_COUNT(keys));
+    if (!rc)
+        rc = get_id(r, obj, place, "user", false, &id);
+    if (!rc)
+        rc = get_list(r, obj, place, "roles", &roles);
+    if (!rc)
+        rc = get_duration(r, obj, place, "timeout", &timeout);
+    if (!rc)
+        rc = get_text(r, obj, place, "nick", &nick);
+    if (rc)
+        return rc;
+    if (id && !sim_user(r->sim, id))
+        add_user(r->sim, id, NULL, false);
+    struct sim_member *member = id ? sim_member_add(guild, sim_user(r->sim, id)) : &guild->bots;
+    GArray *ids = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+    json_array_foreach (roles, i, v) {
+        uint64_t role = 0;
+        if (!sim_json_read_id(v, &role) || !sim_role(guild, role))
+            rc = crier_err_set(r->err, CRIER_EINVAL,
+                               "%s.roles[%zu]: expected the id of a role of the guild", place, i);
+        g_array_append_val(ids, role);
+    }
+    sim_member_set_roles(member, (const uint64_t *)(const void *)ids->data, ids->len);
+    g_array_free(ids, TRUE);
+    if (timeout)
+        member->until = crier_loop_wall(r->sim->loop) + timeout;
+    free(member->nick);
+    member->nick = crier_strdup(nick);
+    return rc;
+}
+
+static int load_of_guild(struct reader *r, const json_t *obj, const char *place, const char *key,
+                         struct sim_guild *guild,
+                         int (*load)(struct reader *r, const json_t *obj, const char *place,
+                                     struct sim_guild *guild))
+{
+    size_t i;
+    const json_t *v;
+    json_t *list;
+    int rc = get_list(r, obj, place, key, &list);
+    json_array_foreach (list, i, v) {
+        char at[96];
+        snprintf(at, sizeof at, "%s.%s[%zu]", place, key, i);
+        if (!rc)
+            rc = load(r, v, at, guild);
+    }
+    return rc;
 }
 
 static int load_invites(struct reader *r, const json_t *obj, const char *place,
@@ -382,7 +536,8 @@ static int load_invites(struct reader *r, const json_t *obj, const char *place,
 
 static int load_guild(struct reader *r, const json_t *obj, const char *place)
 {
-    static const char *const keys[] = {"id", "name", "channels", "invites"};
+    static const char *const keys[] = {"id",    "name",    "owner",   "roles",
+                                       "members", "channels", "invites"};
     const char *name;
     uint64_t id = 0;
     size_t i;
@@ -398,6 +553,14 @@ static int load_guild(struct reader *r, const json_t *obj, const char *place)
     if (rc)
         return rc;
     crier_sim_add_guild(r->sim, id, name);
+    struct sim_guild *guild = sim_guild(r->sim, id);
+    rc = get_id(r, obj, place, "owner", false, &guild->owner);
+    if (!rc)
+        rc = load_of_guild(r, obj, place, "roles", guild, load_role);
+    if (!rc)
+        rc = load_of_guild(r, obj, place, "members", guild, load_member);
+    if (rc)
+        return rc;
     json_array_foreach (channels, i, v) {
         char at[96];
         snprintf(at, sizeof at, "%s.channels[%zu]", place, i);
@@ -405,33 +568,7 @@ static int load_guild(struct reader *r, const json_t *obj, const char *place)
         if (rc)
             return rc;
     }
-    return load_invites(r, obj, place, sim_guild(r->sim, id));
-}
-
-static int get_count(struct reader *r, const json_t *obj, const char *place, const char *key,
-                     unsigned min, unsigned *out)
-{
-    const json_t *v = json_object_get(obj, key);
-    if (!v)
-        return 0;
-    if (!json_is_integer(v) || json_integer_value(v) < (json_int_t)min ||
-        json_integer_value(v) > INT32_MAX)
-        return crier_err_set(r->err, CRIER_EINVAL, "%s.%s: expected a whole number of %u or more",
-                             place, key, min);
-    *out = (unsigned)json_integer_value(v);
-    return 0;
-}
-
-static int get_duration(struct reader *r, const json_t *obj, const char *place, const char *key,
-                        int64_t *out)
-{
-    const json_t *v = json_object_get(obj, key);
-    int rc = 0;
-    if (!v)
-        return 0;
-    rc = json_is_string(v) ? crier_duration_parse(json_string_value(v), out, r->err)
-                           : crier_err_set(r->err, CRIER_EINVAL, "expected such as \"41s\"");
-    return rc ? crier_err_prefix(r->err, "%s.%s: ", place, key) : 0;
+    return load_invites(r, obj, place, guild);
 }
 
 static int load_invites(struct reader *r, const json_t *obj, const char *place,
