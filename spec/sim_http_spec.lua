@@ -9,13 +9,26 @@ local proc = require "spec.support.proc"
 local TOKEN, OTHER = "MTA.a.secret", "MTA.b.other"
 local TEXT, NEWS, CLOSED, HIDDEN, FORUM = "211", "212", "213", "214", "215"
 local GUILD, DAVID, SHY = "100", "301", "302"
+local STAFF, BOSS, MODERATOR = "151", "152", "153"
+local CREW, BOT, OTHER_BOT = "216", "901", "902"
 local WORLD = cjson.encode {
-  bots = { { token = TOKEN, name = "crier" }, { token = OTHER, name = "other" } },
-  guilds = { { id = GUILD, name = "guild", channels = {
+  bots = { { token = TOKEN, name = "crier", user = BOT },
+    { token = OTHER, name = "other", user = OTHER_BOT } },
+  guilds = { { id = GUILD, name = "guild", owner = "399", roles = {
+    { id = STAFF, name = "staff", permissions = "0", position = 1 },
+    { id = MODERATOR, name = "moderator", position = 5, permissions = { "MANAGE_ROLES",
+      "MODERATE_MEMBERS" } },
+    { id = BOSS, name = "boss", position = 9, permissions = { "ADMINISTRATOR" } },
+  }, members = {
+    { user = BOT, roles = { MODERATOR } }, { user = DAVID }, { user = "399" },
+    { user = "398", roles = { BOSS } },
+  }, channels = {
     { id = TEXT, name = "text" }, { id = NEWS, name = "news", type = 5 },
     { id = CLOSED, name = "closed", deny = { "SEND_MESSAGES" } },
     { id = HIDDEN, name = "hidden", deny = { "VIEW_CHANNEL" } },
-    { id = FORUM, name = "forum", type = 15 },
+    { id = FORUM, name = "forum", type = 15, require_tag = true },
+    { id = CREW, name = "crew", slowmode = 60, overwrites = { { id = GUILD, deny = { "SEND_MESSAGES",
+      "VIEW_CHANNEL" } }, { id = STAFF, allow = { "SEND_MESSAGES", "VIEW_CHANNEL" } } } },
   } } },
   users = { { id = DAVID, name = "David" }, { id = SHY, name = "Shy", dms = false } },
 }
@@ -204,6 +217,128 @@ describe("discord-sim", function()
     assert.equal(204, (sim.ask("DELETE", "/channels/" .. TEXT .. "/messages/" .. first.id)))
     local status, gone = sim.messages(TEXT, body)
     assert.same({ 404, 10008 }, { status, gone.code })
+  end)
+
+  local function rfc(seconds) return os.date("!%Y-%m-%dT%H:%M:%SZ", os.time() + seconds) end
+  local function member(id) return "/guilds/" .. GUILD .. "/members/" .. id end
+  --- The statuses and codes of a list of requests.
+  local function expect(rows)
+    for i, row in ipairs(rows) do
+      local status, body = sim.ask(row[3], row[4], row[5])
+      assert.same({ row[1], row[2] }, { status, type(body) == "table" and body.code or nil },
+        ("%d: %s %s"):format(i, row[3], row[4]))
+    end
+  end
+
+  it("computes what a bot may do from its roles and a channel's overwrites", function()
+    local here = { body = { content = "x" }, token = OTHER }
+    local to = "/channels/" .. CREW .. "/messages"
+    expect { { 403, 50001, "POST", to, here }, { 403, 50001, "GET", "/channels/" .. CREW, here } }
+    -- The other bot gets the role that may.
+    expect { { 204, nil, "PUT", member(OTHER_BOT) .. "/roles/" .. STAFF },
+      { 200, nil, "POST", to, here }, { 200, nil, "POST", to, here } } -- bots know no slow mode
+    local _, m = sim.ask("GET", member(OTHER_BOT))
+    assert.same({ STAFF }, m.roles)
+    local _, channel = sim.ask("GET", "/channels/" .. CREW, here)
+    assert.same({ 60, 2 }, { channel.rate_limit_per_user, #channel.permission_overwrites })
+    -- A member's own overwrite is above its roles'.
+    local own = "/channels/" .. TEXT .. "/permissions/" .. OTHER_BOT
+    expect { { 200, nil, "POST", "/channels/" .. TEXT .. "/messages", here },
+      { 204, nil, "PUT", own, { body = { type = 1, deny = 2048 } } },
+      { 403, 50013, "POST", "/channels/" .. TEXT .. "/messages", here },
+      { 204, nil, "DELETE", own }, { 404, 10009, "DELETE", own },
+      { 200, nil, "POST", "/channels/" .. TEXT .. "/messages", here } }
+    -- Everyone's bits are the last that count.
+    local all = "/guilds/" .. GUILD .. "/roles/" .. GUILD
+    local _, everyone = sim.ask("GET", all)
+    expect { { 200, nil, "PATCH", all, { body = { permissions = "1024" } } },
+      { 403, 50013, "POST", "/channels/" .. TEXT .. "/messages", here },
+      { 200, nil, "PATCH", all, { body = { permissions = "1024" } } },
+      { 204, nil, "DELETE", member(OTHER_BOT) .. "/roles/" .. STAFF },
+      { 403, 50001, "POST", to, here } }
+    -- The bot has lost with everyone what it wants to give back.
+    expect { { 403, 50013, "PATCH", all, { body = { permissions = everyone.permissions } } } }
+  end)
+
+  it("has roles, and an order among them", function()
+    local roles = "/guilds/" .. GUILD .. "/roles"
+    local _, made = sim.ask("POST", roles, { body = { name = "helpers", color = 255, hoist = true,
+      mentionable = true, permissions = "2048" } })
+    assert.same({ "helpers", "2048", 255, true, true, 1 }, { made.name, made.permissions, made.color,
+      made.hoist, made.mentionable, made.position })
+    local _, list = sim.ask("GET", roles)
+    assert.equal(5, #list)
+    assert.same({ GUILD, "@everyone" }, { list[1].id, list[1].name })
+    local _, edited = sim.ask("PATCH", roles .. "/" .. made.id, { body = { name = "help" } })
+    assert.same({ "help", "2048", true }, { edited.name, edited.permissions, edited.hoist })
+    local one = roles .. "/" .. made.id
+    expect { { 200, nil, "PATCH", member(DAVID), { body = { roles = { made.id, STAFF } } } },
+      { 204, nil, "DELETE", member(DAVID) .. "/roles/" .. STAFF },
+      { 400, 50035, "PATCH", member(DAVID), { body = { roles = { "5" } } } },
+      { 400, 50035, "POST", roles, { body = { name = ("x"):rep(101) } } },
+      { 403, 50013, "POST", roles, { body = { permissions = "8" } } },
+      { 403, 50013, "PUT", member(DAVID) .. "/roles/" .. BOSS },
+      { 403, 50013, "PUT", member(DAVID) .. "/roles/" .. MODERATOR },
+      { 403, 50013, "PATCH", roles .. "/" .. BOSS, { body = { name = "x" } } },
+      { 403, 50013, "DELETE", roles .. "/" .. BOSS }, { 400, 50028, "DELETE", roles .. "/" .. GUILD },
+      { 404, 10011, "GET", roles .. "/5" }, { 404, 10007, "GET", member(SHY) },
+      { 404, 10013, "GET", member "5" } }
+    local _, david = sim.ask("GET", member(DAVID))
+    assert.same({ made.id }, david.roles)
+    expect { { 204, nil, "DELETE", one }, { 404, 10011, "GET", one } }
+    _, david = sim.ask("GET", member(DAVID))
+    assert.same({}, david.roles)
+  end)
+
+  it("times members out", function()
+    local function out(seconds)
+      return { body = { communication_disabled_until = seconds and rfc(seconds) or cjson.null } }
+    end
+    local here = { body = { content = "x" }, token = OTHER }
+    local to = "/channels/" .. TEXT .. "/messages"
+    local _, mine = sim.messages(TEXT, { content = "mine" }, { token = OTHER })
+    expect { { 200, nil, "PATCH", member(OTHER_BOT), out(600) },
+      { 403, 50013, "POST", to, here }, { 403, 50013, "POST", "/channels/" .. TEXT .. "/typing", here },
+      { 403, 50013, "PUT", to .. "/" .. mine.id .. "/reactions/%F0%9F%91%8D/@me", here },
+      { 200, nil, "GET", to, here }, { 200, nil, "GET", "/channels/" .. TEXT, here },
+      { 200, nil, "POST", to, { body = { content = "x" } } } } -- others may
+    local _, m = sim.ask("GET", member(OTHER_BOT))
+    assert.is_string(m.communication_disabled_until)
+    expect { { 200, nil, "PATCH", member(OTHER_BOT), out(nil) }, { 200, nil, "POST", to, here },
+      { 200, nil, "PATCH", member(DAVID), out(600) },
+      { 400, 0, "POST", "/sim/events", { body = { ["do"] = "message", channel = TEXT, user = DAVID,
+        content = "psst" } } },
+      { 400, 50035, "PATCH", member(DAVID), out(29 * 86400) },
+      { 400, 50035, "PATCH", member(DAVID), { body = { communication_disabled_until = "soon" } } },
+      { 403, 50013, "PATCH", member "399", out(60) }, -- the owner
+      { 403, 50013, "PATCH", member "398", out(60) }, -- an administrator
+      { 403, 50013, "PATCH", member(BOT), out(60) }, -- itself
+      { 403, 50013, "PATCH", member(DAVID), { body = out(60).body, token = OTHER } } } -- not above
+  end)
+
+  it("asks for a forum's tag, and minds archived and locked threads", function()
+    local posts = "/channels/" .. FORUM .. "/threads"
+    expect { { 400, 40067, "POST", posts, { body = { name = "p", message = { content = "x" } } } } }
+    local _, post = sim.ask("POST", posts, { body = { name = "p", applied_tags = { "7" },
+      message = { content = "x" } } })
+    local to = "/channels/" .. post.id .. "/messages"
+    local function happen(what, channel)
+      what["do"], what.channel = "channel_update", channel or post.id
+      assert.equal(204, (sim.ask("POST", "/sim/events", { body = what })))
+    end
+    happen { archived = true }
+    expect { { 400, 50083, "PATCH", to .. "/" .. post.id, { body = { content = "y" } } },
+      { 200, nil, "POST", to, { body = { content = "y" } } }, -- which opens it
+      { 200, nil, "PATCH", to .. "/" .. post.id, { body = { content = "y" } } } }
+    -- Threads have a permission of their own, and their channel's for all else.
+    expect { { 204, nil, "PUT", "/channels/" .. FORUM .. "/permissions/" .. GUILD,
+      { body = { type = 0, deny = tostring(1 << 38 | 1 << 34) } } },
+      { 403, 50013, "POST", to, { body = { content = "z" } } },
+      -- It has taken from itself what it would give back.
+      { 403, 50013, "DELETE", "/channels/" .. FORUM .. "/permissions/" .. GUILD } }
+    happen({ deny = { "MANAGE_THREADS" } }, FORUM)
+    happen { locked = true }
+    expect { { 403, 160005, "POST", to, { body = { content = "z" } } } }
   end)
 
   it("has faults, statistics, its state and a transcript", function()
