@@ -47,6 +47,7 @@ void crier_bot_free(void *p)
     crier_host_gateway_close(bot, false);
     if (bot->client)
         crier_discord_free(bot->client);
+    crier_timer_stop(bot->host->loop, &bot->ask);
     if (bot->view)
         bot->view->ops->free(bot->view);
     if (bot->token)
@@ -141,7 +142,9 @@ static void not_reached(struct host_bot *bot, const char *why)
     }
     free(bot->trouble);
     bot->trouble = crier_strdup(why);
-    ask_me(bot);
+    /* A try can end at once: Discord may have told us to wait for longer than one lasts. */
+    crier_timer_at(host->loop, &bot->ask, bot->asked_at + ASK_FOR > now ? bot->asked_at + ASK_FOR
+                                                                         : now);
 }
 
 static void on_me(void *arg, const struct crier_discord_result *r)
@@ -149,7 +152,9 @@ static void on_me(void *arg, const struct crier_discord_result *r)
     struct host_bot *bot = arg;
     if (r->outcome == CRIER_CANCELED)
         return;
-    if (r->outcome == CRIER_RETRY) {
+    /* Only Discord's own word against the token counts: a page of whoever stands in between may be
+     * a 403 too. */
+    if (r->outcome != CRIER_SENT && r->outcome != CRIER_STOP) {
         not_reached(bot, r->err.text);
         return;
     }
@@ -177,8 +182,14 @@ static void on_me(void *arg, const struct crier_discord_result *r)
 
 static void ask_me(struct host_bot *bot)
 {
+    bot->asked_at = crier_loop_now(bot->host->loop);
     crier_discord_get(bot->client, "/users/@me", crier_loop_now(bot->host->loop) + ASK_FOR, on_me,
                       bot);
+}
+
+static void on_ask(struct crier_timer *timer)
+{
+    ask_me(CRIER_CONTAINER(timer, struct host_bot, ask));
 }
 
 /* The token: the secret; in the simulator a made-up one will do. NULL with err. */
@@ -217,6 +228,7 @@ void crier_bot_adopt(struct crier_host *host, const struct crier_bot *decl,
     bot->token = token ? token : crier_strdup("");
     bot->per_second = decl->per_second;
     bot->by_reload = host->generations > 1;
+    bot->ask.fire = on_ask;
     if (host->sim)
         crier_sim_add_bot(host->sim, bot->token, bot->name);
     struct crier_discord_config config = {.name = bot->name,

@@ -39,6 +39,8 @@ struct host_bot {
     bool ready;    /* accepted, or given up */
     char *trouble; /* why it is not reached; NULL: it is, or has not been tried for long */
     int64_t complain_at, complaint; /* when to say so next, and after how long again */
+    int64_t asked_at;               /* the last time that it was tried */
+    struct crier_timer ask;         /* until the next one */
     bool refused;
     struct host_gateway *gateway; /* NULL: it needs none (host/gateway.h) */
     bool by_reload; /* not of the generation that the host started with */

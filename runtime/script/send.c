@@ -485,13 +485,19 @@ static void op_create(struct op *op)
     crier_msgstate_save(s->poster, s->st, intent_stored, s);
 }
 
+static void cleared(void *arg, const struct crier_discord_result *r);
+
 static void edited(void *arg, const struct crier_discord_result *r)
 {
     struct op *op = arg;
     count_result(op->send, r);
     if (op_reopens(op, r))
         return;
-    if (r->outcome == CRIER_REBUILD) {
+    if (r->outcome == CRIER_REBUILD && r->status == 429 && !op->send->data.content->thread) {
+        /* It is there, but must not be edited any more: the new one is not to stand beside it. */
+        op_asked(op, crier_discord_delete(client_of(op->send), op->channel, op->at->message,
+                                          op->send->deadline, cleared, op));
+    } else if (r->outcome == CRIER_REBUILD) {
         op->at->message = 0;
         op_create(op);
     } else if (r->outcome == CRIER_SENT) {

@@ -725,6 +725,27 @@ static int message(struct event *e)
     return 0;
 }
 
+/* Somebody deletes a message, the newest (if there is one) unless told. */
+static int message_delete(struct event *e)
+{
+    struct sim_channel *channel = NULL;
+    uint64_t id = 0;
+    int rc = get_channel(e, "channel", &channel);
+    if (!rc && json_object_get(e->obj, "message"))
+        rc = get_id(e, "message", &id);
+    if (rc)
+        return rc;
+    struct sim_message *m = id               ? sim_message_find(channel, id)
+                            : channel->count ? channel->window[channel->head + channel->count - 1]
+                                             : NULL;
+    if (id && !m)
+        return crier_err_set(e->err, CRIER_ENOTFOUND, "event.message: there is no message %llu",
+                             (unsigned long long)id);
+    if (m)
+        sim_message_delete(e->sim, channel, m);
+    return 0;
+}
+
 /* Any event, as it is: what the simulator does not bring about by itself. */
 static int raw(struct event *e)
 {
@@ -752,7 +773,8 @@ static const struct {
     {"member_update", member_update},   {"role_update", role_update},
     {"role_delete", role_delete},
     {"invite_create", invite_create},   {"invite_delete", invite_delete},
-    {"message", message},               {"raw", raw},
+    {"message", message},               {"message_delete", message_delete},
+    {"raw", raw},
 };
 
 static int check_event(const json_t *obj, int (**apply)(struct event *e), struct crier_err *err)
@@ -762,7 +784,7 @@ static int check_event(const json_t *obj, int (**apply)(struct event *e), struct
                                        "max_uses", "bot",   "content", "dm",      "unavailable",
                                        "t",        "d",     "intents", "role",    "roles",
                                        "allow",    "timeout", "permissions", "position",
-                                       "archived", "locked"};
+                                       "archived", "locked", "message"};
     const char *key, *names[CRIER_COUNT(verbs)];
     json_t *value;
     const char *what = json_string_value(json_object_get(obj, "do"));
@@ -789,7 +811,7 @@ static int check_event(const json_t *obj, int (**apply)(struct event *e), struct
     return crier_err_set(err, CRIER_EINVAL,
                          "event.do: expected guild_join, guild_leave, guild_update, "
                          "channel_create, channel_update, channel_delete, member_join, "
-                         "member_leave, member_update, role_update, role_delete, invite_create, invite_delete, message or raw%s%s%s",
+                         "member_leave, member_update, role_update, role_delete, invite_create, invite_delete, message, message_delete or raw%s%s%s",
                          near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 }
 

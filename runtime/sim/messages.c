@@ -1113,6 +1113,12 @@ void sim_messages_edit(struct sim_call *call)
                      call->bot->user);
 }
 
+void sim_message_delete(struct crier_sim *sim, struct sim_channel *channel, struct sim_message *m)
+{
+    sim_tell_message(sim, "MESSAGE_DELETE", channel, m);
+    drop(channel, m);
+}
+
 void sim_messages_delete(struct sim_call *call)
 {
     bool own = call->message->author == call->bot->user;
@@ -1124,8 +1130,7 @@ void sim_messages_delete(struct sim_call *call)
         sim_error(call, 403, 50013, "Missing Permissions");
         return;
     }
-    sim_tell_message(call->sim, "MESSAGE_DELETE", call->channel, call->message);
-    drop(call->channel, call->message);
+    sim_message_delete(call->sim, call->channel, call->message);
     call->sim->stats.deletes++;
     sim_no_content(call);
 }

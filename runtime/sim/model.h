@@ -345,6 +345,8 @@ void sim_message_json(struct crier_sim *sim, struct crier_buf *b, const struct s
                       const struct sim_user *viewer);
 struct sim_message *sim_message_find(const struct sim_channel *channel, uint64_t id);
 void sim_message_free(struct sim_message *message);
+void sim_message_delete(struct crier_sim *sim, struct sim_channel *channel,
+                        struct sim_message *message);
 void sim_nonces_fini(struct crier_sim *sim);
 void sim_messages_create(struct sim_call *call);
 void sim_messages_list(struct sim_call *call);

@@ -120,7 +120,8 @@ void crier_sim_faults_clear(struct crier_sim *sim);
  *  (none: every bot), roles, timeout: a duration or null}, role_update {guild, role, name,
  *  permissions, position} (made when it is new), role_delete {guild, role},
  *  invite_create {guild, invite, channel, uses, max_uses}, invite_delete {guild, invite},
- *  message {channel or dm: a bot's token, user, name, content, bot}, raw {t, d, intents}
+ *  message {channel or dm: a bot's token, user, name, content, bot}, message_delete {channel,
+ *  message (none: the newest)}, raw {t, d, intents}
  *
  *  With `after`, a duration, it happens then. Also by HTTP: POST /sim/events. CRIER_EINVAL and
  *  CRIER_ENOTFOUND with the place in the text. */
