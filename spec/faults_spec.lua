@@ -88,7 +88,8 @@ describe("in virtual time", function()
     local find = simulate('period = "10m"', { ["f.json"] = [==[ [ { "match": "GET /users/@me", "do":
       "status", "status": 403, "body": "<html>Please log in</html>", "for": "20m" } ] ]==] },
       { "--for", "2h", "--faults", "f.json" })
-    assert.equal("00:20", clock(find { what = "bot.reached" }[1]))
+    local at = clock(find { what = "bot.reached" }[1])
+    assert.is_true(at >= "00:20" and at < "01:00", at)
   end)
 
   it("a message that may not be edited any more is replaced, not doubled", function()
