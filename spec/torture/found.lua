@@ -58,7 +58,8 @@ describe("found by torture", function()
     it("a message whose answers were all lost is found by the next " .. mode, function()
       local bot = load('period = "1m", start_in = "5s", data = function(ctx) return "at " .. ctx.due end, mode = "' .. mode .. '"')
       bot:fault { ["do"] = "status", status = 504, execute = true, match = "POST /channels/*/messages", times = -1 }
-      bot:advance "66s"
+      bot:fault { ["do"] = "refuse", match = "GET /channels/*/messages", times = -1 } -- nor can it be looked for
+      bot:advance "96s"
       bot:expect_sent({ ok = false }, 1)
       assert.equal(1, #bot:channel "978332728615378001")
       bot:clear_faults()
