@@ -9,6 +9,8 @@
 #include "discord/client_private.h"
 #include "discord/request.h"
 
+#define LAST_LOOK (30 * CRIER_S) /* for whether a create that failed was executed nevertheless */
+
 const char *crier_outcome_name(enum crier_outcome outcome)
 {
     static const char *const names[] = {"sent",    "retry", "drop", "pause",
@@ -94,9 +96,55 @@ void client_set_where(struct client_request *r)
     crier_err_at(&r->result.err, "%s %s", r->method, r->path);
 }
 
+/* Whether its message is there nevertheless could not be found out. */
+static void end_unsure(struct client_request *r)
+{
+    r->result.err = r->verdict_why;
+    r->result.status = r->verdict_status;
+    r->result.code = r->verdict_code;
+    crier_err_prefix(&r->result.err, "it may be there nevertheless: ");
+    client_end(r, r->verdict);
+}
+
+/* For a moment only: the next one may be due meanwhile. */
+static void last_look(struct client_request *r, enum crier_outcome verdict)
+{
+    int64_t now = crier_loop_now(r->d->loop);
+    int64_t span = r->not_after == CRIER_NEVER ? LAST_LOOK : (r->not_after - r->created) / 2;
+    r->failing = true;
+    r->verdict = verdict;
+    r->verdict_why = r->result.err;
+    r->verdict_status = r->result.status;
+    r->verdict_code = r->result.code;
+    if (r->d->stopped || r->canceled || r->d->breaker->until > now) {
+        end_unsure(r);
+        return;
+    }
+    client_look(r);
+    r->next_at = 0;
+    r->not_after = now + (span < LAST_LOOK ? span : LAST_LOOK);
+    r->since = now;
+    crier_timer_at(r->d->loop, &r->deadline, r->not_after);
+    client_queue_ready(r->queue);
+}
+
+void client_end_failed(struct client_request *r, enum crier_outcome outcome)
+{
+    if (r->failing)
+        end_unsure(r);
+    else if (r->lost)
+        last_look(r, outcome);
+    else
+        client_end(r, outcome);
+}
+
 void client_end_late(struct client_request *r)
 {
     struct crier_err *err = &r->result.err;
+    if (r->failing) {
+        end_unsure(r);
+        return;
+    }
     if (!err->code && r->d->breaker->until > crier_loop_now(r->d->loop))
         *err = r->d->breaker->why;
     else if (!err->code)
@@ -106,7 +154,7 @@ void client_end_late(struct client_request *r)
         crier_err_prefix(err, "given up after %d request%s: ", r->result.requests,
                          r->result.requests == 1 ? "" : "s");
     client_set_where(r);
-    client_end(r, CRIER_RETRY);
+    client_end_failed(r, CRIER_RETRY);
 }
 
 void client_tell(struct crier_discord *d, enum crier_discord_event event,
@@ -168,7 +216,7 @@ static struct client_request *request_new(struct crier_discord *d, enum crier_re
     r->method = method;
     r->path = path;
     r->link.data = r;
-    r->since = crier_loop_now(d->loop);
+    r->since = r->created = crier_loop_now(d->loop);
     r->not_after = not_after;
     r->maybe_at = CRIER_NEVER;
     r->deadline.fire = on_deadline;
@@ -212,8 +260,10 @@ struct crier_request_id crier_discord_create(struct crier_discord *d, uint64_t c
     r->once = content->thread != NULL;
     snprintf(r->nonce, sizeof r->nonce, "%s", nonce);
     crier_request_payload(content, mentions, r->nonce, &r->payload);
-    if (first_us && !r->once)
+    if (first_us && !r->once) {
         r->maybe_at = r->since - (crier_loop_wall(d->loop) - first_us);
+        r->lost = r->since - r->maybe_at > CRIER_S;
+    }
     return enqueue(r);
 }
 

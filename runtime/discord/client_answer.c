@@ -190,6 +190,10 @@ static void learn_made(struct crier_discord *d, uint64_t channel, uint64_t messa
 
 static void not_to_be_seen(struct client_request *r, const char *why)
 {
+    if (r->failing) {
+        client_end_failed(r, r->verdict);
+        return;
+    }
     crier_err_set(&r->result.err, CRIER_EBUSY,
                   "it may have been sent, but %s: it is not sent again", why);
     client_set_where(r);
@@ -225,6 +229,13 @@ static void looked(struct client_request *r, json_t *body)
         return;
     } else if (r->find) {
         client_end(r, CRIER_SENT);
+        return;
+    } else if (r->failing) { /* it is not there: that is sure now */
+        r->result.err = r->verdict_why;
+        r->result.status = r->verdict_status;
+        r->result.code = r->verdict_code;
+        r->maybe_at = CRIER_NEVER;
+        client_end(r, r->verdict);
         return;
     } else {
         r->phase = MAIN;
@@ -322,6 +333,7 @@ static void judge(struct client_request *r, const struct crier_http_response *re
             return;
         if (r->phase == MAIN && r->maybe_at == CRIER_NEVER)
             r->maybe_at = r->started;
+        r->lost |= r->phase == MAIN && r->kind == CRIER_REQ_CREATE;
         again(r, now, row->wait);
         return;
     case CRIER_CLASS_RETRY:
@@ -351,14 +363,15 @@ static void judge(struct client_request *r, const struct crier_http_response *re
     case CRIER_CLASS_PAUSE:
         if (r->kind == CRIER_REQ_DM && code == CRIER_CODE_QUARANTINED)
             client_quarantine(d, now, row->wait, &r->result.err);
-        r->result.pause = row->wait;
-        client_end(r, CRIER_PAUSE);
+        if (!r->failing)
+            r->result.pause = row->wait;
+        client_end_failed(r, CRIER_PAUSE);
         return;
     case CRIER_CLASS_DOUBT: {
         char *target = target_of(r->path);
         enum crier_outcome outcome = doubt(d, target);
         free(target);
-        client_end(r, outcome);
+        client_end_failed(r, outcome);
         return;
     }
     case CRIER_CLASS_STOP: {
@@ -371,13 +384,13 @@ static void judge(struct client_request *r, const struct crier_http_response *re
         return;
     }
     case CRIER_CLASS_DROP:
-        client_end(r, CRIER_DROP);
+        client_end_failed(r, CRIER_DROP);
         return;
     case CRIER_CLASS_REBUILD:
         client_end(r, CRIER_REBUILD);
         return;
     case CRIER_CLASS_BAD:
-        client_end(r, CRIER_BAD);
+        client_end_failed(r, CRIER_BAD);
         return;
     }
 }

@@ -43,6 +43,7 @@ struct client_request {
 
     int64_t since;   /* ready to go since; its time until the start is `waited` */
     int64_t next_at; /* not before */
+    int64_t created;
     int64_t not_after;
     int64_t maybe_at; /* first attempt that may have been executed; CRIER_NEVER: none */
     uint64_t known;  /* the last message of ours in the channel before that attempt; 0: not known */
@@ -58,6 +59,11 @@ struct client_request {
     struct client_call *call;
     bool canceled;
     bool brief; /* crier_discord_brief */
+    bool lost;    /* an attempt's answer was, or came to a process before this one */
+    bool failing; /* looks a last time; what it fails with is kept meanwhile: */
+    enum crier_outcome verdict;
+    struct crier_err verdict_why;
+    int verdict_status, verdict_code;
 
     struct crier_discord_result result;
     crier_discord_done *done;
@@ -137,6 +143,9 @@ struct crier_discord {
 void client_deliver(struct crier_discord *d);
 /* Take a request that is not under way out of its queue; told to its owner by client_deliver(). */
 void client_end(struct client_request *r, enum crier_outcome outcome);
+/* The same for a failure. A create of which an attempt may have been executed looks once more, so
+ * that nothing stands there that was told to have failed. */
+void client_end_failed(struct client_request *r, enum crier_outcome outcome);
 void client_end_late(struct client_request *r);
 void client_end_stopped(struct client_request *r);
 void client_end_canceled(struct client_request *r);
@@ -152,6 +161,8 @@ struct client_queue *client_queue_get(struct crier_discord *d, const char *metho
 void client_queue_drop(struct client_queue *q);
 /* Its first request may be made, as far as the request itself is concerned. */
 void client_queue_ready(struct client_queue *q);
+/* The next it asks is whether the message is there. */
+void client_look(struct client_request *r);
 void client_on_pump(struct crier_timer *timer);
 
 /* client_answer.c */

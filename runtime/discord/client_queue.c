@@ -122,14 +122,19 @@ void crier_discord_whose(struct crier_discord *d, struct crier_request_id id, ui
 
 /* --- sending ------------------------------------------------------------------------------- */
 
+void client_look(struct client_request *r)
+{
+    r->phase = r->d->self && r->d->skew_known ? LOOK : WHO;
+    r->looked = 0;
+    r->pages = 0;
+}
+
 static void set_phase(struct client_request *r, int64_t now)
 {
     if (r->phase != MAIN || r->kind != CRIER_REQ_CREATE || r->maybe_at == CRIER_NEVER ||
         (!r->find && r->maybe_at <= now && now - r->maybe_at <= NONCE_WINDOW))
         return;
-    r->phase = r->d->self && r->d->skew_known ? LOOK : WHO;
-    r->looked = 0;
-    r->pages = 0;
+    client_look(r);
 }
 
 /* What is not newer than this is not it. A time in the future is one of a clock that has been set
