@@ -7,10 +7,11 @@ set -euo pipefail
 
 usage() {
     cat <<'END'
-spec/fuzz.sh [--seconds N] [--seed N] [--build-dir DIR] [TARGET...]
+spec/fuzz.sh [--seconds N] [--seed N] [--repeatable] [--build-dir DIR] [TARGET...]
 
   --seconds N       how long each target runs (CRIER_FUZZ_SECONDS, else 10)
   --seed N          of libFuzzer's choices (1)
+  --repeatable      without a corpus, and no further than spec/fuzz/runs.txt says: the same each time
   --build-dir DIR   where to build (build-fuzz); logs, corpus and findings are in DIR/fuzz
   TARGET            a file of spec/fuzz without its .c; none: all of them
 JOBS (2) is the number of compilers, and of targets, at once. CC names the clang to take (clang).
@@ -20,6 +21,7 @@ END
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 seconds=${CRIER_FUZZ_SECONDS:-10} seed=1 build=$root/build-fuzz jobs=${JOBS:-2} cc=${CC:-clang}
+repeatable=0
 case $cc in *clang*) ;; *) cc=clang ;; esac
 while [ $# -gt 0 ]; do
     case $1 in
@@ -32,6 +34,7 @@ while [ $# -gt 0 ]; do
         esac
         shift 2
         ;;
+    --repeatable) repeatable=1; shift ;;
     -h | --help) usage; exit 0 ;;
     -*) echo "unknown option '$1'" >&2; usage >&2; exit 64 ;;
     *) break ;;
@@ -53,6 +56,8 @@ for name in "${targets[@]}"; do
     [ -e "$root/spec/fuzz/$name.c" ] || { echo "no target '$name'; there are: ${all[*]}" >&2; exit 64; }
     [ -s "$root/spec/fuzz/seeds/$name.txt" ] ||
         { echo "spec/fuzz/seeds/$name.txt is missing"; echo "0 passed, 1 failed, 0 skipped"; exit 1; }
+    [ "$repeatable" -eq 0 ] || grep -q "^$name [1-9][0-9]*$" "$root/spec/fuzz/runs.txt" ||
+        { echo "spec/fuzz/runs.txt does not name $name"; echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 done
 
 # What targets write goes into memory where there is such a place, and into a folder of this run.
@@ -87,7 +92,11 @@ fi
 # what the target writes are made anew.
 one() {
     local name=$1 rc=0 n=0 line
-    local corpus=$build/fuzz/corpus/$name seeds=$tmp/$name.seeds dictionary=()
+    local corpus=$build/fuzz/corpus/$name seeds=$tmp/$name.seeds dictionary=() runs=()
+    if [ "$repeatable" -eq 1 ]; then
+        corpus=$tmp/$name.corpus
+        runs=(-runs="$(sed -n "s/^$name //p" "$root/spec/fuzz/runs.txt")")
+    fi
     mkdir -p "$corpus" "$seeds" "$build/fuzz/findings" "$tmp/$name.scratch"
     while IFS= read -r line || [ -n "$line" ]; do
         n=$((n + 1))
@@ -101,7 +110,7 @@ one() {
         CRIER_FUZZ_SCRATCH="$tmp/$name.scratch" XDG_RUNTIME_DIR="$tmp/$name.scratch" \
         timeout -k 10 $((seconds * 2 + 600)) \
         "$build/fuzz/$name" -seed="$seed" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 \
-        -max_len=4096 -print_final_stats=1 -artifact_prefix="$build/fuzz/findings/$name-" \
+        "${runs[@]}" -max_len=4096 -print_final_stats=1 -artifact_prefix="$build/fuzz/findings/$name-" \
         "${dictionary[@]}" "$corpus" "$seeds" >"$build/fuzz/$name.log" 2>&1 </dev/null &
     trap 'kill $!; wait $!; exit' TERM
     wait $! || rc=$?
