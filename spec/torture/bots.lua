@@ -126,6 +126,12 @@ end
 function bots.script(o)
   local s = { messages = {}, tasks = {}, sinks = { 'crier.sink.memory { name = "memory", max = 50 }' } }
   for i = 1, math.random(1, 6) do s.messages[i] = a_message(i, o) end
+  if not o.steady and chance(0.15) then -- more at once than Discord takes in one channel
+    for i = #s.messages + 1, #s.messages + math.random(6, 12) do
+      s.messages[i] = { name = "m" .. i, mode = "send", channels = { channels[1] }, period = '"1m"', step = 60, start = 30,
+                        data = "says" }
+    end
+  end
   if not o.steady and chance(0.4) then
     for i = 1, math.random(1, 2) do
       s.tasks[i] = string.format(pick(tasks), i, pick { "2m", "7m" })

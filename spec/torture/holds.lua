@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- What must hold of a bot, whatever happens to it. `o` says what has happened: clock (was set), restarts (after
 -- one the limiter knows nothing), kills, unsure (Discord did what it did not say), told_429 (how many answers
--- 429 were faults); last: the messages' counters at the end.
+-- 429 were faults); amid (stopped while something was under way); last: the messages' counters at the end.
 local holds = {}
 
 local function must(ok, ...)
@@ -171,8 +171,8 @@ function holds.discord(bot, script, o)
   end
   for _, s in pairs(last) do
     local texts = there[s.channel]
-    -- (An edit in the moment of a kill is told as "the host was down".)
-    must((o.kills or 0) > 0 or not (s.ok and texts) or texts[s.text],
+    -- (An edit in the moment of a kill is told as "the host was down"; what a stop cuts off, by the next start.)
+    must((o.kills or 0) > 0 or o.amid or not (s.ok and texts) or texts[s.text],
          "'%s' was told as %s, and channel %s has another", s.text, s.mode, s.channel)
   end
   for _, m in ipairs(script.messages) do

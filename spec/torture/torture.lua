@@ -53,6 +53,8 @@ function Storm:life_ends(killed)
   if not s then return end
   lost.least, lost.most = lost.least + s.dropped, lost.most + s.dropped
   if killed and not self.script.lines.durable then lost.most = lost.most + s.queued end
+  -- That it rejects at its very end it cannot write itself.
+  if s.rejected > 0 then lost.most = lost.most + 1 end
   if self.o.was_full then lost.most = lost.most + s.rejected + s.queued + 20 end
 end
 
@@ -152,7 +154,7 @@ local function storm(seed)
   self:check()
   -- Stopped long after all is quiet: what is told then is counted, and all is written.
   o.last = bot:stats().messages
-  for _, x in pairs(o.last) do if x.under_way then o.last = nil break end end
+  for _, x in pairs(o.last) do if x.under_way then o.last, o.amid = nil, true break end end
   self:life_ends(false)
   bot:stop()
   holds.once(bot, self.script, o)
