@@ -75,8 +75,8 @@ void client_end(struct client_request *r, enum crier_outcome outcome)
     struct crier_discord *d = r->d;
     struct client_queue *q = r->queue;
     r->result.outcome = outcome;
-    r->result.unsure =
-        outcome != CRIER_SENT && r->kind == CRIER_REQ_CREATE && r->maybe_at != CRIER_NEVER;
+    r->result.unsure = outcome != CRIER_SENT && r->kind == CRIER_REQ_CREATE && r->lost &&
+                       r->maybe_at != CRIER_NEVER;
     crier_timer_stop(d->loop, &r->deadline);
     g_hash_table_remove(d->requests, &r->id);
     if (q) {
@@ -125,7 +125,8 @@ static void last_look(struct client_request *r, enum crier_outcome verdict)
     r->not_after = now + (span < LAST_LOOK ? span : LAST_LOOK);
     r->since = now;
     crier_timer_at(r->d->loop, &r->deadline, r->not_after);
-    client_queue_ready(r->queue);
+    if (r->queue->requests.head == &r->link) /* else one before it may be under way */
+        client_queue_ready(r->queue);
 }
 
 void client_end_failed(struct client_request *r, enum crier_outcome outcome)
