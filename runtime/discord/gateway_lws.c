@@ -33,10 +33,10 @@ struct crier_gateway_socket {
     struct lws *wsi;
     uv_getaddrinfo_t lookup;
     bool looking, connecting, established, closing, said, ended;
-    bool tls;
+    bool tls, untrusted;
     char *host, *path;
     int port, code;
-    char why[160];
+    char why[200];
     GQueue out; /* struct crier_buf: LWS_PRE bytes, then the message */
     struct crier_timer later; /* tells of an end that came too early to be told */
 };
@@ -148,9 +148,16 @@ static int callback(struct lws *wsi, enum lws_callback_reasons why, void *user, 
                      (const char *)in + 2);
         }
         return 0;
+    case LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION:
+        s->untrusted |= !len;
+        return !len;
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
-        snprintf(s->why, sizeof s->why, "cannot connect to %s: %.100s", s->host,
-                 in && len ? (const char *)in : "no answer");
+        /* Of a certificate libwebsockets only says that OpenSSL has failed. */
+        snprintf(s->why, sizeof s->why, "cannot connect to %.60s: %.100s", s->host,
+                 s->untrusted ? "its certificate is expired, of another name, or of nobody that "
+                                "this machine trusts"
+                 : in && len ? (const char *)in
+                             : "no answer");
         if (s->connecting)
             fail(s, "cannot connect");
         else

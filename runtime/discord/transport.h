@@ -86,10 +86,11 @@ struct crier_transport_ops {
     bool connects; /**< a request may have to wait for a connection; then its `sent` is called */
 };
 
-/** TLS verified always; HTTP keep-alive; HTTP/1.1 and 2; redirects as the request says, to http and
- *  https only. curl is initialised at the first request, so that a host that sends nothing pays
- *  nothing. Needs a live loop: in virtual time each request fails with CRIER_ENET. Free it before
- *  the loop, and not from within a done. */
+/** TLS verified always, against the machine's certificates or those in the file SSL_CERT_FILE; HTTP
+ *  keep-alive; HTTP/1.1 and 2; redirects as the request says, to http and https only. curl is
+ *  initialised at the first request, so that a host that sends nothing pays nothing. Needs a live
+ *  loop: in virtual time each request fails with CRIER_ENET. Free it before the loop, and not from
+ *  within a done. */
 struct crier_transport *crier_transport_curl(struct crier_loop *loop);
 
 #endif

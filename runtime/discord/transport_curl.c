@@ -41,6 +41,9 @@ struct curl_transport {
     struct crier_timer curl_timer;
     struct crier_timer end_timer; /* delivers `ended` */
     struct list running, ended;
+    /* SSL_CERT_FILE; NULL: the machine's. OpenSSL looks there itself, and so does the gateway;
+     * libcurl, which names a file of its own, does not. */
+    char *ca;
 };
 
 struct watch {
@@ -378,6 +381,8 @@ static int set_up(struct crier_http_call *call, struct crier_err *err)
     /* Reading the machine's certificates costs tens of milliseconds a connection; curl keeps them
      * from one connection to the next only where they are one file, not a folder too. */
     curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    if (call->t->ca)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, call->t->ca);
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     /* Rather one more stream on a connection that is being made than one more connection. */
@@ -471,6 +476,7 @@ static void transport_free(struct crier_transport *base)
     }
     crier_timer_stop(t->loop, &t->curl_timer);
     crier_timer_stop(t->loop, &t->end_timer);
+    free(t->ca);
     free(t);
 }
 
@@ -478,8 +484,10 @@ struct crier_transport *crier_transport_curl(struct crier_loop *loop)
 {
     static const struct crier_transport_ops ops = {start, cancel, transport_free, true};
     struct curl_transport *t = crier_calloc(1, sizeof *t);
+    const char *ca = getenv("SSL_CERT_FILE");
     t->base.ops = &ops;
     t->loop = loop;
+    t->ca = ca && *ca ? crier_strdup(ca) : NULL;
     t->curl_timer.fire = on_curl_timer;
     t->end_timer.fire = on_end_timer;
     return &t->base;
