@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "crier/err.h"
 
@@ -26,6 +27,11 @@ char *crier_strdup(const char *s);            /**< NULL gives NULL */
 char *crier_strndup(const char *s, size_t n); /**< NULL gives NULL */
 char *crier_asprintf(const char *fmt, ...) CRIER_PRINTF(1, 2);
 
+enum { CRIER_UINT_SIZE = 24 };
+/** A number in decimal, as %u would write it but without its cost: it is what ids are all the time.
+ *  Returns out, which then holds the text. */
+char *crier_uint_text(uint64_t v, char out[CRIER_UINT_SIZE]);
+
 /** Bytes that grow. Zero-initialised is empty and valid. `data` is always NUL-terminated once
  *  anything was appended (the NUL is not counted in len). */
 struct crier_buf {
@@ -35,11 +41,34 @@ struct crier_buf {
 
 void crier_buf_fini(struct crier_buf *b);
 void crier_buf_clear(struct crier_buf *b); /**< len = 0, memory kept */
+void crier_buf_grow(struct crier_buf *b, size_t n); /**< what crier_buf_reserve does where there is none */
 /** Room for n more bytes (and the NUL). Returns the place to write; then add to len yourself. */
-char *crier_buf_reserve(struct crier_buf *b, size_t n);
-void crier_buf_append(struct crier_buf *b, const void *data, size_t n);
-void crier_buf_puts(struct crier_buf *b, const char *s);
-void crier_buf_putc(struct crier_buf *b, char c);
+static inline char *crier_buf_reserve(struct crier_buf *b, size_t n)
+{
+    if (b->len + n + 1 > b->cap)
+        crier_buf_grow(b, n);
+    return b->data + b->len;
+}
+static inline void crier_buf_append(struct crier_buf *b, const void *data, size_t n)
+{
+    char *to = crier_buf_reserve(b, n);
+    if (n)
+        memcpy(to, data, n);
+    to[n] = '\0';
+    b->len += n;
+}
+static inline void crier_buf_puts(struct crier_buf *b, const char *s)
+{
+    crier_buf_append(b, s, strlen(s));
+}
+static inline void crier_buf_putc(struct crier_buf *b, char c)
+{
+    char *to = crier_buf_reserve(b, 1);
+    to[0] = c;
+    to[1] = '\0';
+    b->len++;
+}
+void crier_buf_uint(struct crier_buf *b, uint64_t v); /**< in decimal */
 void crier_buf_printf(struct crier_buf *b, const char *fmt, ...) CRIER_PRINTF(2, 3);
 /** The text, owned by the caller (free()); never NULL. The buffer is empty afterwards. */
 char *crier_buf_take(struct crier_buf *b);

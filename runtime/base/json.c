@@ -69,6 +69,42 @@ static inline uint64_t special(uint64_t x)
     return ((x - ONES * 0x20) | x | HAS_ZERO(x ^ ONES * '"') | HAS_ZERO(x ^ ONES * '\\')) & HIGHS;
 }
 
+/* Copies less than eight bytes, unless one of them is special. */
+static inline bool copy_short(char *to, const unsigned char *s, size_t n)
+{
+    uint64_t word = ONES * ' ';
+    if (n >= 4) {
+        uint32_t a, b; /* they overlap */
+        memcpy(&a, s, 4);
+        memcpy(&b, s + n - 4, 4);
+        word = (uint64_t)b << 32 | a;
+        memcpy(to, &a, 4);
+        memcpy(to + n - 4, &b, 4);
+    } else if (n >= 2) {
+        uint16_t a, b;
+        memcpy(&a, s, 2);
+        memcpy(&b, s + n - 2, 2);
+        word = word << 32 | (uint32_t)b << 16 | a;
+        memcpy(to, &a, 2);
+        memcpy(to + n - 2, &b, 2);
+    } else if (n) {
+        word = word << 8 | s[0];
+        to[0] = (char)s[0];
+    }
+    return !special(word);
+}
+
+/* The same where eight bytes and more come before them, of which the last are written as they are. */
+static inline bool copy_tail(char *to, const unsigned char *end, size_t n)
+{
+    uint64_t word;
+    memcpy(&word, end - 8, 8);
+    if (special(word))
+        return false;
+    memcpy(to + n - 8, &word, 8);
+    return true;
+}
+
 /* Length of the valid UTF-8 sequence at s, 0 when there is none (RFC 3629: no overlong forms, no
  * surrogates, nothing above U+10FFFF). */
 static inline size_t sequence(const unsigned char *s, size_t left)
@@ -159,6 +195,11 @@ void crier_json_quote(struct crier_buf *b, const char *s, size_t len)
             at += 8;
             to += 8;
         }
+        size_t rest = (size_t)(end - at);
+        if (rest < 8 && (len < 8 ? copy_short(to, at, rest) : copy_tail(to, end, rest))) {
+            to += rest;
+            break;
+        }
         /* One word's worth byte by byte, then the fast loop gets another try. */
         const unsigned char *stop = end - at >= 8 ? at + 8 : end;
         while (at < stop) {
@@ -183,44 +224,26 @@ void crier_json_quote(struct crier_buf *b, const char *s, size_t len)
     b->len = (size_t)(to - b->data);
 }
 
-static char *put_uint(char *end, uint64_t v)
-{
-    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
-                                "25262728293031323334353637383940414243444546474849"
-                                "50515253545556575859606162636465666768697071727374"
-                                "75767778798081828384858687888990919293949596979899";
-    while (v >= 100) {
-        end -= 2;
-        memcpy(end, pairs + v % 100 * 2, 2);
-        v /= 100;
-    }
-    if (v >= 10) {
-        end -= 2;
-        memcpy(end, pairs + v * 2, 2);
-    } else {
-        *--end = (char)('0' + v);
-    }
-    return end;
-}
-
 void crier_json_int(struct crier_buf *b, int64_t v)
 {
-    char text[24];
-    char *end = text + sizeof text;
-    char *at = put_uint(end, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
-    if (v < 0)
-        *--at = '-';
     separate(b);
-    crier_buf_append(b, at, (size_t)(end - at));
+    if (v < 0)
+        crier_buf_putc(b, '-');
+    crier_buf_uint(b, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
 }
 
 void crier_json_uint(struct crier_buf *b, uint64_t v)
 {
-    char text[24];
-    char *end = text + sizeof text;
-    char *at = put_uint(end, v);
     separate(b);
-    crier_buf_append(b, at, (size_t)(end - at));
+    crier_buf_uint(b, v);
+}
+
+void crier_json_snowflake(struct crier_buf *b, uint64_t id)
+{
+    separate(b);
+    crier_buf_putc(b, '"');
+    crier_buf_uint(b, id);
+    crier_buf_putc(b, '"');
 }
 
 /* Numbers with at most six decimals, which is what seconds with microseconds and rates are. m and
@@ -234,9 +257,9 @@ static size_t short_decimal(char *out, double v)
     uint64_t m = (uint64_t)(a * 1e6 + 0.5);
     if ((double)m / 1e6 != a)
         return 0;
-    char digits[24];
-    char *end = digits + sizeof digits;
-    char *at = put_uint(end, m + 1000000000000000ULL); /* a leading 1 keeps the zeros */
+    char digits[CRIER_UINT_SIZE];
+    char *at = crier_uint_text(m + 1000000000000000ULL, digits); /* a leading 1 keeps the zeros */
+    char *end = at + 16;
     char *decimals = end - 6;
     while (end > decimals + 1 && end[-1] == '0')
         end--;

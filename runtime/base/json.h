@@ -25,6 +25,8 @@ void crier_json_str(struct crier_buf *b, const char *s);
 void crier_json_strn(struct crier_buf *b, const char *s, size_t len);
 void crier_json_int(struct crier_buf *b, int64_t v);
 void crier_json_uint(struct crier_buf *b, uint64_t v);
+/** An id: a number that Discord writes as a string. */
+void crier_json_snowflake(struct crier_buf *b, uint64_t id);
 /** Shortest text that reads back as v; NaN and infinities become null. An integral value is
  *  written with ".0" (or an exponent, from 1e15 up) so that it stays a float. */
 void crier_json_num(struct crier_buf *b, double v);

@@ -48,6 +48,7 @@ void crier_tally_fini(struct crier_tally *t)
     g_hash_table_destroy(t->skips);
     g_hash_table_destroy(t->problems);
     g_hash_table_destroy(t->alerts);
+    crier_buf_fini(&t->key);
 }
 
 /* --- counting ------------------------------------------------------------------------------- */
@@ -101,9 +102,12 @@ static void set_text(char **to, const char *prefix, struct crier_str s)
 static struct crier_tally_row *row(struct crier_tally *t, struct crier_str guild,
                                    struct crier_str name)
 {
-    char key[256];
-    snprintf(key, sizeof key, "%.*s/%.*s", (int)guild.len, guild.data, (int)name.len, name.data);
-    struct crier_tally_row *r = g_hash_table_lookup(t->rows, key);
+    struct crier_buf *key = &t->key;
+    crier_buf_clear(key);
+    crier_buf_append(key, guild.data, guild.len);
+    crier_buf_putc(key, '/');
+    crier_buf_append(key, name.data, name.len);
+    struct crier_tally_row *r = g_hash_table_lookup(t->rows, key->data);
     if (r)
         return r;
     r = crier_calloc(1, sizeof *r);
@@ -111,7 +115,7 @@ static struct crier_tally_row *row(struct crier_tally *t, struct crier_str guild
     r->name = crier_strndup(name.data, name.len);
     for (size_t i = 0; t->picture && i < CRIER_COUNT(r->columns); i++)
         r->columns[i] = crier_calloc(CRIER_TALLY_COLUMNS, sizeof *r->columns[i]);
-    g_hash_table_insert(t->rows, crier_strdup(key), r);
+    g_hash_table_insert(t->rows, crier_strdup(key->data), r);
     return r;
 }
 

@@ -37,6 +37,7 @@ struct crier_tally {
     GHashTable *rows;     /**< "guild/name" -> struct crier_tally_row */
     GHashTable *failures, *skips, *problems; /**< text -> uint64_t boxed */
     GHashTable *alerts; /**< name -> how often it fired, boxed */
+    struct crier_buf key;
     uint64_t sends, ok, failed, skipped; /**< occurrences; sends = ok + failed */
     uint64_t to_channels;                /**< messages that were sent, edits included */
     uint64_t waits;                      /**< sends that waited for a rate limit */

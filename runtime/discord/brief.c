@@ -4,55 +4,57 @@
 #include <stdbool.h>
 #include <string.h>
 
-struct text {
-    const char *at, *end;
-};
+#include "record/scan.h"
 
-static char peek(const struct text *t)
-{
-    return t->at < t->end ? *t->at : '\0';
-}
+/* Each of these reads what stands at p and returns what is behind it; NULL: it is not as expected. */
 
-/* The string at hand is skipped, quotes included; *from is behind its first one. */
-static bool string(struct text *t, const char **from, size_t *len, bool *escaped)
+/* From behind the opening quote to the closing one. */
+static const char *string(const char *p, const char *end, bool *escaped)
 {
-    *escaped = false;
-    if (peek(t) != '"')
-        return false;
-    *from = ++t->at;
-    for (; t->at < t->end; t->at++) {
-        if (*t->at == '"') {
-            *len = (size_t)(t->at++ - *from);
-            return true;
-        }
-        if (*t->at == '\\') {
-            *escaped = true;
-            t->at++;
-        }
+    while ((p = crier_scan_plain(p, end)) < end) {
+        if (*p == '"')
+            return p;
+        if (*p != '\\' || end - p < 2)
+            return NULL;
+        *escaped = true;
+        p += 2;
     }
-    return false;
+    return NULL;
 }
 
-/* Any value is skipped, up to the comma or bracket behind it. */
-static bool skip(struct text *t)
+static const char *skip_string(const char *p, const char *end)
 {
-    const char *from;
-    size_t len;
     bool escaped;
+    p = string(p + 1, end, &escaped);
+    return p ? p + 1 : NULL;
+}
+
+/* Any value, up to the comma or bracket behind it. */
+static const char *skip(const char *p, const char *end)
+{
     int depth = 0;
-    while (t->at < t->end) {
-        char c = *t->at;
-        if (c == '"') {
-            if (!string(t, &from, &len, &escaped))
-                return false;
+    while (p && p < end) {
+        switch (*p) {
+        case '"':
+            p = skip_string(p, end);
             continue;
+        case '{':
+        case '[':
+            depth++;
+            break;
+        case '}':
+        case ']':
+            if (!depth--)
+                return p;
+            break;
+        case ',':
+            if (!depth)
+                return p;
+            break;
         }
-        if (depth == 0 && (c == ',' || c == '}' || c == ']'))
-            return true;
-        depth += (c == '{' || c == '[') - (c == '}' || c == ']');
-        t->at++;
+        p++;
     }
-    return false;
+    return NULL;
 }
 
 static bool is_wanted(const char *name, size_t len)
@@ -62,76 +64,60 @@ static bool is_wanted(const char *name, size_t len)
            (len == 8 && memcmp(name, "username", 8) == 0);
 }
 
-/* One member. False: it is not as expected. */
-static bool member(struct text *t, json_t *to)
+static const char *member(const char *p, const char *end, json_t *to)
 {
-    const char *name, *value;
-    size_t len, value_len;
-    bool escaped;
-    if (!string(t, &name, &len, &escaped) || escaped || peek(t) != ':')
-        return false;
-    t->at++;
-    if (!is_wanted(name, len) || peek(t) != '"')
-        return skip(t);
-    if (!string(t, &value, &value_len, &escaped))
-        return false;
-    json_t *v = escaped ? json_loadb(value - 1, value_len + 2, JSON_DECODE_ANY, NULL)
-                        : json_stringn(value, value_len);
-    return v && json_object_setn_new(to, name, len, v) == 0;
+    bool escaped = false;
+    if (p == end || *p != '"')
+        return NULL;
+    const char *name = p + 1;
+    p = string(name, end, &escaped);
+    if (!p || escaped || end - p < 3 || p[1] != ':')
+        return NULL;
+    size_t len = (size_t)(p - name);
+    p += 2;
+    if (*p != '"' || !is_wanted(name, len))
+        return skip(p, end);
+    const char *value = p + 1;
+    p = string(value, end, &escaped);
+    if (!p)
+        return NULL;
+    size_t n = (size_t)(p - value);
+    json_t *v = escaped ? json_loadb(value - 1, n + 2, JSON_DECODE_ANY, NULL)
+                        : json_stringn(value, n);
+    return v && json_object_setn_new(to, name, len, v) == 0 ? p + 1 : NULL;
 }
 
-static json_t *object(struct text *t)
+static const char *object(const char *p, const char *end, json_t *to)
 {
-    json_t *o = json_object();
-    if (peek(t) != '{')
-        goto bad;
-    t->at++;
-    if (peek(t) == '}') {
-        t->at++;
-        return o;
-    }
-    while (member(t, o)) {
-        char c = peek(t);
-        t->at++;
-        if (c == '}')
-            return o;
-        if (c != ',')
-            break;
-    }
-bad:
-    json_decref(o);
-    return NULL;
+    if (p == end || *p != '{')
+        return NULL;
+    if (end - p > 1 && p[1] == '}')
+        return p + 2;
+    do
+        p = member(p + 1, end, to);
+    while (p && p < end && *p == ',');
+    return p && p < end && *p == '}' ? p + 1 : NULL;
 }
 
-static json_t *array(struct text *t)
+static const char *array(const char *p, const char *end, json_t *to)
 {
-    json_t *list = json_array();
-    char c = ',';
-    t->at++;
-    if (peek(t) == ']') {
-        t->at++;
-        return list;
-    }
-    while (c == ',') {
-        json_t *o = object(t);
-        if (!o || json_array_append_new(list, o) != 0)
-            break;
-        c = peek(t);
-        t->at++;
-        if (c == ']')
-            return list;
-    }
-    json_decref(list);
-    return NULL;
+    if (end - p > 1 && p[1] == ']')
+        return p + 2;
+    do {
+        json_t *o = json_object();
+        p = object(p + 1, end, o);
+        json_array_append_new(to, o);
+    } while (p && p < end && *p == ',');
+    return p && p < end && *p == ']' ? p + 1 : NULL;
 }
 
 json_t *crier_discord_brief_body(const char *text, size_t len)
 {
-    struct text t = {text, text + len};
-    json_t *body = peek(&t) == '[' ? array(&t) : object(&t);
-    if (body && t.at != t.end) {
-        json_decref(body);
-        return NULL;
-    }
-    return body;
+    const char *end = text + len;
+    bool list = len && *text == '[';
+    json_t *body = list ? json_array() : json_object();
+    if ((list ? array : object)(text, end, body) == end)
+        return body;
+    json_decref(body);
+    return NULL;
 }

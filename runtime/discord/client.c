@@ -22,21 +22,24 @@ const char *crier_outcome_name(enum crier_outcome outcome)
 
 static void token_keep(struct crier_discord *d, const char *token)
 {
-    size_t len = strlen(token) + 1;
-    d->token_size = (len + 4095) / 4096 * 4096;
-    d->token =
+    static const char kind[] = "Bot ";
+    size_t len = strlen(token) + 1, before = sizeof kind - 1;
+    d->token_size = (before + len + 4095) / 4096 * 4096;
+    char *page =
         mmap(NULL, d->token_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (d->token == MAP_FAILED)
+    if (page == MAP_FAILED)
         abort();
-    mlock(d->token, d->token_size); /* may be refused by ulimit; then it is only not printed */
-    madvise(d->token, d->token_size, MADV_DONTDUMP);
-    memcpy(d->token, token, len);
+    mlock(page, d->token_size); /* may be refused by ulimit; then it is only not printed */
+    madvise(page, d->token_size, MADV_DONTDUMP);
+    memcpy(page, kind, before);
+    memcpy(page + before, token, len);
+    d->authorization = page;
 }
 
 static void token_drop(struct crier_discord *d)
 {
-    explicit_bzero(d->token, d->token_size);
-    munmap(d->token, d->token_size);
+    explicit_bzero(d->authorization, d->token_size);
+    munmap(d->authorization, d->token_size);
 }
 
 /* --- the end of a request ------------------------------------------------------------------ */
@@ -245,6 +248,20 @@ static struct crier_request_id enqueue(struct client_request *r)
     return id;
 }
 
+/* "/channels/1/messages", "/channels/1/messages/2" */
+static char *channel_path(uint64_t channel, const char *below, uint64_t message)
+{
+    struct crier_buf path = {0};
+    crier_buf_puts(&path, "/channels/");
+    crier_buf_uint(&path, channel);
+    crier_buf_puts(&path, below);
+    if (message) {
+        crier_buf_putc(&path, '/');
+        crier_buf_uint(&path, message);
+    }
+    return crier_buf_take(&path);
+}
+
 struct crier_request_id crier_discord_create(struct crier_discord *d, uint64_t channel,
                                              struct crier_content *content,
                                              const struct crier_mentions *mentions,
@@ -253,13 +270,12 @@ struct crier_request_id crier_discord_create(struct crier_discord *d, uint64_t c
 {
     struct client_request *r =
         request_new(d, content->thread ? CRIER_REQ_OTHER : CRIER_REQ_CREATE, "POST",
-                    crier_asprintf("/channels/%" PRIu64 "/%s", channel,
-                                   content->thread ? "threads" : "messages"),
+                    channel_path(channel, content->thread ? "/threads" : "/messages", 0),
                     not_after, done, arg);
     r->channel = channel;
     r->content = crier_content_ref(content);
     r->once = content->thread != NULL;
-    snprintf(r->nonce, sizeof r->nonce, "%s", nonce);
+    memcpy(r->nonce, nonce, strnlen(nonce, sizeof r->nonce - 1));
     crier_request_payload(content, mentions, r->nonce, &r->payload);
     if (first_us && !r->once) {
         r->maybe_at = r->since - (crier_loop_wall(d->loop) - first_us);
@@ -274,12 +290,12 @@ struct crier_request_id crier_discord_find(struct crier_discord *d, uint64_t cha
                                            crier_discord_done *done, void *arg)
 {
     struct client_request *r = request_new(
-        d, CRIER_REQ_CREATE, "POST", crier_asprintf("/channels/%" PRIu64 "/messages", channel),
+        d, CRIER_REQ_CREATE, "POST", channel_path(channel, "/messages", 0),
         not_after, done, arg);
     r->channel = channel;
     r->content = crier_content_ref(content);
     r->find = true;
-    snprintf(r->nonce, sizeof r->nonce, "%s", nonce);
+    memcpy(r->nonce, nonce, strnlen(nonce, sizeof r->nonce - 1));
     r->maybe_at = r->since - (crier_loop_wall(d->loop) - first_us);
     return enqueue(r);
 }
@@ -291,7 +307,7 @@ struct crier_request_id crier_discord_edit(struct crier_discord *d, uint64_t cha
 {
     struct client_request *r =
         request_new(d, CRIER_REQ_EDIT, "PATCH",
-                    crier_asprintf("/channels/%" PRIu64 "/messages/%" PRIu64, channel, message),
+                    channel_path(channel, "/messages", message),
                     not_after, done, arg);
     r->content = crier_content_ref(content);
     crier_request_payload(content, mentions, NULL, &r->payload);
@@ -304,7 +320,7 @@ struct crier_request_id crier_discord_delete(struct crier_discord *d, uint64_t c
 {
     return enqueue(
         request_new(d, CRIER_REQ_DELETE, "DELETE",
-                    crier_asprintf("/channels/%" PRIu64 "/messages/%" PRIu64, channel, message),
+                    channel_path(channel, "/messages", message),
                     not_after, done, arg));
 }
 

@@ -249,9 +249,11 @@ static void looked(struct client_request *r, json_t *body)
 static void succeeded(struct client_request *r, const struct crier_http_response *res, json_t *body)
 {
     struct crier_discord *d = r->d;
-    char *target = target_of(r->path);
-    g_hash_table_remove(d->doubts, target);
-    free(target);
+    if (g_hash_table_size(d->doubts)) {
+        char *target = target_of(r->path);
+        g_hash_table_remove(d->doubts, target);
+        free(target);
+    }
     memset(&r->result.err, 0, sizeof r->result.err);
     if (r->kind == CRIER_REQ_DM)
         client_dm_opened(d);
@@ -310,7 +312,8 @@ static void judge(struct client_request *r, const struct crier_http_response *re
         unreadable ? 0 : res->status, code, r->phase == MAIN ? r->kind : CRIER_REQ_GET);
     r->result.status = res->status;
     r->result.code = code > 0 ? code : 0;
-    describe(r, res, body, row, code);
+    if (row->class_ != CRIER_CLASS_OK)
+        describe(r, res, body, row, code);
     if (unreadable) {
         crier_err_set(&r->result.err, CRIER_ENET, "%d with what is no answer of Discord's",
                       res->status);

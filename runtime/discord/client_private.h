@@ -106,7 +106,7 @@ struct crier_discord {
     struct crier_ratelimit *rl;
     struct crier_rng rng;
     char *name, *api;
-    char *token; /* a locked page of its own */
+    char *authorization; /* "Bot ..."; a locked page of its own */
     size_t token_size;
     GHashTable *queues;   /* route -> struct client_queue */
     GHashTable *requests; /* id -> struct client_request */

@@ -162,8 +162,12 @@ static char *route_of(const struct client_request *r)
 static char *url_of(struct client_request *r, int64_t now)
 {
     const char *api = r->d->api;
-    if (r->phase == MAIN)
-        return crier_asprintf("%s%s", api, r->path);
+    if (r->phase == MAIN) {
+        struct crier_buf url = {0};
+        crier_buf_puts(&url, api);
+        crier_buf_puts(&url, r->path);
+        return crier_buf_take(&url);
+    }
     if (r->phase == WHO)
         return crier_asprintf("%s/users/@me", api);
     if (r->phase == LAST)
@@ -197,9 +201,9 @@ static void start(struct client_request *r, char *route, int64_t taken, int64_t 
         r->known = made[1];
     crier_http_request_init(&req, r->phase == MAIN ? r->method : "GET", url);
     free(url);
-    crier_http_request_header(&req, "Authorization: Bot %s", d->token);
-    crier_http_request_header(
-        &req, "User-Agent: DiscordBot (https://github.com/crier-bot/crier, %s)", CRIER_VERSION);
+    crier_http_request_header(&req, "Authorization", d->authorization);
+    crier_http_request_header(&req, "User-Agent",
+                              "DiscordBot (https://github.com/crier-bot/crier, " CRIER_VERSION ")");
     if (r->phase == MAIN && r->payload.len)
         crier_request_body(&req, r->content, r->payload.data, r->payload.len);
     if (now > r->since) {

@@ -17,6 +17,7 @@ static const char automod_help[] = "change the text, the server's filter refuses
 
 /* The first row that fits counts: codes before statuses. */
 static const struct crier_outcome_row rows[] = {
+    {200, 299, 0, 0, ANY, CRIER_CLASS_OK, 0, NULL},
     {0, 0, CRIER_CODE_NOT_SENT, 0, ANY, CRIER_CLASS_RETRY, 0, NULL},
     {0, 0, CRIER_CODE_LOST, 0, ANY, CRIER_CLASS_LOST, 0, NULL},
     {0, 0, CRIER_CODE_BANNED, 0, ANY, CRIER_CLASS_BREAK, 600,
@@ -84,7 +85,6 @@ static const struct crier_outcome_row rows[] = {
     {0, 0, 240000, 0, ANY, CRIER_CLASS_BAD, 0, automod_help},
     {0, 0, 400001, 0, ANY, CRIER_CLASS_BAD, 0, "uploads are limited in this server"},
 
-    {200, 299, 0, 0, ANY, CRIER_CLASS_OK, 0, NULL},
     {304, 0, 0, 0, ANY, CRIER_CLASS_OK, 0, NULL},
     {403, 404, 0, 0, ANY, CRIER_CLASS_DOUBT, 0, NULL},
     {413, 0, 0, 0, ANY, CRIER_CLASS_BAD, 0, "send smaller files"},

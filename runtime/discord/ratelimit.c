@@ -327,8 +327,21 @@ static bool header_number(const struct crier_http_response *res, const char *nam
     char text[32], *end;
     if (!crier_http_header(res, name, text, sizeof text))
         return false;
-    *out = strtod(text, &end);
-    return end != text && *out >= 0 && *out < below;
+    /* Few digits and a point, nearly always. */
+    static const double tens[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};
+    uint64_t digits = 0;
+    unsigned decimals = 0;
+    const char *p = text;
+    for (; *p >= '0' && *p <= '9'; p++)
+        digits = digits * 10 + (uint64_t)(*p - '0');
+    for (p += *p == '.'; *p >= '0' && *p <= '9'; p++, decimals++)
+        digits = digits * 10 + (uint64_t)(*p - '0');
+    if (*p || p == text || p - text > 15 || decimals > 6) {
+        *out = strtod(text, &end);
+        return end != text && *out >= 0 && *out < below;
+    }
+    *out = (double)digits / tens[decimals];
+    return *out < below;
 }
 
 static json_t *body_json(const struct crier_http_response *res)
@@ -466,9 +479,12 @@ int64_t crier_ratelimit_answer(struct crier_ratelimit *rl, const char *route, in
         for (int i = 0; i < segments && end; i++)
             end = strchr(end + (i ? 1 : 2), '/');
         size_t len = end ? (size_t)(end - route) : strlen(route);
-        char *key = crier_asprintf("%s %.*s", hash, (int)len, route);
-        route_move(rl, r, key);
-        free(key);
+        struct crier_buf key = {0};
+        crier_buf_puts(&key, hash);
+        crier_buf_putc(&key, ' ');
+        crier_buf_append(&key, route, len);
+        route_move(rl, r, key.data);
+        crier_buf_fini(&key);
     }
     struct bucket *b = r->bucket;
     double limit, remaining, reset_after;

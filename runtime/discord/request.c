@@ -14,11 +14,8 @@ static void id_list(struct crier_buf *b, const char *key, const uint64_t *ids, s
         return;
     crier_json_key(b, key);
     crier_json_open(b, '[');
-    for (size_t i = 0; i < count; i++) {
-        char text[24];
-        snprintf(text, sizeof text, "%" PRIu64, ids[i]);
-        crier_json_str(b, text);
-    }
+    for (size_t i = 0; i < count; i++)
+        crier_json_snowflake(b, ids[i]);
     crier_json_close(b, ']');
 }
 
@@ -81,11 +78,10 @@ static void put_raw(struct crier_buf *b, const char *key, const char *json)
 
 static void reference(struct crier_buf *b, uint64_t message)
 {
-    char id[24];
-    snprintf(id, sizeof id, "%" PRIu64, message);
     crier_json_key(b, "message_reference");
     crier_json_open(b, '{');
-    put_text(b, "message_id", id);
+    crier_json_key(b, "message_id");
+    crier_json_snowflake(b, message);
     crier_json_close(b, '}');
 }
 
@@ -159,7 +155,7 @@ void crier_request_body(struct crier_http_request *req, const struct crier_conte
     if (!content || !content->file_count) {
         req->body = copy(payload, len);
         req->body_len = len;
-        crier_http_request_header(req, "Content-Type: application/json");
+        crier_http_request_header(req, "Content-Type", "application/json");
         return;
     }
     req->part_count = content->file_count + 1;
@@ -187,14 +183,19 @@ void crier_discord_nonce(const char *message_key, uint64_t channel, int64_t due_
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
     unsigned char digest[32];
     gsize size = sizeof digest;
-    char *tail = crier_asprintf("%" PRIu64 ":%" PRId64, channel, due_us);
+    struct crier_buf tail = {0};
+    crier_buf_uint(&tail, channel);
+    crier_buf_putc(&tail, ':');
+    if (due_us < 0)
+        crier_buf_putc(&tail, '-');
+    crier_buf_uint(&tail, due_us < 0 ? 0 - (uint64_t)due_us : (uint64_t)due_us);
     GChecksum *sum = g_checksum_new(G_CHECKSUM_SHA256);
     /* With its NUL, so that no key runs into the channel. */
     g_checksum_update(sum, (const guchar *)message_key, (gssize)strlen(message_key) + 1);
-    g_checksum_update(sum, (const guchar *)tail, -1);
+    g_checksum_update(sum, (const guchar *)tail.data, (gssize)tail.len);
     g_checksum_get_digest(sum, digest, &size);
     g_checksum_free(sum);
-    free(tail);
+    crier_buf_fini(&tail);
     for (unsigned i = 0; i < 25; i++) {
         unsigned bit = i * 5;
         unsigned word = (unsigned)digest[bit / 8] << 8 | digest[bit / 8 + 1];

@@ -9,20 +9,17 @@
 void crier_http_request_init(struct crier_http_request *req, const char *method, const char *url)
 {
     memset(req, 0, sizeof *req);
-    snprintf(req->method, sizeof req->method, "%s", method);
+    memcpy(req->method, method, strnlen(method, sizeof req->method - 1));
     req->url = crier_strdup(url);
 }
 
-void crier_http_request_header(struct crier_http_request *req, const char *fmt, ...)
+void crier_http_request_header(struct crier_http_request *req, const char *name, const char *value)
 {
-    va_list ap, again;
-    va_start(ap, fmt);
-    va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
-    va_end(ap);
-    char *line = crier_malloc((size_t)n + 1);
-    vsnprintf(line, (size_t)n + 1, fmt, again);
-    va_end(again);
+    size_t n = strlen(name), len = strlen(value) + 1;
+    char *line = crier_malloc(n + 2 + len);
+    memcpy(line, name, n);
+    memcpy(line + n, ": ", 2);
+    memcpy(line + n + 2, value, len);
     req->headers = crier_realloc(req->headers, (req->header_count + 1) * sizeof *req->headers);
     req->headers[req->header_count++] = line;
 }
@@ -63,7 +60,9 @@ bool crier_http_header(const struct crier_http_response *res, const char *name, 
             const char *value = at + len + 1;
             while (value < eol && *value == ' ')
                 value++;
-            snprintf(out, cap, "%.*s", (int)(eol - value), value);
+            size_t n = (size_t)(eol - value) < cap ? (size_t)(eol - value) : cap - 1;
+            memcpy(out, value, n);
+            out[n] = '\0';
             return true;
         }
         at = eol + 1;

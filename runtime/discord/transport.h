@@ -45,8 +45,7 @@ struct crier_http_request {
 bool crier_url_host(const char *url, char *host, size_t cap);
 
 void crier_http_request_init(struct crier_http_request *req, const char *method, const char *url);
-void crier_http_request_header(struct crier_http_request *req, const char *fmt, ...)
-    CRIER_PRINTF(2, 3);
+void crier_http_request_header(struct crier_http_request *req, const char *name, const char *value);
 void crier_http_request_fini(struct crier_http_request *req);
 
 /** How far a failed exchange got: decides whether it can be repeated without a nonce. */

@@ -45,8 +45,7 @@ static void skip_space(struct crier_scan *scan)
 #define EACH(byte) (0x0101010101010101u * (byte))
 #define HAS_ZERO(word) (((word)-EACH(0x01)) & ~(word)&EACH(0x80))
 
-/* The first '"', '\' or control character. */
-static const char *plain_end(const char *p, const char *end)
+const char *crier_scan_plain(const char *p, const char *end)
 {
     uint64_t word;
     while ((size_t)(end - p) >= sizeof word) {
@@ -132,7 +131,7 @@ static bool scan_string(struct crier_scan *scan, struct crier_buf *buf, struct c
     const char *part = scan->at;
     bool copied = false;
     for (;;) {
-        scan->at = plain_end(scan->at, scan->end);
+        scan->at = crier_scan_plain(scan->at, scan->end);
         if (scan->at == scan->end)
             return fail(scan, open, "the string does not end");
         if ((unsigned char)*scan->at < 0x20)

@@ -56,6 +56,8 @@ struct crier_scan {
 void crier_scan_init(struct crier_scan *scan, const char *text, size_t len);
 void crier_scan_fini(struct crier_scan *scan);
 enum crier_scan_event crier_scan_next(struct crier_scan *scan);
+/** The first '"', '\' or control character from p on, or end: where a string stops being itself. */
+const char *crier_scan_plain(const char *p, const char *end);
 /** After CRIER_SCAN_ERROR: fills err with "invalid JSON at byte 17: expected ':'" and returns
  *  CRIER_EINVAL. */
 int crier_scan_error(const struct crier_scan *scan, struct crier_err *err);

@@ -297,13 +297,13 @@ static void send_webhook(struct flight *f, const struct crier_notice *n)
     if (err.code)
         goto out;
     crier_http_request_init(&req, "POST", url);
-    crier_http_request_header(&req, "Content-Type: application/json");
+    crier_http_request_header(&req, "Content-Type", "application/json");
     for (size_t i = 0; h[i] && !err.code; i += 2) {
         char *text = secret(f, h[i + 1], &err);
         if (text && strpbrk(text, "\r\n"))
             crier_err_set(&err, CRIER_EINVAL, "its header '%.60s' holds a line break", h[i]);
         else if (text)
-            crier_http_request_header(&req, "%s: %s", h[i], text);
+            crier_http_request_header(&req, h[i], text);
         if (text)
             explicit_bzero(text, strlen(text));
         free(text);

@@ -150,6 +150,7 @@ struct crier_message {
     const char *file;                /**< interned; the place of the declaration */
     int line;
     int options;                     /**< registry ref of the table that declared it, 0 none */
+    char *logger, *where;         /**< of its records; NULL until the first one */
     struct crier_msgstate *state; /**< set when the generation is swapped in */
 };
 /** While it is under way its generation is held, too. */

@@ -67,7 +67,7 @@ static void read_headers(lua_State *L, int idx, struct draft *d)
                           "break", name);
         if (strcasecmp(name, "content-type") == 0)
             d->has_type = true;
-        crier_http_request_header(&d->req, "%s: %s", name, value);
+        crier_http_request_header(&d->req, name, value);
         lua_pop(L, 2);
     }
 }
@@ -284,7 +284,7 @@ static int send(lua_State *L, struct draft *d, struct crier_call *call)
         d->req.redirects = 0; /* the next host has not been asked about */
     }
     if (d->json && !d->has_type)
-        crier_http_request_header(&d->req, "Content-Type: application/json");
+        crier_http_request_header(&d->req, "Content-Type", "application/json");
 
     struct exchange *x = crier_calloc(1, sizeof *x);
     x->call = call;

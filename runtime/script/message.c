@@ -76,8 +76,7 @@ const char *crier_message_display(const struct crier_message *m)
 
 const char *crier_id_text(uint64_t id, char out[24])
 {
-    snprintf(out, 24, "%" PRIu64, id);
-    return out;
+    return crier_uint_text(id, out);
 }
 
 const char *crier_target_name(struct crier_poster *p, const struct crier_target *t, char out[24])
@@ -106,15 +105,14 @@ void crier_message_head(struct crier_builder *b, struct crier_poster *p, struct 
 struct crier_record *crier_message_tail(struct crier_builder *b, struct crier_message *m,
                                         const char *text)
 {
-    char *logger = crier_asprintf("message.%s", crier_message_display(m));
-    char *where = crier_asprintf("%s:%d", m->file ? m->file : "?", m->line);
-    crier_build_logger(b, logger, strlen(logger));
-    crier_build_where(b, where, strlen(where));
+    if (!m->logger) {
+        m->logger = crier_asprintf("message.%s", crier_message_display(m));
+        m->where = crier_asprintf("%s:%d", m->file ? m->file : "?", m->line);
+    }
+    crier_build_logger(b, m->logger, strlen(m->logger));
+    crier_build_where(b, m->where, strlen(m->where));
     crier_build_text(b, text, strlen(text));
-    struct crier_record *record = crier_build_end(b);
-    free(logger);
-    free(where);
-    return record;
+    return crier_build_end(b);
 }
 
 static void push_record_arg(lua_State *L, void *arg)

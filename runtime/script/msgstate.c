@@ -118,10 +118,8 @@ void crier_poster_load(struct crier_poster *p)
 
 static void put_id(struct crier_buf *b, const char *key, uint64_t id)
 {
-    char text[24];
-    snprintf(text, sizeof text, "%" PRIu64, id);
     crier_json_key(b, key);
-    crier_json_str(b, text);
+    crier_json_snowflake(b, id);
 }
 
 static void put_int(struct crier_buf *b, const char *key, int64_t v)
@@ -159,6 +157,7 @@ void crier_msgstate_save(struct crier_poster *p, struct crier_msgstate *st,
     if (st->forgotten || !crier_host_state(p->host))
         return; /* the host has closed it; what matters, an intent, is in the file */
     struct crier_buf b = {0};
+    crier_buf_reserve(&b, 400); /* with one channel it is no longer */
     crier_json_open(&b, '{');
     put_int(&b, "first", st->first);
     put_int(&b, "due", st->due);

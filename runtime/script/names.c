@@ -20,6 +20,7 @@ struct crier_names {
     struct crier_loop *loop;
     GHashTable *names;   /* id (uint64 boxed) -> char * */
     GHashTable *entries; /* path -> struct entry */
+    struct crier_buf path;
     bool stopped;
     const char *(*known)(void *arg, const char *bot, uint64_t id);
     void *known_arg;
@@ -60,6 +61,7 @@ void crier_names_free(struct crier_names *names)
         return;
     g_hash_table_destroy(names->names);
     g_hash_table_destroy(names->entries);
+    crier_buf_fini(&names->path);
     free(names);
 }
 
@@ -149,12 +151,15 @@ static void fetch(struct want *w, const char *collection, uint64_t id, const cha
     struct crier_names *names = w->names;
     if (names->stopped)
         return;
-    char path[64];
-    snprintf(path, sizeof path, "/%s/%llu%s", collection, (unsigned long long)id, rest);
-    struct entry *e = g_hash_table_lookup(names->entries, path);
+    struct crier_buf *path = &names->path;
+    crier_buf_clear(path);
+    crier_buf_puts(path, collection);
+    crier_buf_uint(path, id);
+    crier_buf_puts(path, rest);
+    struct entry *e = g_hash_table_lookup(names->entries, path->data);
     if (!e) {
         e = crier_calloc(1, sizeof *e);
-        e->path = crier_strdup(path);
+        e->path = crier_strdup(path->data);
         e->names = names;
         e->waiters = g_ptr_array_new();
         g_hash_table_insert(names->entries, e->path, e);
@@ -167,7 +172,7 @@ static void fetch(struct want *w, const char *collection, uint64_t id, const cha
     if (e->fetching)
         return;
     e->fetching = true;
-    crier_discord_brief(w->client, crier_discord_get(w->client, path, now + FETCH_S * CRIER_S,
+    crier_discord_brief(w->client, crier_discord_get(w->client, e->path, now + FETCH_S * CRIER_S,
                                                      fetched, e));
 }
 
@@ -181,7 +186,7 @@ static void step(struct want *w)
         w->left++;
         for (size_t i = 0; i < w->count; i++) {
             if (!crier_names_get(w->names, w->channels[i]))
-                fetch(w, "channels", w->channels[i], "");
+                fetch(w, "/channels/", w->channels[i], "");
         }
         w->left--;
         if (w->left)
@@ -205,10 +210,10 @@ void crier_names_want(struct crier_names *names, struct crier_discord *client,
     if (target->type == CRIER_GUILD && ask_source(names, target, channels, count)) {
         ; /* what is left, step asks for one by one */
     } else if (target->type == CRIER_GUILD) {
-        fetch(w, "guilds", target->id, "");
-        fetch(w, "guilds", target->id, "/channels");
+        fetch(w, "/guilds/", target->id, "");
+        fetch(w, "/guilds/", target->id, "/channels");
     } else {
-        fetch(w, "users", target->id, "");
+        fetch(w, "/users/", target->id, "");
         w->channels_asked = true;
     }
     w->left--;

@@ -73,6 +73,8 @@ void crier_message_unref(struct crier_message *m)
         crier_target_unref(m->target);
     crier_msgstate_unref(m->state);
     free(m->key);
+    free(m->logger);
+    free(m->where);
     crier_content_unref(m->content);
     crier_pattern_unref(m->match);
     if (!m->of) {
@@ -194,6 +196,7 @@ struct crier_message *crier_message_instance(struct crier_message *of, struct cr
     m->target = crier_target_ref(guild);
     m->key = crier_message_key(m, colon ? atoi(colon + 1) : 1);
     m->ctx = 0;
+    m->logger = m->where = NULL;
     m->state = NULL;
     if (m->content)
         crier_content_ref(m->content);

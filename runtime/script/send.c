@@ -685,7 +685,7 @@ static void ask_only_if(struct crier_send *s)
 {
     struct crier_message *m = s->m;
     char label[120], what[160];
-    if (!s->chosen)
+    if (m->only_if && !s->chosen)
         s->chosen = crier_calloc(s->channel_count + 1, sizeof *s->chosen);
     if (m->only_if && s->asked == s->channel_count) {
         memcpy(s->channels, s->chosen, s->chosen_count * sizeof *s->channels);
@@ -884,7 +884,7 @@ static void build_closed(struct crier_builder *b, struct crier_send *s)
 }
 
 /* "gallery #sp edited", "digest 12 channels sent, 1 failed". */
-static char *outcome_text(struct crier_send *s, size_t ok)
+static void outcome_text(struct crier_send *s, size_t ok, struct crier_buf *out)
 {
     static const char *const done[] = {"sent", "edited", "cleared and sent"};
     struct crier_message *m = s->m;
@@ -892,20 +892,24 @@ static char *outcome_text(struct crier_send *s, size_t ok)
     char name[24];
     if (s->op_count != 1) {
         if (ok == s->op_count)
-            return crier_asprintf("%s %zu channels %s", crier_message_display(m), ok, verb);
-        return crier_asprintf("%s %zu of %zu channels %s", crier_message_display(m), ok,
-                              s->op_count, verb);
+            crier_buf_printf(out, "%s %zu channels %s", crier_message_display(m), ok, verb);
+        else
+            crier_buf_printf(out, "%s %zu of %zu channels %s", crier_message_display(m), ok,
+                             s->op_count, verb);
+        return;
     }
     const struct op *op = &s->ops[0];
     const char *to = m->type == CRIER_TEXT_MESSAGE ? crier_names_get(s->poster->names, op->channel)
                                                    : crier_target_name(s->poster, m->target, name);
     if (!to)
         to = crier_id_text(op->channel, name);
-    const char *sign = m->type == CRIER_TEXT_MESSAGE ? "#" : "@";
-    if (op->ok)
-        return crier_asprintf("%s %s%s %s", crier_message_display(m), sign, to,
-                              m->mode == CRIER_MODE_EDIT && !op->edited ? "sent" : verb);
-    return crier_asprintf("%s %s%s failed: %s", crier_message_display(m), sign, to, op->reason);
+    if (m->mode == CRIER_MODE_EDIT && !op->edited)
+        verb = "sent";
+    crier_buf_puts(out, crier_message_display(m));
+    crier_buf_puts(out, m->type == CRIER_TEXT_MESSAGE ? " #" : " @");
+    crier_buf_puts(out, to);
+    crier_buf_puts(out, op->ok ? " " : " failed: ");
+    crier_buf_puts(out, op->ok ? verb : op->reason);
 }
 
 static void finish(struct crier_send *s)
@@ -960,9 +964,10 @@ static void finish(struct crier_send *s)
         CRIER_B_NUM(b, "retry_wait", (double)s->retry_wait / 1e6);
     CRIER_B_NUM(b, "latency", (double)s->latency / 1e6);
     build_closed(b, s);
-    char *text = outcome_text(s, ok);
-    struct crier_record *record = crier_message_tail(b, m, text);
-    free(text);
+    struct crier_buf text = {0};
+    outcome_text(s, ok, &text);
+    struct crier_record *record = crier_message_tail(b, m, text.data);
+    crier_buf_fini(&text);
 
     if (all) {
         s->st->sent++;

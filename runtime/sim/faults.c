@@ -173,7 +173,9 @@ static int read_answer(struct sim_fault *fault, const json_t *obj, struct crier_
             strpbrk(name, "\r\n: "))
             return crier_err_set(err, CRIER_EINVAL, "fault.headers.%s: expected a text of one line",
                                  name);
-        crier_buf_printf(&fault->headers, "%s: %s\r\n", name, json_string_value(value));
+        char *lower = g_ascii_strdown(name, -1);
+        crier_buf_printf(&fault->headers, "%s: %s\n", lower, json_string_value(value));
+        g_free(lower);
     }
     return 0;
 }
@@ -324,9 +326,9 @@ static void scripted_answer(struct sim_call *call, const struct sim_fault *fault
     if (fault->status == 204 || fault->status == 304)
         crier_buf_clear(&ans->body);
     else
-        sim_header(call, "Content-Type: %s", fault->raw_body ? "text/html" : "application/json");
+        sim_header(call, "content-type: %s", fault->raw_body ? "text/html" : "application/json");
     if (!fault->raw_body)
-        sim_header(call, "Via: 1.1 google");
+        sim_header(call, "via: 1.1 google");
     crier_buf_append(&ans->headers, fault->headers.len ? fault->headers.data : "",
                      fault->headers.len);
 }

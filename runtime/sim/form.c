@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "record/scan_tree.h"
 #include "sim/model.h"
 
 #include <stdarg.h>
@@ -67,60 +68,64 @@ bool sim_form_failed(struct sim_call *call)
     return true;
 }
 
-/* "embeds.0" + "title" */
-static const char *place(char *out, size_t cap, const char *base, const char *key)
+/* An error of a member: its place is "embeds.0" + "title". */
+static void member_error(struct sim_call *call, const char *base, const char *key, const char *code,
+                         const char *text)
 {
-    snprintf(out, cap, "%s%s%s", base, *base ? "." : "", key);
-    return out;
+    char path[128];
+    snprintf(path, sizeof path, "%s%s%s", base, *base ? "." : "", key);
+    sim_form_error(call, path, code, "%s", text);
+}
+
+static void too_long(struct sim_call *call, const char *base, const char *key, size_t max)
+{
+    char text[64];
+    snprintf(text, sizeof text, "Must be %zu or fewer in length.", max);
+    member_error(call, base, key, "BASE_TYPE_MAX_LENGTH", text);
 }
 
 bool sim_form_bool(struct sim_call *call, const json_t *obj, const char *base, const char *key,
                    bool def)
 {
-    char path[128];
     const json_t *v = json_object_get(obj, key);
     if (!v || json_is_null(v))
         return def;
     if (json_is_boolean(v))
         return json_is_true(v);
-    sim_form_error(call, place(path, sizeof path, base, key), "BOOLEAN_TYPE_CONVERT",
-                   "Must be either true or false.");
+    member_error(call, base, key, "BOOLEAN_TYPE_CONVERT", "Must be either true or false.");
     return def;
 }
 
 json_t *sim_form_list(struct sim_call *call, const json_t *obj, const char *base, const char *key,
                       size_t max)
 {
-    char path[128];
     json_t *v = json_object_get(obj, key);
     if (!v || json_is_null(v))
         return NULL;
-    place(path, sizeof path, base, key);
     if (!json_is_array(v)) {
-        sim_form_error(call, path, "LIST_TYPE_CONVERT",
-                       "Only iterables may be used in a ListType");
+        member_error(call, base, key, "LIST_TYPE_CONVERT",
+                     "Only iterables may be used in a ListType");
         return NULL;
     }
     if (json_array_size(v) > max)
-        sim_form_error(call, path, "BASE_TYPE_MAX_LENGTH", "Must be %zu or fewer in length.", max);
+        too_long(call, base, key, max);
     return v;
 }
 
 const char *sim_form_text(struct sim_call *call, const json_t *obj, const char *base,
                           const char *key, size_t max, size_t *len)
 {
-    char path[128];
     const json_t *v = json_object_get(obj, key);
     if (!v || json_is_null(v))
         return NULL;
-    place(path, sizeof path, base, key);
     if (!json_is_string(v)) {
-        sim_form_error(call, path, "STRING_TYPE_CONVERT", "Could not interpret the value as string.");
+        member_error(call, base, key, "STRING_TYPE_CONVERT",
+                     "Could not interpret the value as string.");
         return NULL;
     }
     size_t n = json_string_length(v);
     if (n > max && sim_utf16(json_string_value(v), n) > max)
-        sim_form_error(call, path, "BASE_TYPE_MAX_LENGTH", "Must be %zu or fewer in length.", max);
+        too_long(call, base, key, max);
     if (len)
         *len = n;
     return json_string_value(v);
@@ -138,15 +143,15 @@ bool sim_json_read_id(const json_t *v, uint64_t *out)
 bool sim_form_id(struct sim_call *call, const json_t *obj, const char *base, const char *key,
                  uint64_t *out)
 {
-    char path[128];
+    char text[96];
     const json_t *v = json_object_get(obj, key);
     if (!v || json_is_null(v))
         return false;
     if (sim_json_read_id(v, out))
         return true;
-    sim_form_error(call, place(path, sizeof path, base, key), "NUMBER_TYPE_COERCE",
-                   "Value \"%.60s\" is not snowflake.",
-                   json_is_string(v) ? json_string_value(v) : "?");
+    snprintf(text, sizeof text, "Value \"%.60s\" is not snowflake.",
+             json_is_string(v) ? json_string_value(v) : "?");
+    member_error(call, base, key, "NUMBER_TYPE_COERCE", text);
     return false;
 }
 
@@ -186,7 +191,7 @@ bool sim_form_read(struct sim_call *call)
         call->form = json_object();
         return true;
     }
-    call->form = json_loadb(text, len, JSON_DECODE_ANY, NULL);
+    call->form = crier_scan_tree(text, len);
     if (!call->form) {
         sim_error(call, 400, 50109, "The request body contains invalid JSON.");
         return false;

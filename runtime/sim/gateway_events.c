@@ -30,7 +30,7 @@ static void put(struct crier_buf *b, const char *key, const char *text)
 static void put_id(struct crier_buf *b, const char *key, uint64_t id)
 {
     crier_json_key(b, key);
-    sim_json_id(b, id);
+    crier_json_snowflake(b, id);
 }
 
 static void put_raw(struct crier_buf *b, const char *key, const char *json)

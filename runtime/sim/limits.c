@@ -12,6 +12,7 @@ struct bucket {
     const struct sim_bot *bot;
     int64_t end; /* monotonic */
     unsigned used;
+    char hash[33];
 };
 
 static guint bucket_hash(gconstpointer key)
@@ -42,10 +43,10 @@ void sim_answer_429(struct sim_call *call, int64_t wait_us, const char *scope)
 {
     bool global = strcmp(scope, "global") == 0;
     int64_t ms = ceil_ms(wait_us);
-    sim_header(call, "Retry-After: %lld", (long long)((ms + 999) / 1000));
+    sim_header(call, "retry-after: %lld", (long long)((ms + 999) / 1000));
     if (global)
-        sim_header(call, "X-RateLimit-Global: true");
-    sim_header(call, "X-RateLimit-Scope: %s", scope);
+        sim_header(call, "x-ratelimit-global: true");
+    sim_header(call, "x-ratelimit-scope: %s", scope);
     struct crier_buf *b = &call->ans->body;
     crier_buf_clear(b);
     call->ans->status = 429;
@@ -81,21 +82,29 @@ bool sim_limit_global(struct sim_call *call)
     return false;
 }
 
+/* Seconds with three decimals. */
+static void put_ms(struct crier_buf *h, const char *name, int64_t ms)
+{
+    uint64_t rest = (uint64_t)ms % 1000;
+    crier_buf_puts(h, name);
+    crier_buf_uint(h, (uint64_t)ms / 1000);
+    crier_buf_puts(h, rest < 10 ? ".00" : rest < 100 ? ".0" : ".");
+    crier_buf_uint(h, rest);
+}
+
 static void put_headers(struct sim_call *call, const struct bucket *b, int64_t now)
 {
-    int64_t after = ceil_ms(b->end - now);
-    int64_t reset = ceil_ms(crier_loop_wall(call->sim->loop) + b->end - now);
+    struct crier_buf *h = &call->ans->headers;
     unsigned limit = call->route->limit;
-    char text[320];
-    uint64_t hash = sim_hash(call->sim->config.seed, b->route->scope);
-    int n = snprintf(text, sizeof text,
-                     "X-RateLimit-Limit: %u\r\nX-RateLimit-Remaining: %u\r\n"
-                     "X-RateLimit-Reset: %lld.%03d\r\nX-RateLimit-Reset-After: %lld.%03d\r\n"
-                     "X-RateLimit-Bucket: %016llx%016llx\r\n",
-                     limit, limit - b->used, (long long)(reset / 1000), (int)(reset % 1000),
-                     (long long)(after / 1000), (int)(after % 1000), (unsigned long long)hash,
-                     (unsigned long long)(hash * 0x9e3779b97f4a7c15ULL));
-    crier_buf_append(&call->ans->headers, text, (size_t)n);
+    crier_buf_puts(h, "x-ratelimit-limit: ");
+    crier_buf_uint(h, limit);
+    crier_buf_puts(h, "\nx-ratelimit-remaining: ");
+    crier_buf_uint(h, limit - b->used);
+    put_ms(h, "\nx-ratelimit-reset: ", ceil_ms(crier_loop_wall(call->sim->loop) + b->end - now));
+    put_ms(h, "\nx-ratelimit-reset-after: ", ceil_ms(b->end - now));
+    crier_buf_puts(h, "\nx-ratelimit-bucket: ");
+    crier_buf_puts(h, b->hash);
+    crier_buf_putc(h, '\n');
 }
 
 bool sim_limit_bucket(struct sim_call *call, uint64_t major)
@@ -109,6 +118,9 @@ bool sim_limit_bucket(struct sim_call *call, uint64_t major)
     if (!b) {
         b = crier_malloc(sizeof *b);
         *b = key;
+        uint64_t hash = sim_hash(call->sim->config.seed, route->scope);
+        snprintf(b->hash, sizeof b->hash, "%016llx%016llx", (unsigned long long)hash,
+                 (unsigned long long)(hash * 0x9e3779b97f4a7c15ULL));
         g_hash_table_add(call->sim->buckets, b);
         b->end = now;
     }

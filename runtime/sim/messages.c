@@ -154,7 +154,7 @@ static void files_json(struct crier_buf *b, const struct sim_channel *channel,
         const struct sim_file *file = &m->files[i];
         crier_json_open(b, '{');
         crier_json_key(b, "id");
-        sim_json_id(b, file->id);
+        crier_json_snowflake(b, file->id);
         crier_json_key(b, "filename");
         crier_json_str(b, file->name);
         crier_json_key(b, "size");
@@ -188,7 +188,7 @@ static void mentions_json(struct crier_sim *sim, struct crier_buf *b, const stru
     crier_json_key(b, "mention_roles");
     crier_json_open(b, '[');
     for (unsigned i = 0; i < m->role_mentions; i++)
-        sim_json_id(b, m->mentions[m->user_mentions + i]);
+        crier_json_snowflake(b, m->mentions[m->user_mentions + i]);
     crier_json_close(b, ']');
     crier_json_key(b, "mention_everyone");
     crier_json_bool(b, m->mention_everyone);
@@ -250,12 +250,12 @@ static void reply_json(struct crier_sim *sim, struct crier_buf *b,
     crier_json_key(b, "type");
     crier_json_int(b, 0);
     crier_json_key(b, "channel_id");
-    sim_json_id(b, channel->id);
+    crier_json_snowflake(b, channel->id);
     crier_json_key(b, "message_id");
-    sim_json_id(b, m->reply_to);
+    crier_json_snowflake(b, m->reply_to);
     if (channel->guild) {
         crier_json_key(b, "guild_id");
-        sim_json_id(b, channel->guild->id);
+        crier_json_snowflake(b, channel->guild->id);
     }
     crier_json_close(b, '}');
     if (!(flags & SIM_WITH_REFERENCED))
@@ -305,9 +305,9 @@ void sim_message_json(struct crier_sim *sim, struct crier_buf *b, const struct s
         crier_json_raw(b, m->stickers, strlen(m->stickers));
     }
     crier_json_key(b, "id");
-    sim_json_id(b, m->id);
+    crier_json_snowflake(b, m->id);
     crier_json_key(b, "channel_id");
-    sim_json_id(b, channel->id);
+    crier_json_snowflake(b, channel->id);
     crier_json_key(b, "author");
     crier_json_raw(b, m->author->json, strlen(m->author->json));
     crier_json_key(b, "pinned");
@@ -876,7 +876,7 @@ static char *stickers_text(const json_t *stickers)
         sim_json_read_id(v, &id);
         crier_json_open(&b, '{');
         crier_json_key(&b, "id");
-        sim_json_id(&b, id);
+        crier_json_snowflake(&b, id);
         crier_json_key(&b, "name");
         crier_json_str(&b, "sticker");
         crier_json_key(&b, "format_type");

@@ -164,13 +164,6 @@ void sim_json_time(struct crier_buf *b, int64_t wall_us)
     crier_json_str(b, text);
 }
 
-void sim_json_id(struct crier_buf *b, uint64_t id)
-{
-    char text[24];
-    snprintf(text, sizeof text, "%llu", (unsigned long long)id);
-    crier_json_str(b, text);
-}
-
 void sim_header(struct sim_call *call, const char *fmt, ...)
 {
     char line[512];
@@ -179,7 +172,7 @@ void sim_header(struct sim_call *call, const char *fmt, ...)
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
     crier_buf_puts(&call->ans->headers, line);
-    crier_buf_puts(&call->ans->headers, "\r\n");
+    crier_buf_putc(&call->ans->headers, '\n');
 }
 
 void sim_error(struct sim_call *call, int status, int code, const char *fmt, ...)
@@ -462,6 +455,8 @@ void crier_sim_handle(struct crier_sim *sim, const struct crier_sim_request *req
     call.role = NULL;
     call.may = 0;
     call.form = call.errors = NULL;
+    crier_buf_reserve(&answer->headers, 300); /* so long are most of them */
+    crier_buf_reserve(&answer->body, 900);
     answer->status = 0;
     answer->close = CRIER_SIM_ANSWER;
     answer->delay_us = 0;
@@ -479,8 +474,8 @@ void crier_sim_handle(struct crier_sim *sim, const struct crier_sim_request *req
         bool path_ok = split_path(&call, req->path);
         execute(&call, path_ok);
         if (answer->body.len)
-            crier_buf_puts(&answer->headers, "Content-Type: application/json\r\n");
-        crier_buf_puts(&answer->headers, "Via: 1.1 google\r\n");
+            crier_buf_puts(&answer->headers, "content-type: application/json\n");
+        crier_buf_puts(&answer->headers, "via: 1.1 google\n");
     }
     if (fault)
         sim_fault_apply(&call, fault);

@@ -234,7 +234,6 @@ uint64_t sim_hash(uint64_t seed, const char *text);
 bool sim_snowflake(const char *text, uint64_t *out);
 /* "2026-11-21T22:31:10.123000+00:00" as a JSON string. */
 void sim_json_time(struct crier_buf *b, int64_t wall_us);
-void sim_json_id(struct crier_buf *b, uint64_t id);
 void sim_header(struct sim_call *call, const char *fmt, ...) CRIER_PRINTF(2, 3);
 /* {"message","code"} with a status. */
 void sim_error(struct sim_call *call, int status, int code, const char *fmt, ...)

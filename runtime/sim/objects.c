@@ -44,7 +44,7 @@ static void put_text(struct crier_buf *b, const char *key, const char *text)
 static void put_id(struct crier_buf *b, const char *key, uint64_t id)
 {
     crier_json_key(b, key);
-    sim_json_id(b, id);
+    crier_json_snowflake(b, id);
 }
 
 /* An administrator's "everything", as Discord writes it. */
@@ -168,7 +168,7 @@ static void put_last_message(struct crier_buf *b, const struct sim_channel *chan
 {
     crier_json_key(b, "last_message_id");
     if (channel->last_message)
-        sim_json_id(b, channel->last_message);
+        crier_json_snowflake(b, channel->last_message);
     else
         crier_json_null(b);
 }
@@ -355,7 +355,7 @@ void sim_member_open(struct crier_buf *b, const struct sim_guild *guild,
     crier_json_key(b, "roles");
     crier_json_open(b, '[');
     for (guint i = 0; member && member->roles && i < member->roles->len; i++)
-        sim_json_id(b, g_array_index(member->roles, uint64_t, i));
+        crier_json_snowflake(b, g_array_index(member->roles, uint64_t, i));
     crier_json_close(b, ']');
     crier_json_key(b, "joined_at");
     sim_json_time(b, ((int64_t)(guild->id >> 22) + SIM_EPOCH_MS) * CRIER_MS);

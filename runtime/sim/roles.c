@@ -408,7 +408,7 @@ void sim_role_json(struct crier_buf *b, const struct sim_role *role)
     snprintf(bits, sizeof bits, "%llu", (unsigned long long)role->permissions);
     crier_json_open(b, '{');
     crier_json_key(b, "id");
-    sim_json_id(b, role->id);
+    crier_json_snowflake(b, role->id);
     put_text(b, "name", role->name);
     put_text(b, "permissions", bits);
     crier_json_key(b, "position");

@@ -182,7 +182,11 @@ static int respond(struct exchange *ex, const struct crier_sim_answer *ans)
     ex->out.len = LWS_PRE;
     if (ans->close == CRIER_SIM_ANSWER || ans->close == CRIER_SIM_CUT) {
         crier_buf_printf(&ex->out, "HTTP/1.1 %d %s\r\n", ans->status, reason(ans->status));
-        crier_buf_append(&ex->out, ans->headers.data ? ans->headers.data : "", ans->headers.len);
+        for (size_t i = 0; i < ans->headers.len; i++) {
+            if (ans->headers.data[i] == '\n')
+                crier_buf_putc(&ex->out, '\r');
+            crier_buf_putc(&ex->out, ans->headers.data[i]);
+        }
         if (!no_body)
             crier_buf_printf(&ex->out, "Content-Length: %zu\r\n", ans->body.len);
         if (ex->close_after)
@@ -211,7 +215,7 @@ static int respond(struct exchange *ex, const struct crier_sim_answer *ans)
 static int respond_error(struct exchange *ex, int status, const char *text)
 {
     struct crier_sim_answer ans = {.status = status};
-    crier_buf_puts(&ans.headers, "Content-Type: application/json\r\n");
+    crier_buf_puts(&ans.headers, "content-type: application/json\n");
     crier_json_open(&ans.body, '{');
     crier_json_key(&ans.body, "message");
     crier_json_str(&ans.body, text);
@@ -293,7 +297,7 @@ static int control(struct exchange *ex)
                              "POST and DELETE /sim/faults, POST /sim/events");
     }
     if (ans.status == 200)
-        crier_buf_printf(&ans.headers, "Content-Type: %s\r\n", type);
+        crier_buf_printf(&ans.headers, "content-type: %s\n", type);
     int rc = respond(ex, &ans);
     crier_sim_answer_fini(&ans);
     return rc;
@@ -324,7 +328,7 @@ static int execute(struct exchange *ex)
                                     .part_count = count};
     if (strcmp(ex->method, "OPTIONS") == 0) {
         ans.status = 204;
-        crier_buf_puts(&ans.headers, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
+        crier_buf_puts(&ans.headers, "allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\n");
     } else {
         crier_sim_handle(ex->server->sim, &req, &ans);
     }

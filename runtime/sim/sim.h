@@ -153,7 +153,7 @@ enum crier_sim_close {
 struct crier_sim_answer {
     int status; /**< 0 where close is CLOSE, RESET or REFUSE */
     enum crier_sim_close close;
-    struct crier_buf headers; /**< "Name: value\r\n" lines */
+    struct crier_buf headers; /**< "name: value\n" lines, as in struct crier_http_response */
     struct crier_buf body;
     int64_t delay_us;
 };

@@ -62,19 +62,6 @@ static const char *header_value(const struct crier_http_request *req, const char
     return NULL;
 }
 
-/* "Name: value\r\n" to "name: value\n". */
-static void copy_headers(struct crier_buf *to, const struct crier_buf *from)
-{
-    bool name = true;
-    for (size_t i = 0; i < from->len; i++) {
-        char c = from->data[i];
-        if (c == '\r')
-            continue;
-        name = c == '\n' ? true : c == ':' ? false : name;
-        crier_buf_putc(to, name ? g_ascii_tolower(c) : c);
-    }
-}
-
 /* A part that is a file gets its length, which is all that the model looks at. */
 static bool measure_files(struct crier_http_call *call)
 {
@@ -94,7 +81,7 @@ static bool measure_files(struct crier_http_call *call)
     return true;
 }
 
-static void take_answer(struct crier_http_call *call, const struct crier_sim_answer *ans)
+static void take_answer(struct crier_http_call *call, struct crier_sim_answer *ans)
 {
     struct crier_http_response *res = &call->res;
     size_t max = call->req.max_body ? call->req.max_body : 8 << 20;
@@ -106,9 +93,12 @@ static void take_answer(struct crier_http_call *call, const struct crier_sim_ans
             break;
         }
         res->status = ans->status;
-        copy_headers(&res->headers, &ans->headers);
-        if (strcmp(call->req.method, "HEAD") != 0 && ans->body.len)
-            crier_buf_append(&res->body, ans->body.data, ans->body.len);
+        res->headers = ans->headers;
+        ans->headers = (struct crier_buf){0};
+        if (strcmp(call->req.method, "HEAD") != 0) {
+            res->body = ans->body;
+            ans->body = (struct crier_buf){0};
+        }
         break;
     case CRIER_SIM_REFUSE:
         fail(call, CRIER_ENET, CRIER_HTTP_NOT_SENT, "connection refused");

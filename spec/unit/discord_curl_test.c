@@ -284,8 +284,8 @@ static void an_exchange(void **state)
     struct crier_http_request req;
     struct result r;
     prepare(&req, "PATCH", "/echo");
-    crier_http_request_header(&req, "Authorization: Bot %s", "abc");
-    crier_http_request_header(&req, "Content-Type: application/json");
+    crier_http_request_header(&req, "Authorization", "Bot abc");
+    crier_http_request_header(&req, "Content-Type", "application/json");
     req.body = crier_strdup("{\"a\":1}");
     req.body_len = 7;
     exchange(&req, &r);

@@ -22,7 +22,8 @@
 #include "sim/sim.h"
 
 #define CHANNEL 978332728615378984ULL
-#define UA "User-Agent: DiscordBot (https://example.com, 1)"
+#define UA_VALUE "DiscordBot (https://example.com, 1)"
+#define UA "User-Agent: " UA_VALUE
 #define START (1795300000LL * CRIER_S)
 
 struct bench {
@@ -90,10 +91,10 @@ static struct crier_http_request request(struct bench *b, const char *method, co
     struct crier_http_request req;
     snprintf(url, sizeof url, "%s%s", b->base, path);
     crier_http_request_init(&req, method, url);
-    crier_http_request_header(&req, UA);
-    crier_http_request_header(&req, "Authorization: Bot t");
+    crier_http_request_header(&req, "User-Agent", UA_VALUE);
+    crier_http_request_header(&req, "Authorization", "Bot t");
     if (body) {
-        crier_http_request_header(&req, "Content-Type: application/json");
+        crier_http_request_header(&req, "Content-Type", "application/json");
         req.body = strdup(body);
         req.body_len = strlen(body);
     }
