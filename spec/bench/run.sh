@@ -6,7 +6,7 @@
 # `-`, and said on stderr; so is a target that was missed. README.md here says what is measured.
 set -euo pipefail
 
-groups=(dayfile start memory idle scheduled reload timers tasks sched record_encode lua_call sink_push sink_module sink_lines sink_redis query embed sql discord limits log_lua transform gateway)
+groups=(dayfile start memory idle scheduled reload timers tasks sched record_encode lua_call sink_push sink_module sink_lines sink_redis query embed sql discord limits log_lua transform gateway virtual)
 
 usage() {
     cat <<END
@@ -69,6 +69,7 @@ declare -A target=(
     [calendar_daily]='<2000' [cron_workdays]='<2000'
     [reload_lost]='<0' [reload_doubled]='<0' [log_lua]='>1000000' [transform]='>600000'
     [gateway_absorb]='<3' [gateway_memory]='<80'
+    [virtual_year]='<10' [virtual_day]='<60' [virtual_day_memory]='<300'
     [discord_create_cpu]='<70'
     [limits_global_20ms_0]='>0.95' [limits_global_60ms_0]='>0.95' [limits_global_150ms_0]='>0.95'
     [limits_global_20ms_50]='>0.95' [limits_global_60ms_50]='>0.95' [limits_global_150ms_50]='>0.95'
@@ -91,6 +92,10 @@ measure() {
         python3 "$here/bot.py" "$build/crier" "$1" >"$tmp/all"
         awk -F'\t' -v OFS='\t' '$3 == "peer" { print $1, $2, $4 }' "$tmp/all" >"$tmp/peers"
         awk -F'\t' '$3 != "peer"' "$tmp/all" >"$tmp/ours"
+        ;;
+    virtual)
+        has python3 || { echo "virtual is measured from outside, with python3" >&2; return 0; }
+        python3 "$here/virtual.py" "$build/crier" >"$tmp/ours"
         ;;
     tasks | gateway | limits)
         "$build/bench/$1" >"$tmp/ours"
