@@ -30,10 +30,15 @@ static struct {
     atomic_int accepted, requests, drop_accepted, closed;
     struct {
         int fd;
+        const char *drip; /* what is left to say, a byte now and then */
         struct crier_buf in;
     } conn[MAX_CONNECTIONS];
     int count;
 } server;
+
+/* Answers that never end, in the body and in the head. */
+static const char drip_body[] = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{";
+static const char drip_head[] = "HTTP/1.1 200 OK\r\nX-Long: ";
 
 static void say(int fd, const char *data, size_t len)
 {
@@ -116,6 +121,7 @@ static void hear(int i)
 {
     struct crier_buf *in = &server.conn[i].in;
     ssize_t n = recv(server.conn[i].fd, crier_buf_reserve(in, 65536), 65536, 0);
+    static const char *const paths[] = {"GET /drip-body ", "GET /drip-head "};
     if (n <= 0) {
         hang_up(i);
         return;
@@ -124,10 +130,28 @@ static void hear(int i)
     in->data[in->len] = '\0';
     if (!complete(in))
         return;
-    bool stay = serve(server.conn[i].fd, in);
+    for (int d = 0; d < 2; d++)
+        if (strncmp(in->data, paths[d], strlen(paths[d])) == 0)
+            server.conn[i].drip = d ? drip_head : drip_body;
+    bool stay = server.conn[i].drip || serve(server.conn[i].fd, in);
     crier_buf_clear(in);
     if (!stay)
         hang_up(i);
+}
+
+/* The next byte of each; whether there are any. */
+static bool drip(void)
+{
+    bool any = false;
+    for (int i = 0; i < server.count; i++) {
+        const char **left = &server.conn[i].drip;
+        if (!*left)
+            continue;
+        any = true;
+        say(server.conn[i].fd, **left ? *left : "x", 1);
+        *left += **left != '\0';
+    }
+    return any;
 }
 
 static void *server_main(void *arg)
@@ -139,7 +163,7 @@ static void *server_main(void *arg)
         int count = server.count;
         for (int i = 0; i < count; i++)
             p[i + 2] = (struct pollfd){server.conn[i].fd, POLLIN, 0};
-        poll(p, (nfds_t)count + 2, -1);
+        poll(p, (nfds_t)count + 2, drip() ? 2 : -1);
         if (p[0].revents)
             break;
         for (int i = count - 1; i >= 0; i--)
@@ -415,6 +439,25 @@ static void how_far_a_failure_got(void **state)
     assert_in_range(r.latency, 190 * CRIER_MS, 60 * CRIER_S);
 }
 
+/* A byte that comes in time does not make an answer that does. */
+static void a_byte_at_a_time(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"/drip-body", "/drip-head"};
+    for (int i = 0; i < 2; i++) {
+        struct result r;
+        struct crier_http_request req;
+        prepare(&req, "GET", paths[i]);
+        req.timeout = 400 * CRIER_MS;
+        exchange(&req, &r);
+        assert_int_equal(r.status, 0);
+        assert_int_equal(r.err.code, CRIER_ETIMEOUT);
+        assert_int_equal(r.sent, CRIER_HTTP_UNKNOWN);
+        assert_in_range(r.latency, 390 * CRIER_MS, 60 * CRIER_S);
+        forget(&r);
+    }
+}
+
 /* A fresh connection that is closed before it carried anything: the request may not have been
  * read, but bytes may have gone out. */
 static void a_connection_dropped_at_once(void **state)
@@ -614,6 +657,7 @@ int main(void)
         TEST(one_connection_for_many_requests),
         TEST(many_at_once),
         TEST(how_far_a_failure_got),
+        TEST(a_byte_at_a_time),
         TEST(a_connection_dropped_at_once),
         TEST(a_stale_connection_is_replaced),
         TEST(large_answers_are_refused),
