@@ -105,6 +105,15 @@ crier.GUILD { snowflake = "200", logging = true, messages = {
     assert.falsy(one:find("/tmp", 1, true))
   end)
 
+  it("goes as slowly as it is told, with the same result", function()
+    local socket = require "socket"
+    local fast = simulate { "--for", "20m" }
+    local from = socket.gettime()
+    assert.equal(fast, (simulate { "--for", "20m", "--speed", "1000" }))
+    local took = socket.gettime() - from
+    assert(took >= 1.15, took) -- of 1.2 s
+  end)
+
   it("runs the real sinks when asked to", function()
     bot:write("bot.lua", (script:gsub('local turn', 'crier.sink.jsonl { name = "lines", path = "log.jsonl" }\nlocal turn', 1)))
     local _, summary = parse(simulate { "--for", "6h", "--sinks", "--json" })
