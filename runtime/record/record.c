@@ -626,7 +626,7 @@ static bool valid_head(const struct crier_record_head *head, size_t len)
         sizeof *head + (uint64_t)head->tape + head->text + head->logger + head->where + head->node;
     return head->size == len && sum == len && head->kind < CRIER_KIND_COUNT &&
            head->level >= CRIER_DEBUG && head->level <= CRIER_CRITICAL && head->level % 10 == 0 &&
-           head->ok >= -1 && head->ok <= 1 && head->sim <= 1;
+           head->ok >= -1 && head->ok <= 1 && head->sim <= 1 && head->seq <= INT64_MAX;
 }
 
 int crier_record_from_bytes(const void *data, size_t len, struct crier_record **out,

@@ -213,6 +213,11 @@ static void by_hand(void **state)
     head.kind = CRIER_KIND_COUNT;
     assert_int_equal(judge(head, NULL, 0), CRIER_ECORRUPT);
     head = good;
+    head.seq = INT64_MAX;
+    assert_int_equal(judge(head, NULL, 0), 0);
+    head.seq++; /* more than JSON's readers take */
+    assert_int_equal(judge(head, NULL, 0), CRIER_ECORRUPT);
+    head = good;
     head.plain[2] = 2;
     assert_int_equal(judge(head, NULL, 0), CRIER_ECORRUPT);
 
