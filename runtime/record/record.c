@@ -608,6 +608,9 @@ static bool valid_tape(const char *at, const char *end, bool named, unsigned dep
             return false;
         if (!valid_text(at, item.key, item.plain & CRIER_PLAIN_KEY) || (!named && item.key))
             return false;
+        /* A field by the name of a common member stands within "fields". */
+        if (depth == 0 && crier_field_of(at, item.key) != CRIER_FIELD_OTHER)
+            return false;
         at += item.key;
         if (!valid_payload(&item, at))
             return false;

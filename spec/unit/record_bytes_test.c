@@ -241,6 +241,8 @@ static void by_hand(void **state)
         {CRIER_OBJECT + 1, 0, "n", "", 0, CRIER_ECORRUPT},
         {CRIER_ARRAY, 0, "n", "\1\0\1\0\0\0\0\0k", 9, CRIER_ECORRUPT},
         {CRIER_OBJECT, 0, "n", "\1\0\1\0\0\0\0\0k", 9, 0},
+        {CRIER_STR, 0, "text", "x", 1, CRIER_ECORRUPT}, /* a common member's name */
+        {CRIER_STR, 0, "texts", "x", 1, 0},
     };
     struct crier_buf b = {0};
     for (size_t i = 0; i < CRIER_COUNT(items); i++) {
