@@ -21,7 +21,7 @@ END
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 seconds=${CRIER_FUZZ_SECONDS:-10} seed=1 build=$root/build-fuzz jobs=${JOBS:-2} cc=${CC:-clang}
-repeatable=0
+repeatable=0 wrap=()
 case $cc in *clang*) ;; *) cc=clang ;; esac
 while [ $# -gt 0 ]; do
     case $1 in
@@ -59,6 +59,9 @@ for name in "${targets[@]}"; do
     [ "$repeatable" -eq 0 ] || grep -q "^$name [1-9][0-9]*$" "$root/spec/fuzz/runs.txt" ||
         { echo "spec/fuzz/runs.txt does not name $name"; echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 done
+
+# What goes by addresses differs from run to run, where they do.
+if [ "$repeatable" -eq 1 ] && setarch -R true 2>/dev/null; then wrap=(setarch -R); fi
 
 # What targets write goes into memory where there is such a place, and into a folder of this run.
 place=${TMPDIR:-/tmp}
@@ -109,7 +112,7 @@ one() {
         LSAN_OPTIONS="suppressions=$root/spec/fuzz/lsan.txt:print_suppressions=0" \
         CRIER_FUZZ_SCRATCH="$tmp/$name.scratch" XDG_RUNTIME_DIR="$tmp/$name.scratch" \
         timeout -k 10 $((seconds * 2 + 600)) \
-        "$build/fuzz/$name" -seed="$seed" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 \
+        "${wrap[@]}" "$build/fuzz/$name" -seed="$seed" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 \
         "${runs[@]}" -max_len=4096 -print_final_stats=1 -artifact_prefix="$build/fuzz/findings/$name-" \
         "${dictionary[@]}" "$corpus" "$seeds" >"$build/fuzz/$name.log" 2>&1 </dev/null &
     trap 'kill $!; wait $!; exit' TERM
