@@ -452,9 +452,10 @@ static bool top_true(struct crier_str data, const char *key)
 
 static void set_name(struct crier_gateway_cache *cache, struct guild *g, struct crier_str name)
 {
-    cache->bytes += name.len + 1 - (g->name ? strlen(g->name) + 1 : 0);
+    size_t len = strnlen(name.data, name.len); /* a NUL ends it */
+    cache->bytes += len + 1 - (g->name ? strlen(g->name) + 1 : 0);
     free(g->name);
-    g->name = crier_strndup(name.data, name.len);
+    g->name = crier_strndup(name.data, len);
 }
 
 /* GUILD_CREATE, or GUILD_UPDATE, which has no channels and members. */

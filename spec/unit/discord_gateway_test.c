@@ -165,6 +165,23 @@ static void test_last_message(void **state)
     crier_gateway_cache_free(cache);
 }
 
+/* What is counted when it comes is what is counted when it goes. */
+static void test_a_name_with_nul(void **state)
+{
+    (void)state;
+    struct crier_gateway_cache *cache = crier_gateway_cache_new();
+    struct crier_gateway_cache_stats stats;
+    struct crier_cached_guild found;
+    apply(cache, "GUILD_CREATE",
+          "{\"id\":\"100\",\"name\":\"ca\\u00009\",\"channels\":[{\"id\":\"201\",\"name\":\"x\\u0000y\"}]}");
+    assert_true(crier_gateway_cache_guild(cache, 100, &found));
+    assert_string_equal(found.name, "ca");
+    crier_gateway_cache_forget(cache, 0, 1);
+    crier_gateway_cache_stats(cache, &stats);
+    assert_int_equal(stats.bytes, 0);
+    crier_gateway_cache_free(cache);
+}
+
 static void test_permissions(void **state)
 {
     const uint64_t all = CRIER_PERM_VIEW_CHANNEL | CRIER_PERM_SEND_MESSAGES |
@@ -287,6 +304,7 @@ int main(void)
         cmocka_unit_test(test_frame),    cmocka_unit_test(test_no_frame),
         cmocka_unit_test(test_broken),   cmocka_unit_test(test_permissions),
         cmocka_unit_test(test_last_message),
+        cmocka_unit_test(test_a_name_with_nul),
         cmocka_unit_test(test_inflate),  cmocka_unit_test(test_bomb),
         cmocka_unit_test(test_close_codes),
     };
