@@ -70,7 +70,8 @@ static bool has_role(const json_t *member, uint64_t role)
     return false;
 }
 
-int64_t crier_member_timeout(const json_t *member, int64_t now)
+/* Until when a member is timed out; 0: it is not. */
+static int64_t member_timeout(const json_t *member, int64_t now)
 {
     int64_t until = 0;
     struct crier_err err = {0};
@@ -131,7 +132,7 @@ uint64_t crier_permissions(const json_t *guild, const json_t *member, const json
         return 0;
     if (!(bits & CRIER_MAY_SEND_MESSAGES))
         bits &= ~(uint64_t)(CRIER_MAY_EMBED_LINKS | CRIER_MAY_ATTACH_FILES | 1 << 12 | 1 << 17);
-    if (crier_member_timeout(member, now))
+    if (member_timeout(member, now))
         bits &= CRIER_MAY_VIEW_CHANNEL | CRIER_MAY_READ_HISTORY;
     return bits;
 }
@@ -279,7 +280,7 @@ static void keep_channels(struct known *k)
     struct crier_seen_channels *c = &k->seen;
     int64_t now = crier_loop_wall(k->rest->loop);
     fini_channels(c);
-    c->timeout_until = crier_member_timeout(k->answers[2], now);
+    c->timeout_until = member_timeout(k->answers[2], now);
     c->list = crier_calloc(json_array_size(k->answers[1]) + 1, sizeof *c->list);
     json_array_foreach(k->answers[1], i, o)
     {

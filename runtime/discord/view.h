@@ -86,7 +86,5 @@ const char *crier_permission_names(uint64_t bits, char *out, size_t cap);
  *  member NULL: all bits. now: wall microseconds. */
 uint64_t crier_permissions(const json_t *guild, const json_t *member, const json_t *channel,
                            uint64_t self, int64_t now);
-/** Until when a member is timed out; 0: it is not. */
-int64_t crier_member_timeout(const json_t *member, int64_t now);
 
 #endif

@@ -362,7 +362,8 @@ char *crier_message_key(const struct crier_message *m, int ordinal)
     return key;
 }
 
-void crier_message_keys(struct crier_generation *gen)
+/* Of all messages. */
+static void give_keys(struct crier_generation *gen)
 {
     GHashTable *seen = g_hash_table_new(g_str_hash, g_str_equal);
     GHashTable *ordinals = g_hash_table_new_full(g_str_hash, g_str_equal, free, NULL);
@@ -1084,7 +1085,7 @@ struct crier_generation *crier_generation_build(const struct crier_build *build)
     hash_files(gen);
     crier_judge_operators(gen);
     choose_bots(gen);
-    crier_message_keys(gen);
+    give_keys(gen);
     judge_targets(gen, build->sim);
     crier_judge_alerts(gen, whole);
     if (whole) { /* else what is missing may only not have been reached */

@@ -310,12 +310,9 @@ struct crier_target *crier_target_instance(struct crier_target *pattern, uint64_
  *  copied. */
 struct crier_message *crier_message_instance(struct crier_message *declared,
                                              struct crier_target *guild);
-/** Its identity, once it has a target. ordinal: among equals without a name. */
-char *crier_message_key(const struct crier_message *message, int ordinal);
-
-/** Identity of a message: "GUILD 863071397207212052/gallery", or without a name
+/** Its identity, once it has a target: "GUILD 863071397207212052/gallery", or without a name
  *  "USER 1/DirectMESSAGE:send::1" (type, mode, channels, ordinal among equals). */
-void crier_message_keys(struct crier_generation *gen);
+char *crier_message_key(const struct crier_message *message, int ordinal);
 /** For people: "gallery", or "TextMESSAGE at bot.lua:14". Into out; returns out. */
 const char *crier_message_label(const struct crier_message *message, char *out, size_t cap);
 

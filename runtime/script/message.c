@@ -238,7 +238,9 @@ json_t *crier_message_closed(const struct crier_message *m, int64_t now)
     return list;
 }
 
-bool crier_message_reopen(struct crier_message *m)
+/* Channels that are paused or given up are tried again at the next time that it is due; whether there
+ * were any. */
+static bool reopen(struct crier_message *m)
 {
     bool any = false;
     for (size_t i = 0; i < m->state->channel_count; i++) {
@@ -425,7 +427,7 @@ bool crier_poster_resume(struct crier_poster *p, struct crier_message *m, struct
     int64_t now = crier_loop_wall(crier_host_loop(p->host));
     bool paused = st->paused;
     uint64_t skipped = 0;
-    if (crier_message_reopen(m) && !paused && !st->ended)
+    if (reopen(m) && !paused && !st->ended)
         return true;
     if ((!paused && !st->ended) || (st->ended && revive(m, now, err) != 0))
         return false;

@@ -68,8 +68,6 @@ struct crier_poster; /* opaque; one a host */
 
 /** The channels of a message that are paused or given up, [{id, reason, again_in?}]; NULL: none. */
 json_t *crier_message_closed(const struct crier_message *m, int64_t now);
-/** Try them again at the next time that it is due; whether there were any. */
-bool crier_message_reopen(struct crier_message *m);
 
 struct crier_poster *crier_poster_new(struct crier_host *host);
 void crier_poster_free(struct crier_poster *poster);
